@@ -1,0 +1,1 @@
+UPDATE store.runs SET state = 'interrupted', finished_at = now() WHERE state = 'running';

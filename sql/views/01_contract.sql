@@ -1,0 +1,85 @@
+-- The public contract: every name here is stable from release to release. Made anew at each start.
+CREATE OR REPLACE VIEW datasets AS
+SELECT dataset, role, source, layout, kind, rows, rejected, duplicates, content_hash, ingested_at
+FROM store.datasets;
+
+CREATE OR REPLACE VIEW rows AS
+SELECT sample_id, dataset, kind, prompt, answer, messages::JSON AS messages, tools::JSON AS tools, images,
+       metadata::JSON AS metadata, source_file, source_line
+FROM store.rows
+WHERE retired_at IS NULL;
+
+CREATE OR REPLACE VIEW row_sources AS
+SELECT dataset, sample_id, source_file, source_line FROM rows
+UNION ALL
+SELECT dataset, sample_id, source_file, source_line FROM store.duplicates;
+
+-- A row that the model could not score is a reject like any other, whichever model it was.
+CREATE OR REPLACE VIEW rejects AS
+SELECT dataset, source_file, source_line, reason, raw FROM store.rejects
+UNION ALL
+SELECT DISTINCT r.dataset, r.source_file, r.source_line, u.reason, left(r.record, 1000) AS raw
+FROM store.unscorable AS u JOIN store.rows AS r ON r.sample_id = u.sample_id AND r.retired_at IS NULL;
+
+-- Scores that hold now: against each reference as it stands.
+CREATE OR REPLACE VIEW scores AS
+SELECT s.sample_id, r.dataset, s.reference, m.model, s.value, s.value_per_token, s.value_cosine, s.self_value, s.nll,
+       s.worst_token, s.conditional_gain, s.local_value, s.label_probe, s.answer_tokens, s.prompt_tokens, s.truncated,
+       s.scored_at, s.run_id
+FROM store.scores AS s
+JOIN store.datasets AS d ON d.dataset = s.reference AND d.content_hash = s.reference_hash
+JOIN store.models AS m ON m.model_key = s.model_key
+JOIN store.rows AS r ON r.sample_id = s.sample_id AND r.retired_at IS NULL;
+
+CREATE OR REPLACE VIEW token_scores AS
+SELECT s.sample_id, m.model, s.reference, p.position, s.tokens[p.position] AS token,
+       s.token_values[p.position] AS value, s.token_logprobs[p.position] AS logprob
+FROM store.scores AS s
+JOIN store.datasets AS d ON d.dataset = s.reference AND d.content_hash = s.reference_hash
+JOIN store.models AS m ON m.model_key = s.model_key,
+     unnest(range(1, len(s.tokens) + 1)) AS p(position);
+
+CREATE OR REPLACE VIEW stale_scores AS
+SELECT s.sample_id, r.dataset, s.reference, m.model,
+       CASE WHEN d.dataset IS NULL THEN 'the reference is gone' ELSE 'the reference has changed' END AS why
+FROM store.scores AS s
+JOIN store.models AS m ON m.model_key = s.model_key
+LEFT JOIN store.datasets AS d ON d.dataset = s.reference
+LEFT JOIN store.rows AS r ON r.sample_id = s.sample_id AND r.retired_at IS NULL
+WHERE d.content_hash IS DISTINCT FROM s.reference_hash;
+
+CREATE OR REPLACE VIEW checks AS
+SELECT run_id, dataset, stage, check_name, severity, success, rows_failed, rows_tested, why, seconds
+FROM store.checks;
+
+CREATE OR REPLACE VIEW flags AS
+SELECT sample_id, dataset, check_name, severity, reason, p_value, q_value, run_id
+FROM store.flags;
+
+CREATE OR REPLACE VIEW detectability AS
+SELECT t.dataset, m.model, t.canary, t.auc, t.auc_low, t.auc_high, t.canaries
+FROM store.detectability AS t JOIN store.models AS m ON m.model_key = t.model_key;
+
+CREATE OR REPLACE VIEW splits AS
+SELECT split, version, rows_kept, rows_dropped, tokens_kept, manifest_sha256, folder, created_at, run_id
+FROM store.splits;
+
+CREATE OR REPLACE VIEW split_rows AS
+SELECT split, version, sample_id, decision, reason, rank, value
+FROM store.split_rows;
+
+CREATE OR REPLACE VIEW runs AS
+SELECT run_id, flow, state, config::JSON AS config, version, prefect_flow_run_id, started_at, finished_at,
+       rows_scored, tokens_scored, notes::JSON AS notes
+FROM store.runs;
+
+CREATE OR REPLACE VIEW lineage AS
+SELECT 'dataset' AS child_kind, d.dataset || '@' || left(d.content_hash, 8) AS child,
+       'file' AS parent_kind, f.file->>'path' || '@' || left(f.file->>'sha256', 8) AS parent, d.run_id
+FROM store.datasets AS d, unnest(d.files::JSON[]) AS f(file)
+UNION ALL
+SELECT DISTINCT 'split', s.split || '/v' || s.version, p.kind, p.name, s.run_id
+FROM store.splits AS s JOIN store.models AS m ON m.model_key = s.model_key,
+     unnest([{'kind': 'dataset', 'name': s.dataset || '@' || left(s.dataset_hash, 8)},
+             {'kind': 'reference', 'name': s.reference || '@' || left(s.reference_hash, 8)},
+             {'kind': 'model', 'name': m.model}]) AS t(p);

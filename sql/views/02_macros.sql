@@ -1,0 +1,40 @@
+-- Parameterised views: FROM worst_rows('support', 20).
+CREATE OR REPLACE MACRO worst_rows(name, n := 20) AS TABLE
+SELECT s.sample_id, s.model, s.value, s.nll, s.conditional_gain, r.prompt, r.answer
+FROM scores AS s JOIN rows AS r USING (sample_id, dataset)
+WHERE s.dataset = name ORDER BY s.value, s.sample_id LIMIT n;
+
+CREATE OR REPLACE MACRO best_rows(name, n := 20) AS TABLE
+SELECT s.sample_id, s.model, s.value, s.nll, s.conditional_gain, r.prompt, r.answer
+FROM scores AS s JOIN rows AS r USING (sample_id, dataset)
+WHERE s.dataset = name ORDER BY s.value DESC, s.sample_id LIMIT n;
+
+CREATE OR REPLACE MACRO row_history(id) AS TABLE
+SELECT d.split, d.version, s.created_at, d.decision, d.reason, d.rank, d.value
+FROM split_rows AS d JOIN splits AS s USING (split, version)
+WHERE d.sample_id = id ORDER BY s.created_at, d.split, d.version;
+
+CREATE OR REPLACE MACRO split_diff(name, a, b) AS TABLE
+SELECT sample_id, o.decision AS decision_a, n.decision AS decision_b, o.reason AS reason_a, n.reason AS reason_b,
+       o.value AS value_a, n.value AS value_b
+FROM (SELECT * FROM split_rows WHERE split = name AND version = a) AS o
+FULL JOIN (SELECT * FROM split_rows WHERE split = name AND version = b) AS n USING (sample_id)
+WHERE o.decision IS DISTINCT FROM n.decision
+ORDER BY sample_id;
+
+-- Everything known about a row, one fact a line.
+CREATE OR REPLACE MACRO explain(id) AS TABLE
+SELECT 1 AS step, 'source' AS fact, dataset AS about, source_file || ', line ' || source_line AS detail FROM row_sources WHERE sample_id = id
+UNION ALL SELECT 2, 'prompt', dataset, prompt FROM rows WHERE sample_id = id
+UNION ALL SELECT 3, 'answer', dataset, answer FROM rows WHERE sample_id = id
+UNION ALL
+SELECT 4, 'score', dataset || ' against ' || reference || ', ' || model,
+       format('value {:.4g}, per token {:.4g}, nll {:.3f}, worst token {:.2f}, conditional gain {}', value, value_per_token, nll, worst_token,
+              coalesce(format('{:.3f}', conditional_gain), 'not measured'))
+FROM scores WHERE sample_id = id
+UNION ALL
+(SELECT 5, 'token', model, format('{} {}: value {:.4g}, log-probability {:.2f}', position, token, value, logprob)
+ FROM token_scores WHERE sample_id = id ORDER BY value LIMIT 5)
+UNION ALL SELECT 6, 'flag', dataset, check_name || ' (' || severity || '): ' || reason FROM flags WHERE sample_id = id
+UNION ALL SELECT 7, 'split', split || '/v' || version, decision || ': ' || reason FROM split_rows WHERE sample_id = id
+ORDER BY step, about;

@@ -1,0 +1,196 @@
+"""All that a run may be told. One class, four faces: YAML, `--set`, the Prefect form, the documentation.
+
+The docstring under a field is the help of that field everywhere.
+"""
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Name = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+
+
+class Section(BaseModel):
+    """What all parts of the configuration share: unknown keys are refused, docstrings become help."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, str_strip_whitespace=True)
+
+
+class Dataset(Section):
+    """Rows to read: the raw dataset, or the rows you trust."""
+
+    name: str = Name
+    """What the rows are called in the database."""
+    path: str
+    """A file, folder or glob (JSONL, JSON, Parquet, CSV, an Arrow folder; .gz and .zst too), or hf:owner/name."""
+    columns: dict[Literal["prompt", "answer", "system", "messages"], str] = {}
+    """Which column holds what, when the layout is not recognised: {prompt: q, answer: a}."""
+
+
+class Model(Section):
+    """The model whose view of the data counts: best the one that you will finetune."""
+
+    name: str = "smollm2-135m-instruct"
+    """The embedded default, a folder, a .gguf file, or a hub id."""
+    adapter: str | None = None
+    """A PEFT adapter's folder or hub id, put on top of the model."""
+    revision: str | None = None
+    """The revision of a hub id: a branch, a tag or a commit."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """What the model's body computes in. Sums are in float32 whatever stands here."""
+    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
+    """Where the model runs; auto takes cuda, then mps, then cpu."""
+
+
+class Scoring(Section):
+    """How rows are scored."""
+
+    batch_tokens: int = Field(4096, ge=16)
+    """Tokens in one batch, padding included."""
+    max_tokens: int = Field(2048, ge=8)
+    """Longer rows lose the beginning of their prompt, then the end of their answer, and are marked `truncated`."""
+    rank_tolerance: float = Field(1e-3, ge=0, lt=1)
+    """How much of the reference gradient its low-rank form may miss (relative Frobenius norm); 0 is exact."""
+    conditional_gain: bool = True
+    """Also measure how much the prompt helps to predict the answer: one more forward of the answer alone."""
+
+
+class Flagging(Section):
+    """When a row is suspicious."""
+
+    false_discovery_rate: float = Field(0.1, gt=0, lt=1)
+    """Wanted share of good rows among the rows flagged for their value."""
+    canaries: float = Field(0.1, ge=0, le=1)
+    """Reserved for planted defects; this version plants none."""
+
+
+class Splitting(Section):
+    """Which rows stay."""
+
+    name: str = Name
+    """What the split is called; its versions are v1, v2, ..."""
+    drop: Literal["flagged", "nothing"] = "flagged"
+    """Drop every row with a flag of severity warning or critical, or none for being flagged."""
+    keep: float | None = Field(None, gt=0, le=1)
+    """At most this share of the dataset's rows. One of keep, rows and tokens at most; none keeps all."""
+    rows: int | None = Field(None, ge=1)
+    """At most so many rows."""
+    tokens: int | None = Field(None, ge=1)
+    """At most so many answer tokens."""
+    by: Literal["value", "value_per_token", "random"] = "value"
+    """What decides which rows stay when not all may."""
+    per: str | None = None
+    """A metadata column: every one of its values keeps the same share of its rows (stratified)."""
+    seed: int = 0
+    """Decides ties, and everything when by is random."""
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        given = [key for key in ("keep", "rows", "tokens") if getattr(self, key) is not None]
+        if len(given) > 1:
+            raise ValueError(f"give one of keep, rows and tokens, not {' and '.join(given)}")
+        return self
+
+
+class Publishing(Section):
+    """Where a split goes."""
+
+    folder: str = "out"
+    """Versions are written to FOLDER/SPLIT/vN."""
+    formats: list[Literal["parquet", "jsonl"]] = Field(["parquet", "jsonl"], min_length=1)
+    """Files to write, each in the layout that the rows came in."""
+
+
+class Curate(Section):
+    """A curation run, whole."""
+
+    database: str = "oresight.duckdb"
+    """The DuckDB file that holds rows, scores, flags and splits."""
+    dataset: Dataset
+    """The rows to choose from."""
+    reference: Dataset
+    """The rows you trust."""
+    model: Model = Model()
+    """The model that scores."""
+    scoring: Scoring = Scoring()
+    """How rows are scored."""
+    flagging: Flagging = Flagging()
+    """When a row is suspicious."""
+    splitting: Splitting = Splitting(name="curated")
+    """Which rows stay."""
+    publishing: Publishing = Publishing()
+    """Where a split goes."""
+
+    @model_validator(mode="after")
+    def _two_names(self) -> Self:
+        if self.dataset.name == self.reference.name:
+            raise ValueError(f"dataset.name and reference.name are both {self.dataset.name!r}: give each its own name")
+        return self
+
+
+def read(path: Path, changes: list[str]) -> Curate:
+    """The configuration in a YAML file, with `key.subkey=value` changes laid over it.
+
+    Raises ValueError, one line naming file, line, field and what would work.
+    """
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror}); give the path of a YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: is not YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(tree, dict):
+        raise ValueError(f"{path}: must hold keys such as 'dataset:' and 'reference:', not a {type(tree).__name__}")
+    for change in changes:
+        _lay_over(tree, change)
+    try:
+        return Curate.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = tuple(str(part) for part in first["loc"])
+        field = ".".join(place) or "configuration"
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            message = f"is not a key; here it may be {', '.join(_keys(place[:-1]))}"
+        line = _line(node, place)
+        raise ValueError(f"{path}{f', line {line}' if line else ''}: {field}: {message}") from error
+
+
+def _lay_over(tree: dict[str, Any], change: str) -> None:
+    """Put `a.b=value` into the tree; the value is read as YAML."""
+    key, equals, text = change.partition("=")
+    *above, last = key.strip().split(".")
+    if not equals or not last:
+        raise ValueError(f"--set {change}: write key.subkey=value, for instance --set splitting.keep=0.5")
+    for part in above:
+        tree = tree.setdefault(part, {})
+        if not isinstance(tree, dict):
+            raise ValueError(f"--set {change}: {part} is a value, not a section")
+    try:
+        tree[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"--set {change}: the value is not YAML") from error
+
+
+def _keys(place: tuple[str, ...]) -> list[str]:
+    """The keys that the section at this place takes."""
+    section: Any = Curate
+    for part in place:
+        section = section.model_fields[part].annotation
+    return list(section.model_fields) if hasattr(section, "model_fields") else []
+
+
+def _line(node: yaml.Node | None, place: tuple[str, ...]) -> int | None:
+    """The line of the field at this place, or of the nearest section above it."""
+    line = None
+    for part in place:
+        if not isinstance(node, yaml.MappingNode):
+            break
+        found = next(((key, value) for key, value in node.value if key.value == part), None)
+        if found is None:
+            break
+        line, node = found[0].start_mark.line + 1, found[1]
+    return line

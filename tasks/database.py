@@ -1,0 +1,157 @@
+"""One DuckDB file: open it, migrate it, run a named .sql file. The only `import duckdb`.
+
+DuckDB lets one process in while that process writes, and then not even readers. So nothing here stays open while a
+model computes: a step opens the file, reads or commits, and closes it again, and `oresight sql` gets in between.
+That a whole run has the database to itself is a second, separate lock on `FILE.lock`, which the operating system
+drops with the process, however it ended.
+"""
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import duckdb
+from filelock import FileLock, Timeout
+
+SQL = Path(__file__).parent.parent / "sql"
+Connection = duckdb.DuckDBPyConnection
+DatabaseError = duckdb.Error
+
+
+class DatabaseBusy(RuntimeError):
+    """Another process holds the database; the message names it."""
+
+
+@cache
+def query(name: str) -> str:
+    """The text of sql/queries/NAME.sql."""
+    return (SQL / "queries" / f"{name}.sql").read_text(encoding="utf-8")
+
+
+@contextmanager
+def turn(database: str, wait_s: float = 30) -> Iterator[None]:
+    """Have the database to ourselves for a whole run, migrated. Raises DatabaseBusy, naming the holder, after wait_s."""
+    Path(database).parent.mkdir(parents=True, exist_ok=True)
+    note, lock = Path(f"{database}.holder"), FileLock(f"{database}.lock")
+    try:
+        with lock.acquire(timeout=0):
+            pass
+    except Timeout:
+        _say(f"waiting up to {wait_s:.0f} s for {_holder(note)}, which is writing {database}")
+    try:
+        lock.acquire(timeout=wait_s)
+    except Timeout:
+        raise DatabaseBusy(f"{database}: {_holder(note)} is writing it; run again when that is done") from None
+    try:
+        note.write_text(json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv)}), encoding="utf-8")
+        with writing(database) as connection:
+            _migrate(connection)
+        yield
+        note.unlink(missing_ok=True)
+    finally:
+        lock.release()
+
+
+@contextmanager
+def writing(database: str) -> Iterator[Connection]:
+    """A connection that may write, for a step that has its `turn`. Wrap what belongs together in `transaction`."""
+    with _open(database, read_only=False) as connection:
+        yield connection
+
+
+@contextmanager
+def reading(database: str, *, guarded: bool = False) -> Iterator[Connection]:
+    """A read-only connection; guarded, it can reach no file and no setting, so that it may run what a user typed.
+
+    Raises ValueError if there is no such database.
+    """
+    if not Path(database).is_file():
+        raise ValueError(f"{database}: no such database; run `oresight curate CONFIG.yaml` first, or give --database")
+    with _open(database, read_only=True) as connection:
+        if guarded:
+            connection.execute("SET enable_external_access = false; SET lock_configuration = true")
+        yield connection
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """All of it or none of it."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+@contextmanager
+def _open(database: str, *, read_only: bool, wait_s: float = 60) -> Iterator[Connection]:
+    """Connect, waiting for whoever has the file open just now. Raises DatabaseBusy after wait_s."""
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "preserve_insertion_order": False,
+    }
+    if not read_only:
+        settings |= {"memory_limit": "2GB", "temp_directory": f"{database}.tmp", "max_temp_directory_size": "500GB"}
+    deadline, told = time.monotonic() + wait_s, False
+    while True:
+        try:
+            connection = duckdb.connect(database, read_only=read_only, config=settings)
+            break
+        except duckdb.IOException as error:
+            holder = re.search(r"Conflicting lock is held in (.*?) \(PID (\d+)\)", str(error))
+            if holder is None:
+                raise ValueError(f"{database}: cannot be opened as a DuckDB file ({str(error).splitlines()[0]})") from error
+            if int(holder[2]) == os.getpid():
+                raise
+            if time.monotonic() > deadline:
+                raise DatabaseBusy(f"{database}: process {holder[2]} ({holder[1]}) has it open; end it, then run again") from None
+            if not told and time.monotonic() > deadline - wait_s + 2:
+                told = True
+                _say(f"waiting up to {wait_s:.0f} s for process {holder[2]} ({holder[1]}), which has {database} open")
+            time.sleep(0.05)
+    try:
+        connection.execute("SET enable_progress_bar = false")
+        yield connection
+    finally:
+        connection.close()
+
+
+def _migrate(connection: Connection) -> None:
+    """Bring the database to this version: each migration commits with its own record, then the views are made anew."""
+    connection.execute("CREATE SCHEMA IF NOT EXISTS store")
+    connection.execute("CREATE TABLE IF NOT EXISTS store.migrations (migration VARCHAR, applied_at TIMESTAMPTZ)")
+    applied = {name for (name,) in connection.execute("SELECT migration FROM store.migrations").fetchall()}
+    known = {file.stem: file for file in sorted((SQL / "migrations").glob("*.sql"))}
+    if newer := sorted(applied - known.keys()):
+        raise ValueError(f"the database was made by a newer oresight (migration {newer[-1]}); upgrade: pip install -U oresight")
+    for name in sorted(known.keys() - applied):
+        with transaction(connection):
+            connection.execute(known[name].read_text(encoding="utf-8"))
+            connection.execute("INSERT INTO store.migrations VALUES (?, now())", [name])
+    views = sorted((SQL / "views").glob("*.sql"))
+    text = "\n".join(file.read_text(encoding="utf-8") for file in views)
+    with transaction(connection):
+        connection.execute(text)
+
+
+def _holder(note: Path) -> str:
+    """Who has the turn, in words."""
+    try:
+        holder = json.loads(note.read_text(encoding="utf-8"))
+        return f"process {holder['pid']} ({holder['command']})"
+    except (OSError, ValueError, KeyError):
+        return "another process"
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(f"oresight: {message}\n")
+    sys.stderr.flush()

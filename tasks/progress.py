@@ -1,0 +1,57 @@
+"""What a step says while it works: a line in the log, a bar in the terminal, a progress artifact in the Prefect UI."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+from uuid import UUID
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+CONSOLE = Console(stderr=True)
+
+
+def log() -> logging.Logger | logging.LoggerAdapter[Any]:
+    """The Prefect run's logger inside a run, a plain one outside."""
+    from prefect.context import FlowRunContext, TaskRunContext
+    from prefect.logging import get_run_logger
+
+    if TaskRunContext.get() or FlowRunContext.get():
+        return get_run_logger()
+    return logging.getLogger("oresight")
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Yields `advance(n)`. The bar shows on a terminal only; the artifact moves at most every two seconds."""
+    artifact, told, done = _artifact(what), time.monotonic(), 0
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=CONSOLE, transient=True) if CONSOLE.is_terminal else None
+    with bar or nullcontext():
+        line = bar.add_task(what, total=total) if bar else None
+
+        def advance(n: int) -> None:
+            nonlocal told, done
+            done += n
+            if bar and line is not None:
+                bar.advance(line, n)
+            if artifact and time.monotonic() - told > 2:
+                from prefect.artifacts import update_progress_artifact
+
+                told = time.monotonic()
+                update_progress_artifact(artifact, progress=100 * done / max(total, 1))
+
+        yield advance
+    if artifact:
+        from prefect.artifacts import update_progress_artifact
+
+        update_progress_artifact(artifact, progress=100)
+
+
+def _artifact(what: str) -> UUID | None:
+    from prefect.artifacts import create_progress_artifact
+    from prefect.context import TaskRunContext
+
+    return create_progress_artifact(progress=0, description=what) if TaskRunContext.get() else None  # type: ignore[return-value]

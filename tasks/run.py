@@ -1,0 +1,47 @@
+"""The record of a run: started before the first step, finished after the last, whatever happened between.
+
+A process that was killed leaves its run `running`; whoever has the next turn knows that it is not, and says so.
+"""
+
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any
+
+from tasks.config import Curate
+from tasks.database import query, turn, writing
+
+VERSION = version("oresight")
+
+
+class Refused(RuntimeError):
+    """A critical check or the publish gate said no: nothing was published."""
+
+
+@contextmanager
+def recorded(config: Curate, flow: str, prefect_flow_run_id: str | None = None) -> Iterator[str]:
+    """Have the database's turn and a row in `runs`; yields the run's id. Raises what the steps raise."""
+    run_id = uuid.uuid4().hex
+    with turn(config.database):
+        with writing(config.database) as connection:
+            connection.execute(query("interrupt_runs"))
+            values = {"run_id": run_id, "flow": flow, "config": config.model_dump_json(), "version": VERSION}
+            connection.execute(query("start_run"), values | {"prefect_flow_run_id": prefect_flow_run_id})
+        state = "failed"
+        try:
+            yield run_id
+            state = "completed"
+        except Refused:
+            state = "refused"
+            raise
+        finally:
+            with writing(config.database) as connection:
+                connection.execute(query("finish_run"), {"run_id": run_id, "state": state})
+
+
+def note(database: str, run_id: str, **found: Any) -> None:
+    """Keep what a step found out with its run: device, dtype, rank ..."""
+    with writing(database) as connection:
+        connection.execute(query("note_run"), {"run_id": run_id, "found": json.dumps(found)})
