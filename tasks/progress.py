@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
 from uuid import UUID
 
 from rich.console import Console
@@ -13,13 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 CONSOLE = Console(stderr=True)
 
 
-def log() -> logging.Logger | logging.LoggerAdapter[Any]:
-    """The Prefect run's logger inside a run, a plain one outside."""
-    from prefect.context import FlowRunContext, TaskRunContext
-    from prefect.logging import get_run_logger
-
-    if TaskRunContext.get() or FlowRunContext.get():
-        return get_run_logger()
+def log() -> logging.Logger:
+    """The product's logger. Inside a run Prefect forwards it to its UI (PREFECT_LOGGING_EXTRA_LOGGERS)."""
     return logging.getLogger("oresight")
 
 

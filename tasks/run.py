@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 from tasks.config import Curate
-from tasks.database import query, turn, writing
+from tasks.database import query, reading, turn, writing
 
 VERSION = version("oresight")
 
@@ -45,3 +45,10 @@ def note(database: str, run_id: str, **found: Any) -> None:
     """Keep what a step found out with its run: device, dtype, rank ..."""
     with writing(database) as connection:
         connection.execute(query("note_run"), {"run_id": run_id, "found": json.dumps(found)})
+
+
+def summary(database: str, question: str, dataset: str) -> int:
+    """One number about a dataset, from sql/queries/QUESTION.sql."""
+    with reading(database) as connection:
+        (count,) = connection.execute(query(question), {"dataset": dataset}).fetchone() or (0,)
+    return int(count)

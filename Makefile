@@ -1,0 +1,42 @@
+# One line to change for a GPU: the torch that is installed, e.g.
+#   make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cu130"
+TORCH = torch==2.13.0
+PYTHON = python3
+RUN = .venv/bin/python -m
+
+.PHONY: demo test check bench serve lock
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+demo: .venv/installed
+	.venv/bin/oresight curate tests/data/demo.yaml
+	@cat tests/data/questions.txt
+
+test: .venv/dev-installed
+	$(RUN) pytest
+
+check: .venv/dev-installed
+	.venv/bin/ruff format --check flows tasks tests
+	.venv/bin/ruff check flows tasks tests
+	$(RUN) mypy
+	$(RUN) pytest tests/test_house.py
+
+# All versions with their hashes; torch apart, because which build of it is wanted depends on the machine.
+.venv/installed: requirements.lock Makefile
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/bin/pip install -q $(TORCH)
+	.venv/bin/pip install -q --no-deps --require-hashes -r requirements.lock
+	.venv/bin/pip install -q --no-deps --no-build-isolation -e .
+	touch $@
+
+.venv/dev-installed: .venv/installed requirements-dev.lock
+	.venv/bin/pip install -q --no-deps --require-hashes -r requirements-dev.lock
+	touch $@
+
+# Needs uv, and a CPU torch (UV_FIND_LINKS or UV_TORCH_BACKEND=cpu), or CUDA packages are listed too. Keeps what is pinned.
+COMPILE = uv pip compile -q --generate-hashes --no-annotate --no-header --no-emit-package torch --python-version 3.11
+lock:
+	$(COMPILE) pyproject.toml --group build -c requirements.lock -o .venv/a.lock
+	$(COMPILE) --no-deps --group pyproject.toml:model -o .venv/b.lock
+	$(COMPILE) pyproject.toml --group build --group dev -c requirements.lock -o .venv/c.lock
+	cat .venv/a.lock .venv/b.lock > requirements.lock
+	awk 'NR==FNR {if (/==/) s[$$1]=1; next} /^[a-z]/ {keep=!($$1 in s)} keep' requirements.lock .venv/c.lock > requirements-dev.lock

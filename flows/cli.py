@@ -1,0 +1,212 @@
+"""`oresight`: each command is a flow, a step or a query. Exit codes: 0 done, 1 refused, 2 unusable input, 3 run again."""
+
+import csv
+import json
+import logging
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import click
+import typer
+
+import flows  # noqa: F401  sets Prefect's environment before Prefect is imported
+from tasks.config import Curate, read
+from tasks.database import Connection, DatabaseBusy, DatabaseError, reading
+from tasks.run import Refused, recorded
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+Config = Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The configuration; its keys are in the README.")]
+Changes = Annotated[list[str] | None, typer.Option("--set", metavar="KEY.SUBKEY=VALUE", help="Change a key of it.")]
+Database = Annotated[str, typer.Option(help="The database to ask.")]
+
+
+@app.command()
+def curate(config: Config, changes: Changes = None) -> None:
+    """The whole pipeline, in this process; no server needed."""
+    settings = read(config, changes or [])
+    from flows.curate import curate as pipeline
+
+    curated = pipeline(settings)
+    width = max(len(what) for what in curated.counts)
+    for what, count in curated.counts.items():
+        typer.echo(f"{what:<{width}}  {count:>9,}")
+    typer.echo(f"{'seconds':<{width}}  {curated.seconds:>9.1f}")
+    typer.echo(f"split      {curated.folder}{'' if curated.new_version else '  (unchanged, no new version)'}")
+    typer.echo(f"checks     {curated.folder.parent / 'checks.html'}")
+    typer.echo(f"database   {settings.database}")
+
+
+@app.command()
+def ingest(config: Config, changes: Changes = None) -> None:
+    """Read the dataset and the reference into the database."""
+    from tasks.ingest import ingest as step
+
+    settings = read(config, changes or [])
+    with recorded(settings, "ingest") as run_id:
+        for part, role in ((settings.dataset, "dataset"), (settings.reference, "reference")):
+            done = step(settings.database, part, role, run_id)
+            typer.echo(f"{done.dataset}: {done.rows} rows, {done.rejected} rejected, {done.duplicates} duplicates"
+                       + (" (unchanged)" if done.reused else ""))
+
+
+@app.command()
+def score(config: Config, changes: Changes = None) -> None:
+    """Score the rows that have no fresh score."""
+    from tasks.score import score as step
+
+    settings = read(config, changes or [])
+    with recorded(settings, "score") as run_id:
+        done = step(settings, run_id)
+    typer.echo(f"{done.model}: {done.scored} rows scored, {done.reused} reused, {done.unscorable} cannot be scored")
+
+
+@app.command()
+def flag(config: Config, changes: Changes = None) -> None:
+    """Run the checks on rows and scores, and flag the rows that they return."""
+    from tasks.check import check as step
+
+    settings = read(config, changes or [])
+    names = settings.dataset.name, settings.reference.name
+    with recorded(settings, "flag") as run_id:
+        key, rate = _model_key(settings), settings.flagging.false_discovery_rate
+        found = [*step(settings.database, "raw", *names, run_id), *step(settings.database, "score", *names, run_id, key, rate)]
+    for done in found:
+        typer.echo(f"{done.name}: {done.rows_failed} of {done.rows_tested} rows ({done.severity})")
+
+
+@app.command()
+def split(config: Config, changes: Changes = None) -> None:
+    """Decide which rows stay."""
+    from tasks.split import split as step
+
+    settings = read(config, changes or [])
+    with recorded(settings, "split") as run_id:
+        key = _model_key(settings)
+        done = step(settings.database, settings.splitting, settings.dataset.name, settings.reference.name, key, run_id)
+    typer.echo(f"{done.name}/v{done.version}: {done.rows_kept} rows kept, {done.rows_dropped} dropped"
+               + ("" if done.new else " (unchanged)"))
+
+
+@app.command()
+def publish(config: Config, changes: Changes = None) -> None:
+    """Write the newest version of the split to its folder."""
+    from tasks.publish import publish as step
+
+    settings = read(config, changes or [])
+    with recorded(settings, "publish") as run_id:
+        version = _newest(settings)
+        done = step(settings.database, settings.publishing, settings, settings.splitting.name, version, run_id)
+    typer.echo(f"{done.folder}{'' if done.new else ' (unchanged)'}")
+
+
+@app.command()
+def sql(
+    question: Annotated[str, typer.Argument(metavar='"SELECT ..."', help="SQL, a file that holds it, or - for standard input.")],
+    database: Database = "oresight.duckdb",
+    format: Annotated[str, typer.Option(click_type=click.Choice(["table", "csv", "json"]))] = "table",
+) -> None:
+    """Ask the database; read-only."""
+    text = sys.stdin.read() if question == "-" else question
+    if question.endswith(".sql") and Path(question).is_file():
+        text = Path(question).read_text(encoding="utf-8")
+    with reading(database, guarded=True) as connection:
+        _show(connection, text, format)
+
+
+@app.command()
+def explain(sample_id: str, database: Database = "oresight.duckdb") -> None:
+    """Why a row is where it is."""
+    _ask(database, "explain", sample_id)
+
+
+@app.command()
+def diff(split: str, version_a: int, version_b: int, database: Database = "oresight.duckdb") -> None:
+    """What changed between two versions of a split."""
+    _ask(database, "diff", split, version_a, version_b)
+
+
+def _ask(database: str, name: str, *parameters: Any) -> None:
+    """Run sql/queries/NAME.sql and print it as lines."""
+    from tasks.database import query
+
+    with reading(database) as connection:
+        rows = connection.execute(query(name), list(parameters)).fetchall()
+    if not rows:
+        raise ValueError(f"{database}: nothing is known about {' '.join(map(str, parameters))}")
+    for row in rows:
+        typer.echo("\t".join("" if cell is None else " ".join(str(cell).split()) for cell in row))
+
+
+def _show(connection: Connection, text: str, format: str) -> None:
+    if format == "table":
+        relation = connection.sql(text)
+        if relation is not None:
+            relation.show(max_width=max(80, os.get_terminal_size().columns if sys.stdout.isatty() else 160), max_rows=100)
+        return
+    answer = connection.execute(text)
+    names = [column[0] for column in answer.description or []]
+    if format == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(names)
+        while rows := answer.fetchmany(10_000):
+            writer.writerows(rows)
+    else:
+        rows = [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+        typer.echo(json.dumps(rows, default=str, ensure_ascii=False))
+
+
+def _model_key(settings: Curate) -> str:
+    """The key under which this configuration's scores are kept."""
+    from tasks.score import register
+    from tasks.scoring.model import find
+
+    return register(settings, find(settings.model.name, settings.model.revision))[0]
+
+
+def _newest(settings: Curate) -> int:
+    from tasks.database import query
+
+    with reading(settings.database) as connection:
+        (version,) = connection.execute(query("newest_version"), {"split": settings.splitting.name}).fetchone() or (None,)
+    if version is None:
+        raise ValueError(f"{settings.database}: has no split {settings.splitting.name!r}; run `oresight split CONFIG.yaml` first")
+    return int(version)
+
+
+def main() -> NoReturn:
+    """Run the command line and turn what went wrong into one line and an exit code."""
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")    # one line a step comes from us
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("oresight").setLevel(logging.INFO)
+    code = 0
+    try:
+        app(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except Refused as error:
+        code = _say(f"refused: {error}", 1)
+    except DatabaseBusy as error:
+        code = _say(str(error), 3)
+    except (ValueError, DatabaseError) as error:
+        code = _say(str(error), 2)
+    except (Exception, KeyboardInterrupt) as error:
+        if os.environ.get("ORESIGHT_TRACEBACK"):
+            traceback.print_exc()
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        code = _say(f"{what}; run again to continue, with ORESIGHT_TRACEBACK=1 for where it happened", 3)
+    sys.exit(code)
+
+
+def _say(message: str, code: int) -> int:
+    sys.stderr.write(f"oresight: {' '.join(message.split())}\n")
+    return code
+
+
+if __name__ == "__main__":
+    main()

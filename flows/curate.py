@@ -1,0 +1,84 @@
+"""The pipeline, read down the page."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.runtime import flow_run
+
+from tasks.check import check
+from tasks.config import Curate
+from tasks.ingest import ingest
+from tasks.progress import log
+from tasks.publish import publish
+from tasks.run import recorded, summary
+from tasks.score import score
+from tasks.split import split
+
+
+def _reading_failed(_task: Any, _run: Any, state: Any) -> bool:
+    """A file or a disk can fail for a moment and is worth another try; a bad row, a wrong setting or a bug is not."""
+    return isinstance(state.data, OSError) or isinstance(getattr(state.data, "exception", None), OSError)
+
+
+try_again = {"retries": 2, "retry_delay_seconds": 5, "retry_condition_fn": _reading_failed}
+ingest_rows = task(ingest, name="ingest", **try_again)  # type: ignore[call-overload]
+check_rows = task(check, name="check")
+score_rows = task(score, name="score")
+split_rows = task(split, name="split")
+publish_split = task(publish, name="publish", **try_again)  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True)
+class Curated:
+    """What a run did: counts by name, in the order of the steps, and where the split is."""
+
+    counts: dict[str, int]
+    seconds: float
+    folder: Path
+    new_version: bool
+
+
+@flow(name="curate")
+def curate(config: Curate) -> Curated:
+    """Ingest, check, score, check, split, publish. Safe to run again: each step does only what is missing.
+
+    Args:
+        config: The rows to choose from, the rows you trust, the model that compares them, and what to keep.
+    """
+    started, dataset, reference = time.monotonic(), config.dataset.name, config.reference.name
+    page = Path(config.publishing.folder) / config.splitting.name / "checks.html"
+    with recorded(config, "curate", flow_run.id) as run_id:
+        rows = ingest_rows(config.database, config.dataset, "dataset", run_id)
+        ingest_rows(config.database, config.reference, "reference", run_id)
+        check_rows(config.database, "raw", dataset, reference, run_id, page=page)
+        scored = score_rows(config, run_id)
+        rate = config.flagging.false_discovery_rate
+        check_rows(config.database, "score", dataset, reference, run_id, scored.model_key, rate, page)
+        decided = split_rows(config.database, config.splitting, dataset, reference, scored.model_key, run_id)
+        published = publish_split(config.database, config.publishing, config, decided.name, decided.version, run_id)
+        counts = {
+            "rows read": rows.rows + rows.rejected + rows.duplicates,
+            "rejected": rows.rejected,
+            "duplicates": rows.duplicates,
+            "scored": scored.scored,
+            "reused": scored.reused,
+            "flagged": summary(config.database, "flagged_rows", dataset),
+            "kept": decided.rows_kept,
+            "dropped": decided.rows_dropped,
+        }
+    curated = Curated(counts, time.monotonic() - started, published.folder, published.new)
+    _show(curated, decided.name)
+    return curated
+
+
+def _show(curated: Curated, name: str) -> None:
+    """The run's page in the Prefect UI."""
+    key = "".join(c if c.isalnum() else "-" for c in name.lower()).strip("-") or "split"
+    create_table_artifact([{"what": k, "rows": v} for k, v in curated.counts.items()], key=f"{key}-counts")
+    lines = [f"- {what}: {n}" for what, n in curated.counts.items()]
+    create_markdown_artifact(f"# {name}\n\n`{curated.folder}`\n\n" + "\n".join(lines) + "\n", key=f"{key}-summary")
+    log().info("published %s%s", curated.folder, "" if curated.new_version else " (nothing changed, no new version)")

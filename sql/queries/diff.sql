@@ -1,0 +1,1 @@
+FROM split_diff($1, $2, $3);

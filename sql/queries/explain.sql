@@ -1,0 +1,1 @@
+SELECT fact, about, detail FROM explain($1);

@@ -1,0 +1,1 @@
+SELECT count(DISTINCT sample_id) FROM flags WHERE dataset = $dataset AND severity IN ('warning', 'critical');

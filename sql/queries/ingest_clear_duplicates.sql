@@ -1,0 +1,1 @@
+DELETE FROM store.duplicates WHERE dataset = $dataset;

@@ -1,0 +1,1 @@
+DELETE FROM store.rejects WHERE dataset = $dataset;

@@ -1,0 +1,1 @@
+SELECT sample_id FROM places WHERE is_first ORDER BY sample_id;

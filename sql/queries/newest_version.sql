@@ -1,0 +1,1 @@
+SELECT max(version) FROM store.splits WHERE split = $split;

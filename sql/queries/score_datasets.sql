@@ -1,0 +1,1 @@
+SELECT dataset, content_hash FROM store.datasets;

@@ -1,0 +1,1 @@
+INSERT INTO store.scores BY NAME FROM shard;

@@ -1,0 +1,14 @@
+"""The map, in the order in which rows move.
+
+config.py     all that a run may be told
+database.py   open, migrate, run a named .sql file
+run.py        the record of a run, and the turn that it has on the database
+progress.py   what a step says while it works
+formats/      one file per layout that users hold: messages, alpaca, sharegpt, tables
+ingest.py     files -> rows keyed by content; what cannot be read -> rejects, with line and reason
+check.py      every sql/checks/<stage>/*.sql as a Great Expectations expectation -> checks and flags
+score.py      rows without a fresh score -> scores, committed shard by shard
+scoring/      the mathematics, pure torch; a value is computed in scoring/formula.py
+split.py      flags and a budget -> keep or drop for every row, each with its reason
+publish.py    a split -> a folder with its files, a card and a manifest, written last
+"""

@@ -1,0 +1,270 @@
+"""Every sql/checks/STAGE/*.sql as a Great Expectations expectation. The only `import great_expectations`.
+
+A check file is one SELECT that returns the bad rows: sample_id, dataset, reason, and p_value and q_value if it has them.
+It may use getvariable('dataset'), 'reference', 'reference_hash', 'model_key' and 'false_discovery_rate'. Its first line
+is `-- critical: why it matters` (or warning, info); a second line `-- tolerate: 0.05` lets that share of the rows fail.
+Great Expectations counts the bad rows, hands out at most a sample of them, and is slow at that: so the same SQL also
+fills `flags`, and both counts must agree.
+"""
+
+import contextlib
+import json
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from jinja2 import Environment, FileSystemLoader
+
+from tasks.database import SQL, Connection, DatabaseError, query, transaction, writing
+from tasks.progress import log, progress
+from tasks.run import Refused
+
+Severity = Literal["critical", "warning", "info"]
+CHECKS = SQL / "checks"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One file of sql/checks."""
+
+    name: str
+    severity: Severity
+    why: str
+    tolerate: float
+    """Share of the tested rows that may fail before the check counts as failed."""
+    sql: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check found. A bad row is flagged whether or not its check as a whole passes."""
+
+    name: str
+    severity: Severity
+    success: bool
+    rows_failed: int
+    rows_tested: int
+    seconds: float
+
+
+def check(
+    database: str,
+    stage: Literal["raw", "score"],
+    dataset: str,
+    reference: str,
+    run_id: str,
+    model_key: str | None = None,
+    false_discovery_rate: float = 0.1,
+    page: Path | None = None,
+    folder: Path = CHECKS,
+) -> list[Checked]:
+    """Run the checks of a stage over a dataset; its flags from this stage are replaced, together with the results.
+
+    Raises Refused, after all of it is recorded, if a critical check failed; RuntimeError if a check itself crashed, and
+    then nothing is recorded; ValueError for a dataset that is not there or a check file that is not one.
+    """
+    assert stage == "raw" or model_key is not None, "scores are checked for one model: give its model_key"
+    checks = [_read(file) for file in sorted((folder / stage).glob("*.sql"))]
+    _bad_rows()  # imported before the database is opened: it takes seconds
+    names = {"dataset": dataset, "reference": reference}
+    run = {"run_id": run_id, "dataset": dataset, "stage": stage}
+    with writing(database) as connection:
+        known = dict(connection.execute(query("check_datasets"), names).fetchall())
+        if missing := sorted(set(names.values()) - known.keys()):
+            raise ValueError(f"{database}: holds no {missing[0]!r}; run `oresight ingest CONFIG.yaml` first")
+        scores = {"model_key": model_key, "reference_hash": known[reference]}
+        variables = names | scores | {"false_discovery_rate": false_discovery_rate}
+        found, suite, results = _validated(connection, stage, checks, variables)
+        with transaction(connection):
+            connection.execute(query("check_forget_flags"), {"dataset": dataset, "stage": stage})
+            connection.execute(query("check_forget_results"), run)
+            connection.execute(query("check_forget_suite"), run)
+            found = [_recorded(connection, one, result, run) for one, result in zip(checks, found, strict=True)]
+            connection.execute(query("check_suite"), run | {"suite": json.dumps(suite), "result": json.dumps(results)})
+        if page:
+            _write_page(connection, page, run_id)
+        refusal = _refusal(connection, found, run)
+        if stage == "score" and not any(result.rows_failed for result in found if result.name == "low_value"):
+            _tell_reach(connection, names | scores | {"rate": false_discovery_rate})
+    failed = ", ".join(
+        f"{result.name} ({result.severity}, {result.rows_failed:,} rows)" for result in found if not result.success
+    )
+    log().info("check: %d checks (%s) on %s; failed: %s", len(found), stage, dataset, failed or "none")
+    if refusal:
+        raise Refused(refusal)
+    return found
+
+
+def _read(file: Path) -> Check:
+    """A check file. Raises ValueError, naming the file, if its first line does not say how severe it is and why."""
+    text = file.read_text(encoding="utf-8").strip().rstrip(";")
+    head = re.match(r"-- (critical|warning|info): (.+)\n(?:-- tolerate: (0?\.\d+|0|1)\n)?", text)
+    if head is None:
+        raise ValueError(
+            f"{file}: must begin with `-- critical: why it matters` (or warning, info), then maybe `-- tolerate: 0.05`"
+        )
+    severity = next(level for level in get_args(Severity) if level == head[1])
+    return Check(file.stem, severity, head[2].strip(), float(head[3] or 0), text[head.end() :])
+
+
+@cache
+def _bad_rows() -> Any:
+    """The expectation behind every check. Made late, because importing Great Expectations takes 2 to 8 seconds."""
+    from great_expectations.expectations import UnexpectedRowsExpectation
+
+    class BadRows(UnexpectedRowsExpectation):  # type: ignore[misc]
+        """At most a tolerated share of the rows are returned by the query."""
+
+        rows_tested: int
+        tolerated: float
+        metric_dependencies = ("unexpected_rows_query.row_count",)  # not the rows: that would run the query twice
+
+        def _validate(self, metrics: dict[str, Any], *_: Any, **__: Any) -> dict[str, Any]:
+            failed = metrics["unexpected_rows_query.row_count"]
+            return {"success": failed <= self.tolerated * self.rows_tested, "result": {"observed_value": failed}}
+
+    return BadRows
+
+
+def _validated(
+    connection: Connection, stage: str, checks: list[Check], variables: dict[str, Any]
+) -> tuple[list[Checked], dict[str, Any], list[dict[str, Any]]]:
+    """What Great Expectations says of each check, the suite and its results. Raises RuntimeError if a check crashed."""
+    import great_expectations as gx
+
+    (tested,) = connection.execute(query("check_tested"), {"dataset": variables["dataset"]}).fetchone() or (0,)
+    suite = gx.ExpectationSuite(stage, meta={"variables": variables})
+    found, results = list[Checked](), list[dict[str, Any]]()
+    with _batch(connection, variables) as batch, progress(f"check {stage}", len(checks)) as advance:
+        for one in checks:
+            started = time.monotonic()
+            expectation = _bad_rows()(
+                unexpected_rows_query=_for_expectation(one.sql),
+                rows_tested=tested,
+                tolerated=one.tolerate,
+                severity=one.severity,
+                description=one.why,
+                meta={"check": one.name},
+            )
+            suite.add_expectation(expectation)
+            result = batch.validate(expectation, result_format="BASIC")
+            if crash := _crash(result.exception_info):
+                raise RuntimeError(f"check {one.name} crashed, which says nothing about the data: {crash}")
+            failed, seconds = result.result["observed_value"], time.monotonic() - started
+            found.append(Checked(one.name, one.severity, bool(result.success), failed, tested, seconds))
+            results.append(result.to_json_dict())
+            advance(1)
+    return found, suite.to_json_dict(), results
+
+
+@contextlib.contextmanager
+def _batch(connection: Connection, variables: dict[str, Any]) -> Iterator[Any]:
+    """A batch that Great Expectations reads through a cursor of ours, on which the variables are set too.
+
+    The batch itself is one row that no check looks at: the checks say themselves which rows they mean. A cursor left
+    open would keep the database file locked after we close it.
+    """
+    import great_expectations as gx
+    from duckdb_sqlalchemy import ConnectionWrapper
+
+    with contextlib.closing(connection.cursor()) as cursor:
+        for handle in (connection, cursor):
+            for name, value in variables.items():
+                handle.execute(f"SET VARIABLE {name} = $value", {"value": value})
+        context = gx.get_context(mode="ephemeral")
+        context.variables.progress_bars = {"globally": False}
+        engine = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True, "pool_reset_on_return": None}
+        source = context.data_sources.add_sql(
+            "oresight",
+            connection_string="duckdb:///:memory:",
+            create_temp_table=True,
+            kwargs=engine | {"creator": lambda: ConnectionWrapper(cursor)},
+        )
+        asset = source.add_query_asset("one_row", query="SELECT 1 AS one")
+        yield asset.add_batch_definition_whole_table("all").get_batch()
+
+
+def _for_expectation(sql: str) -> str:
+    """SQL as Great Expectations must be given it: braces are its placeholders, `:word` is SQLAlchemy's.
+
+    It prints a complaint about a query without {batch}, hence the comment.
+    """
+    doubled = sql.replace("{", "{{").replace("}", "}}")
+    return "/* {batch} */ " + re.sub(r"(?<![:\w\\]):(?=\w)", r"\\:", doubled)
+
+
+def _crash(exception_info: dict[str, Any]) -> str | None:
+    """The first line of what went wrong; None if nothing did. A crash and a finding both say success: false."""
+    parts = [exception_info] if "raised_exception" in exception_info else list(exception_info.values())
+    return next((str(part["exception_message"]).splitlines()[0] for part in parts if part["raised_exception"]), None)
+
+
+def _recorded(connection: Connection, one: Check, result: Checked, run: dict[str, str]) -> Checked:
+    """Flag the bad rows and write the result down. Raises RuntimeError if they are not as many as were counted."""
+    started = time.monotonic()
+    named = {"check_name": one.name, "severity": one.severity}
+    connection.execute("SET VARIABLE check = $value", {"value": one.sql})
+    try:
+        (flagged,) = connection.execute(query("check_flag"), named | {"run_id": run["run_id"]}).fetchone() or (0,)
+    except DatabaseError as error:
+        raise RuntimeError(f"check {one.name} crashed, which says nothing about the data: {error}") from error
+    if flagged != result.rows_failed:
+        raise RuntimeError(f"check {one.name} counted {result.rows_failed} bad rows and then returned {flagged}")
+    result = replace(result, seconds=result.seconds + time.monotonic() - started)
+    figures = {
+        key: value for key, value in asdict(result).items() if key.startswith("rows_") or key in ("success", "seconds")
+    }
+    connection.execute(query("check_result"), run | named | figures | {"why": one.why})
+    return result
+
+
+def _refusal(connection: Connection, found: list[Checked], run: dict[str, str]) -> str | None:
+    """One sentence on the critical checks that failed."""
+    failed = [result for result in found if result.severity == "critical" and not result.success]
+    if not failed:
+        return None
+    counts = " and ".join(f"{result.name} ({result.rows_failed:,} of {result.rows_tested:,} rows)" for result in failed)
+    first = _examples(connection, run["run_id"], run["dataset"], failed[0].name)[0]
+    return f"{run['dataset']} failed {counts}; row {first['sample_id'][:12]}, for instance: {first['reason']}"
+
+
+def _tell_reach(connection: Connection, values: dict[str, Any]) -> None:
+    """Say so if low_value found nothing because so few trusted rows could not have shown a single bad one."""
+    trusted, valued, at_once, enough = connection.execute(query("check_reach"), values).fetchone() or (0, 0, 0, 0)
+    if at_once <= 1:
+        return
+    needed = f"at least {at_once:,} of the {valued:,} rows at once are worth less than all of them"
+    log().info(
+        "check: with %s trusted rows low_value can flag %s at a false discovery rate of %g; %s trusted rows could show a single row",
+        f"{trusted:,}",
+        "no row at all" if at_once > valued else f"rows only where {needed}",
+        values["rate"],
+        f"{enough:,}",
+    )
+
+
+def _examples(connection: Connection, run_id: str, dataset: str, name: str) -> list[dict[str, Any]]:
+    values = {"run_id": run_id, "dataset": dataset, "check_name": name}
+    return _records(connection, "check_examples", values)
+
+
+def _records(connection: Connection, name: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+    return connection.execute(query(name), values).to_arrow_table().to_pylist()
+
+
+def _write_page(connection: Connection, page: Path, run_id: str) -> None:
+    """Every check of the run so far as HTML that needs nothing from outside; what rows say is escaped."""
+    checks = _records(connection, "check_page", {"run_id": run_id})
+    for row in checks:
+        row["examples"] = _examples(connection, run_id, row["dataset"], row["check_name"]) if row["rows_failed"] else []
+    template = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True).get_template(
+        "check_page.html"
+    )
+    page.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = page.with_name(f".{page.name}.unfinished")
+    unfinished.write_text(template.render(run_id=run_id, checks=checks), encoding="utf-8")
+    unfinished.replace(page)

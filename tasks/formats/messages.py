@@ -1,0 +1,15 @@
+"""{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}], "tools": [...]}"""
+
+from collections.abc import Mapping
+
+from tasks.formats.sample import Record, Sample, conversation
+
+
+def match(record: Record) -> dict[str, str] | None:
+    """Which column holds what, if the record looks like this layout."""
+    return {"messages": "messages"} if "messages" in record else None
+
+
+def read(record: Record, columns: Mapping[str, str]) -> Sample:
+    """The turns up to the last one of the assistant. Raises ValueError with a sentence."""
+    return conversation(record, columns["messages"], columns["system"])

@@ -1,0 +1,95 @@
+"""From a path to the files behind it: which there are, how each is read, and the digest that tells when one changed."""
+
+import glob
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+
+TEXTS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
+ARCHIVES = (".gz", ".zst")
+READ = f"{', '.join(TEXTS)} (each also as .gz or .zst), .parquet, or the folder that datasets' save_to_disk wrote"
+
+
+class File(NamedTuple):
+    """One source: a file, an Arrow folder, or a split on the hub (whose sha256 is the commit)."""
+
+    path: str
+    kind: str
+    """The suffix without .gz or .zst, or 'arrow' or 'hub'."""
+    sha256: str
+    bytes: int
+
+
+def found(path: str) -> tuple[list[File], list[str]]:
+    """The files behind a path, folder, glob or hub name, sorted, and what lies there too but is not read.
+
+    Raises ValueError, one line, if there is nothing to read.
+    """
+    if path.startswith("hf:"):
+        return [_on_hub(path)], []
+    if Path(path).is_dir() and not _is_arrow(path):
+        matched = sorted(str(inner) for inner in Path(path).iterdir() if not inner.name.startswith("."))
+        kinds = {match: _kind(match) for match in matched if Path(match).is_file()}
+    else:
+        matched = [path] if Path(path).exists() else sorted(glob.glob(path, recursive=True))  # noqa: PTH207 Path.glob takes no absolute pattern
+        kinds = {
+            match: "arrow" if _is_arrow(match) else _kind(match) if Path(match).is_file() else "" for match in matched
+        }
+    if not matched and not Path(path).is_dir():
+        raise ValueError(f"{path}: no such file; give a file, a folder, a glob or hf:owner/name")
+    files = [_known(match, kind) for match, kind in kinds.items() if kind]
+    others = [match for match in matched if not kinds.get(match)]
+    if not files:
+        names = ", ".join(Path(match).name for match in others[:5])
+        holds = (
+            "is of a type that is not read" if others == [path] else f"holds {names or 'nothing'}, and nothing to read"
+        )
+        raise ValueError(f"{path}: {holds}; give {READ}")
+    return files, others
+
+
+def _kind(path: str) -> str:
+    """The suffix that says how to read a file, or nothing."""
+    name = path.lower()
+    archive = next((suffix for suffix in ARCHIVES if name.endswith(suffix)), "")
+    name = name.removesuffix(archive)
+    return next((kind for kind in (*TEXTS, *([] if archive else [".parquet"])) if name.endswith(kind)), "")
+
+
+def _is_arrow(path: str) -> bool:
+    """Whether a folder was written by save_to_disk. Raises ValueError if it holds several splits."""
+    several = Path(path) / "dataset_dict.json"
+    if several.is_file():
+        splits = orjson.loads(several.read_bytes())["splits"]
+        raise ValueError(
+            f"{path}: holds the splits {', '.join(splits)}; give the path of one: {Path(path) / splits[0]}"
+        )
+    return (Path(path) / "state.json").is_file() and (Path(path) / "dataset_info.json").is_file()
+
+
+def _known(path: str, kind: str) -> File:
+    """The file with its digest; an Arrow folder's is that of its members' digests."""
+    if kind == "arrow":
+        members = [_known(str(member), "") for member in sorted(Path(path).iterdir()) if member.is_file()]
+        digest = hashlib.sha256("".join(member.sha256 for member in members).encode()).hexdigest()
+        return File(path, kind, digest, sum(member.bytes for member in members))
+    try:
+        with Path(path).open("rb") as stream:
+            return File(path, kind, hashlib.file_digest(stream, "sha256").hexdigest(), stream.tell())
+    except PermissionError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _on_hub(path: str) -> File:
+    """A split on the hub at the commit that is current now."""
+    from huggingface_hub import HfApi
+
+    name, _, split = path.removeprefix("hf:").partition(":")
+    try:
+        commit = HfApi().dataset_info(name, timeout=20).sha or ""
+    except Exception as error:  # the hub's client raises a dozen kinds, with and without a network
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path}: cannot be read from the hub ({reason}); download it and give its folder") from error
+    return File(f"hf:{name}:{split or 'train'}", "hub", commit, 0)

@@ -1,0 +1,41 @@
+"""{"prompt": "...", "completion": "..."}, {"question": "...", "answer": "..."} and other pairs of columns.
+
+Either column may also hold a list of turns, as some trainers want it.
+"""
+
+from collections.abc import Mapping
+
+from tasks.formats.sample import Record, Sample, Turn, text, text_or_none, to_the_answer, turns
+
+PAIRS = (
+    ("prompt", "completion"),
+    ("prompt", "response"),
+    ("prompt", "answer"),
+    ("question", "answer"),
+    ("question", "response"),
+    ("query", "response"),
+    ("query", "answer"),
+    ("prompt", "output"),
+    ("input", "output"),
+)
+
+
+def match(record: Record) -> dict[str, str] | None:
+    """Which column holds what, if the record looks like this layout."""
+    pairs = ({"prompt": prompt, "answer": answer} for prompt, answer in PAIRS if prompt in record and answer in record)
+    return next(pairs, None)
+
+
+def read(record: Record, columns: Mapping[str, str]) -> Sample:
+    """Prompt and answer as two turns, after the system's. Raises ValueError with a sentence."""
+    messages: list[Turn] = []
+    if system := text_or_none(record, columns["system"]):
+        messages.append({"role": "system", "content": system})
+    messages += _turns(record, columns["prompt"], "user")
+    messages += _turns(record, columns["answer"], "assistant")
+    return Sample(to_the_answer(messages, columns["answer"]))
+
+
+def _turns(record: Record, field: str, role: str) -> list[Turn]:
+    value = record.get(field)
+    return turns(value, field) if isinstance(value, list) else [{"role": role, "content": text(record, field)}]

@@ -1,0 +1,273 @@
+"""Files -> rows keyed by content; what cannot be read -> rejects, each with its line and the reason.
+
+Reading takes minutes, committing seconds: rows are staged as Parquet beside the database while nobody is kept out, and
+one transaction then replaces what the dataset was. A run killed at any moment leaves what was there before.
+"""
+
+import glob
+import hashlib
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.config import Dataset
+from tasks.database import Connection, query, reading, transaction, writing
+from tasks.formats import Layout, recognise
+from tasks.formats.files import Advance, Line, dumps, read
+from tasks.formats.sources import File, found
+from tasks.progress import log, progress
+
+INGEST_VERSION = 1  # add one when the same file would now give other rows
+KIND = "instruction"
+FIRST_ROWS = 200  # that the layout is recognised from
+BATCH_ROWS, BATCH_CHARACTERS = 20_000, 64_000_000
+RAW_CHARACTERS = 1000  # of a rejected line that are kept
+TEXT = pa.string()
+ROWS = pa.schema(
+    {
+        "position": pa.int64(),
+        "sample_id": TEXT,
+        "kind": TEXT,
+        "prompt": TEXT,
+        "answer": TEXT,
+        "messages": TEXT,
+        "tools": TEXT,
+        "metadata": TEXT,
+        "record": TEXT,
+        "source_file": TEXT,
+        "source_line": pa.int64(),
+    }
+)
+REJECTS = pa.schema({"source_file": TEXT, "source_line": pa.int64(), "reason": TEXT, "raw": TEXT})
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What the database now holds of a dataset: distinct rows, lines that are none, further places of a row."""
+
+    dataset: str
+    layout: str
+    rows: int
+    rejected: int
+    duplicates: int
+    reused: bool
+    """The files are the ones of the last time, so nothing was read."""
+
+
+class _Content(NamedTuple):
+    """A row's columns that depend on the record alone, in the order of ROWS."""
+
+    sample_id: str
+    kind: str
+    prompt: str
+    answer: str
+    messages: str
+    tools: str | None
+    metadata: str
+    record: str
+
+
+def ingest(database: str, dataset: Dataset, role: Literal["dataset", "reference"], run_id: str) -> Ingested:
+    """Make the database hold what the files hold, or do nothing if they are unchanged.
+
+    Raises ValueError, one line naming the field, the path and what would work, if the path or most of its lines cannot
+    be used; the database then holds what it held before.
+    """
+    with _about(f"{role}.path"):
+        files, others = found(dataset.path)
+    values: dict[str, Any] = {"dataset": dataset.name, "source_hash": _source_hash(files, dataset, role)}
+    with reading(database) as connection:
+        known = connection.execute(query("ingest_known"), values).fetchone()
+    if known:
+        log().info("%s: unchanged", dataset.name)
+        return _ingested(dataset.name, known, reused=True)
+    if others:
+        log().warning("%s: not read: %s", dataset.name, ", ".join(others))
+    size = sum(file.bytes for file in files)
+    with _folder(f"{database}.staging") as folder:
+        with _about(f"{role}.path"), progress(f"{dataset.name}: bytes", size) as advance:
+            layout, rejected = _stage(files, dataset, role, folder, advance)
+        values |= {"role": role, "source": dataset.path, "layout": layout.name, "rejected": rejected, "run_id": run_id}
+        values |= {"files": dumps([{"path": f.path, "sha256": f.sha256, "bytes": f.bytes} for f in files])}
+        with writing(database) as connection, transaction(connection):
+            known = _commit(connection, folder, values)
+    return _ingested(dataset.name, known, reused=False)
+
+
+def _ingested(name: str, known: tuple[Any, ...], *, reused: bool) -> Ingested:
+    layout, rows, rejected, duplicates = known
+    log().info("%s: %d rows in layout %s, %d rejected, %d duplicates", name, rows, layout, rejected, duplicates)
+    return Ingested(name, layout, rows, rejected, duplicates, reused)
+
+
+@contextmanager
+def _about(field: str) -> Iterator[None]:
+    """Put the field in front of what is wrong with its value, on one line."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{field}: {' '.join(str(error).split())}") from error
+
+
+def _source_hash(files: list[File], dataset: Dataset, role: str) -> str:
+    """Equal means that reading again would change nothing."""
+    told = [INGEST_VERSION, role, sorted(dataset.columns.items()), [(file.path, file.sha256) for file in files]]
+    return hashlib.sha256(orjson.dumps(told)).hexdigest()
+
+
+@contextmanager
+def _folder(path: str) -> Iterator[Path]:
+    """An empty folder, gone afterwards. What a killed run left there goes first."""
+    shutil.rmtree(path, ignore_errors=True)
+    Path(path).mkdir(parents=True)
+    try:
+        yield Path(path)
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+class _Staged:
+    """A Parquet file that takes rows one by one and writes them in batches bounded in rows and in characters."""
+
+    def __init__(self, file: Path, schema: pa.Schema) -> None:
+        self.writer = pq.ParquetWriter(
+            file, schema, compression="zstd", compression_level=1, use_dictionary=["source_file"]
+        )
+        self.schema, self.waiting, self.characters, self.count = schema, list[tuple[Any, ...]](), 0, 0
+
+    def add(self, row: tuple[Any, ...], characters: int) -> None:
+        self.waiting.append(row)
+        self.characters += characters
+        self.count += 1
+        if len(self.waiting) >= BATCH_ROWS or self.characters > BATCH_CHARACTERS:
+            self.write()
+
+    def write(self) -> None:
+        if self.waiting:
+            columns = zip(self.schema.types, zip(*self.waiting, strict=True), strict=True)
+            self.writer.write_table(pa.table([pa.array(values, kind) for kind, values in columns], schema=self.schema))
+        self.waiting, self.characters = [], 0
+
+    def close(self) -> None:
+        self.write()
+        self.writer.close()
+
+
+def _stage(files: list[File], dataset: Dataset, role: str, folder: Path, advance: Advance) -> tuple[Layout, int]:
+    """Write rows.parquet and rejects.parquet; gives the layout and the number of rejects.
+
+    Raises ValueError if there are no rows, the layout is unknown or most lines are none.
+    """
+    lines = ((file.path, line) for file in files for line in read(file, advance))
+    head = list(islice(lines, FIRST_ROWS))
+    if not head:
+        raise ValueError(f"{dataset.path}: holds no rows; give a file with at least one")
+    readable = [line.record for _, line in head if line.record is not None]
+    if not readable:
+        raise _wrong_file(dataset.path, _reasons((path, line.number, line.reason) for path, line in head), len(head))
+    try:
+        layout = recognise(readable, dataset.columns, f"{role}.columns")
+    except ValueError as error:
+        raise ValueError(f"{dataset.path}: {error}") from error
+    log().info("%s: recognised the layout %s", dataset.name, layout.name)
+    rows, rejects = _Staged(folder / "rows.parquet", ROWS), _Staged(folder / "rejects.parquet", REJECTS)
+    for path, line in chain(head, lines):
+        try:
+            content = _content(line, layout)
+        except ValueError as error:
+            rejects.add((path, line.number, str(error), _raw(line.text)), RAW_CHARACTERS)
+        else:
+            rows.add((rows.count, *content, path, line.number), 4 * len(content.record))
+    rows.close()
+    rejects.close()
+    if rejects.count > rows.count:
+        found_wrong = pq.read_table(folder / "rejects.parquet", columns=["source_file", "source_line", "reason"])
+        reasons = _reasons(tuple(row.values()) for batch in found_wrong.to_batches() for row in batch.to_pylist())
+        raise _wrong_file(dataset.path, reasons, rows.count + rejects.count)
+    return layout, rejects.count
+
+
+def _content(line: Line, layout: Layout) -> _Content:
+    """What a line holds, as columns. Raises ValueError with the reason if it is no supervised row."""
+    if line.record is None:
+        raise ValueError(line.reason)
+    if "\\u0000" in line.text and "\0" in "".join(_texts(line.record)):
+        raise ValueError("holds a NUL character (\\u0000)")
+    try:
+        messages, tools = layout.read(line.record)
+        turns = orjson.dumps(messages, option=orjson.OPT_SORT_KEYS).decode()
+        tools = orjson.dumps(tools, option=orjson.OPT_SORT_KEYS).decode() if tools else None
+        metadata = dumps({column: value for column, value in line.record.items() if column not in layout.used})
+    except (TypeError, RecursionError) as error:
+        raise ValueError(f"cannot be kept as JSON ({error})") from error
+    canonical = f'{{"kind":"{KIND}","messages":{turns}{f",{chr(34)}tools{chr(34)}:{tools}" if tools else ""}}}'
+    sample_id = hashlib.sha256(canonical.encode()).hexdigest()[:32]
+    *before, answer = messages
+    prompt = before[0]["content"] if len(before) == 1 else "\n\n".join(f"{t['role']}: {t['content']}" for t in before)
+    return _Content(sample_id, KIND, prompt, answer["content"], turns, tools, metadata, line.text)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text and every key in a value, however deep."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            waiting += [*value.keys(), *value.values()]
+        elif isinstance(value, list | tuple):
+            waiting += value
+
+
+def _raw(text: str) -> str:
+    """The beginning of a line that may hold anything, as text that can be kept."""
+    return text[:RAW_CHARACTERS].encode(errors="surrogateescape").decode(errors="replace").replace("\0", "\ufffd")
+
+
+def _reasons(rejects: Iterable[tuple[Any, ...]]) -> list[tuple[int, str, str]]:
+    """How often each kind of reason occurs, most often first, with its first reason in full and its place."""
+    kinds: dict[str, tuple[int, str, str]] = {}
+    for path, number, reason in rejects:
+        place = f"{path}, line {number}" if number else path
+        count, first, where = kinds.get(kind := re.sub(r"\d+", "N", reason), (0, reason, place))
+        kinds[kind] = count + 1, first, where
+    return sorted(kinds.values(), key=lambda kind: -kind[0])
+
+
+def _wrong_file(path: str, reasons: list[tuple[int, str, str]], lines: int) -> ValueError:
+    rejected = sum(count for count, _, _ in reasons)
+    count, reason, place = reasons[0]
+    told = f"{rejected} of {lines} lines are no rows to value, so it is the wrong file"
+    return ValueError(f"{path}: {told}; the most frequent reason ({count} times, first in {place}): {reason}")
+
+
+def _commit(connection: Connection, folder: Path, values: dict[str, Any]) -> tuple[str, int, int, int]:
+    """Replace what the dataset was by what is staged; gives layout, rows, rejected, duplicates."""
+    rows, rejects = (glob.escape(str(folder / f"{name}.parquet")) for name in ("rows", "rejects"))
+    name = {"dataset": values["dataset"]}
+    connection.execute(query("ingest_places"), name | {"rows": rows})
+    digest, ids = hashlib.sha256(), connection.execute(query("ingest_ids"))
+    while batch := ids.fetchmany(100_000):
+        digest.update("".join(f"{sample_id}\n" for (sample_id,) in batch).encode())
+    connection.execute(query("ingest_retire"), name)
+    connection.execute(query("ingest_update"), name | {"rows": rows})
+    connection.execute(query("ingest_insert"), name | {"rows": rows})
+    connection.execute(query("ingest_clear_duplicates"), name)
+    connection.execute(query("ingest_duplicates"), name)
+    connection.execute(query("ingest_clear_rejects"), name)
+    connection.execute(query("ingest_rejects"), name | {"rejects": rejects})
+    connection.execute(query("ingest_dataset"), values | {"content_hash": digest.hexdigest()})
+    known = {"dataset": values["dataset"], "source_hash": values["source_hash"]}
+    found_now = connection.execute(query("ingest_known"), known).fetchone()
+    assert found_now is not None
+    return found_now

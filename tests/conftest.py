@@ -1,0 +1,27 @@
+import os
+from pathlib import Path
+
+import pytest
+
+import flows  # noqa: F401  Prefect is quiet from here on
+from tasks.scoring.model import Loaded, find, load
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    if not SHARED.is_dir():
+        pytest.skip("shared/data is not beside the project")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def stories(shared: Path) -> Path:
+    return shared / "stories260k"
+
+
+@pytest.fixture(scope="session")
+def smollm() -> Loaded:
+    return load(find("smollm2-135m-instruct"), device="cpu", dtype="float32")

@@ -1,0 +1,118 @@
+"""The rules of the house that a machine can keep."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import tasks
+from tasks.config import Curate, read
+from tasks.database import SQL, reading, turn
+
+ROOT = Path(__file__).parents[1]
+CODE = sorted([*(ROOT / "flows").rglob("*.py"), *(ROOT / "tasks").rglob("*.py")])
+STEPS = {"ingest", "check", "score", "flag", "split", "publish"}
+# Who may import whom: folder or file -> what it may import of ours.
+MAY_IMPORT = {
+    "flows": {"flows", "tasks"},
+    "tasks/scoring": {"tasks.scoring"},
+    "tasks/formats": {"tasks.formats", "tasks.config"},
+    "tasks": {"tasks.config", "tasks.database", "tasks.run", "tasks.progress", "tasks.scoring", "tasks.formats", "tasks.card"},
+}
+ONE_HOME = {"duckdb": "tasks/database.py", "great_expectations": "tasks/check.py", "duckdb_sqlalchemy": "tasks/check.py"}
+SQL_IN_PYTHON = re.compile(r"^\s*(select\s.+\sfrom|insert\s+into|delete\s+from|update\s.+\sset)\s", re.I | re.S)
+
+
+def imports(file: Path) -> set[str]:
+    tree = ast.parse(file.read_text())
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def place(file: Path) -> str:
+    return file.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("file", CODE, ids=place)
+def test_a_file_imports_only_what_its_place_allows(file: Path) -> None:
+    home = next(key for key in MAY_IMPORT if place(file).startswith(key + "/"))
+    ours = {name for name in imports(file) if name.split(".")[0] in ("flows", "tasks")}
+    assert not {name for name in ours if not any(f"{name}.".startswith(f"{may}.") for may in MAY_IMPORT[home])}
+    for library, only in ONE_HOME.items():
+        if place(file) != only:
+            assert library not in {name.split(".")[0] for name in imports(file)}, f"{library} has its home in {only}"
+    if home == "tasks/scoring":
+        assert not {"prefect", "pandas", "yaml"} & {name.split(".")[0] for name in imports(file)}
+
+
+@pytest.mark.parametrize("file", CODE, ids=place)
+def test_sql_lives_in_sql_files(file: Path) -> None:
+    strings = [n.value for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    kept = {"INSERT INTO store.migrations VALUES (?, now())", "SELECT migration FROM store.migrations"}
+    assert not [text for text in strings if SQL_IN_PYTHON.match(text) and text not in kept]
+
+
+@pytest.mark.parametrize("file", CODE, ids=place)
+def test_no_file_is_past_300_lines(file: Path) -> None:
+    assert len(file.read_text().splitlines()) <= 300, "it has a second half: name it"
+
+
+def test_the_map_names_every_file_of_tasks() -> None:
+    told = re.findall(r"^([a-z_]+(?:\.py|/))", tasks.__doc__ or "", re.M)
+    there = {f.name for f in (ROOT / "tasks").glob("*.py")} - {"__init__.py"}
+    there |= {f"{f.name}/" for f in (ROOT / "tasks").iterdir() if f.is_dir() and f.name != "__pycache__"}
+    assert sorted(told) == sorted(there)
+
+
+def test_every_query_file_is_used() -> None:
+    text = "\n".join(file.read_text() for file in CODE)
+    assert [file.stem for file in (SQL / "queries").glob("*.sql") if f'"{file.stem}"' not in text] == []
+
+
+def test_every_view_and_macro_of_the_contract_answers_on_an_empty_database(tmp_path: Path) -> None:
+    database = str(tmp_path / "empty.duckdb")
+    contract = {
+        "datasets": "dataset role source layout kind rows rejected duplicates content_hash ingested_at",
+        "rows": "sample_id dataset kind prompt answer messages images metadata source_file source_line",
+        "rejects": "dataset source_file source_line reason raw",
+        "scores": "sample_id dataset reference model value value_per_token value_cosine self_value nll worst_token"
+        " conditional_gain local_value label_probe answer_tokens truncated scored_at run_id",
+        "token_scores": "sample_id model reference position token value logprob",
+        "checks": "run_id stage check_name severity success rows_failed seconds",
+        "flags": "sample_id dataset check_name severity reason p_value q_value run_id",
+        "detectability": "dataset model canary auc auc_low auc_high canaries",
+        "splits": "split version rows_kept rows_dropped tokens_kept manifest_sha256 folder created_at run_id",
+        "split_rows": "split version sample_id decision reason rank value",
+        "lineage": "child_kind child parent_kind parent run_id",
+        "runs": "run_id flow state config version prefect_flow_run_id started_at finished_at rows_scored tokens_scored",
+        "stale_scores": "sample_id dataset reference model why",
+    }
+    with turn(database):
+        pass
+    with reading(database, guarded=True) as connection:
+        for view, columns in contract.items():
+            answer = connection.execute(f"FROM {view}")
+            assert set(columns.split()) <= {column[0] for column in answer.description}, view
+            assert answer.fetchall() == []
+        for macro in ("worst_rows('a', 3)", "best_rows('a', 3)", "explain('a')", "split_diff('a', 1, 2)", "row_history('a')"):
+            assert connection.execute(f"FROM {macro}").fetchall() == []
+
+
+def test_the_makefile_has_the_targets_that_the_readme_names() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    named = set(re.findall(r"`make ([a-z]+)", (ROOT / "README.md").read_text() + (ROOT / "CONTRIBUTING.md").read_text()))
+    assert named and named <= targets
+
+
+def test_the_readmes_configuration_is_one_that_is_accepted(tmp_path: Path) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert blocks
+    for block in blocks:
+        (tmp_path / "config.yaml").write_text(block)
+        assert isinstance(read(tmp_path / "config.yaml", []), Curate)
