@@ -1,6 +1,6 @@
 """Every sql/checks/STAGE/*.sql as a Great Expectations expectation. The only `import great_expectations`.
 
-A check file is one SELECT that returns the bad rows: sample_id, dataset, reason, and p_value and q_value if it has them.
+A check file is one SELECT that returns the bad rows: sample_id, dataset, reason, maybe p_value and q_value.
 It may use getvariable('dataset'), 'reference', 'reference_hash', 'model_key' and 'false_discovery_rate'. Its first line
 is `-- critical: why it matters` (or warning, info); a second line `-- tolerate: 0.05` lets that share of the rows fail.
 Great Expectations counts the bad rows, hands out at most a sample of them, and is slow at that: so the same SQL also
@@ -237,14 +237,13 @@ def _tell_reach(connection: Connection, values: dict[str, Any]) -> None:
     trusted, valued, at_once, enough = connection.execute(query("check_reach"), values).fetchone() or (0, 0, 0, 0)
     if at_once <= 1:
         return
-    needed = f"at least {at_once:,} of the {valued:,} rows at once are worth less than all of them"
-    log().info(
-        "check: with %s trusted rows low_value can flag %s at a false discovery rate of %g; %s trusted rows could show a single row",
-        f"{trusted:,}",
-        "no row at all" if at_once > valued else f"rows only where {needed}",
-        values["rate"],
-        f"{enough:,}",
+    first = f"low_value found nothing, and with {trusted:,} trusted rows at a false discovery rate of {values['rate']:g} it can only"
+    only = (
+        f"once {at_once:,} of the {valued:,} rows are worth less than all trusted rows"
+        if at_once <= valued
+        else "never"
     )
+    log().info("check: %s do so %s; %s trusted rows could show up a single bad row", first, only, f"{enough:,}")
 
 
 def _examples(connection: Connection, run_id: str, dataset: str, name: str) -> list[dict[str, Any]]:

@@ -139,9 +139,7 @@ class _Staged:
     """A Parquet file that takes rows one by one and writes them in batches bounded in rows and in characters."""
 
     def __init__(self, file: Path, schema: pa.Schema) -> None:
-        self.writer = pq.ParquetWriter(
-            file, schema, compression="zstd", compression_level=1, use_dictionary=["source_file"]
-        )
+        self.writer = pq.ParquetWriter(file, schema, compression="lz4", use_dictionary=["source_file"])
         self.schema, self.waiting, self.characters, self.count = schema, list[tuple[Any, ...]](), 0, 0
 
     def add(self, row: tuple[Any, ...], characters: int) -> None:

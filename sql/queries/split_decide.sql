@@ -1,0 +1,74 @@
+-- Keep or drop for every current row of the dataset, with rank and reason.
+CREATE OR REPLACE TEMP TABLE decided AS
+WITH current_rows AS (
+    SELECT sample_id, CASE WHEN $per IS NOT NULL THEN coalesce(metadata::JSON->>$path, '(none)') END AS part
+    FROM store.rows WHERE dataset = $dataset AND retired_at IS NULL
+),
+scored AS (
+    SELECT sample_id, value, answer_tokens,
+           CASE $by WHEN 'value' THEN value WHEN 'value_per_token' THEN value_per_token ELSE 0 END AS merit
+    FROM store.scores
+    WHERE model_key = $model_key AND reference = $reference AND reference_hash = $reference_hash
+),
+refused_by_model AS (
+    SELECT sample_id, any_value(reason) AS reason FROM store.unscorable WHERE model_key = $model_key GROUP BY sample_id
+),
+flagged AS (
+    SELECT sample_id, min_by(check_name || ': ' || reason, (severity != 'critical', check_name)) AS first_flag, count(*) AS flags
+    FROM store.flags
+    WHERE dataset = $dataset AND severity IN ('critical', 'warning')
+    GROUP BY sample_id
+),
+judged AS (
+    SELECT c.sample_id, c.part, s.value, s.answer_tokens, s.merit, md5(c.sample_id || $seed) AS draw,
+           CASE WHEN s.sample_id IS NULL THEN 'not scored: ' || coalesce(u.reason, 'no score yet')
+                WHEN s.merit IS NULL OR NOT isfinite(s.merit) THEN 'not scored: its value is not a number'
+                WHEN $drop = 'flagged' AND f.sample_id IS NOT NULL
+                THEN 'flagged by ' || f.first_flag || CASE WHEN f.flags > 1 THEN ' (and ' || (f.flags - 1) || ' more)' ELSE '' END
+           END AS refusal
+    FROM current_rows AS c
+    LEFT JOIN scored AS s USING (sample_id)
+    LEFT JOIN refused_by_model AS u USING (sample_id)
+    LEFT JOIN flagged AS f USING (sample_id)
+),
+-- What each part may keep: its share of the budget by its share of the rows, rounded by largest remainder.
+parts AS (
+    SELECT part, count(*) AS size, count(*) / sum(count(*)) OVER () AS share FROM judged GROUP BY part
+),
+quotas AS (
+    SELECT part, share, size,
+           CASE WHEN $keep IS NOT NULL THEN floor($keep * size + 1e-9)
+                WHEN $rows IS NOT NULL THEN floor($rows * share + 1e-9) ELSE size
+           END AS whole,
+           CASE WHEN $rows IS NOT NULL THEN $rows * share - floor($rows * share + 1e-9) ELSE 0 END AS remainder
+    FROM parts
+),
+budgets AS (
+    SELECT part, $tokens * share AS token_budget,
+           whole + CASE WHEN $rows IS NOT NULL
+                             AND row_number() OVER (ORDER BY remainder DESC, part) <= least($rows, sum(size) OVER ()) - sum(whole) OVER ()
+                        THEN 1 ELSE 0 END AS row_budget
+    FROM quotas
+),
+ranked AS (
+    SELECT sample_id, part, value, answer_tokens,
+           row_number() OVER by_merit AS rank, row_number() OVER in_part AS place,
+           sum(answer_tokens) OVER (in_part ROWS UNBOUNDED PRECEDING) AS tokens_so_far,
+           count(*) OVER (PARTITION BY part) AS candidates
+    FROM judged
+    WHERE refusal IS NULL
+    WINDOW by_merit AS (ORDER BY merit DESC, draw, sample_id),
+           in_part AS (PARTITION BY part ORDER BY merit DESC, draw, sample_id)
+)
+SELECT j.sample_id, r.rank, j.value, coalesce(j.answer_tokens, 0) AS answer_tokens,
+       r.rank IS NOT NULL AND r.place <= b.row_budget AND coalesce(r.tokens_so_far <= b.token_budget, true) AS kept,
+       CASE WHEN j.refusal IS NOT NULL THEN j.refusal
+            ELSE CASE WHEN kept THEN 'kept: rank ' ELSE 'over budget: rank ' END || r.place || ' of ' || r.candidates
+                 || CASE WHEN $per IS NOT NULL THEN ' in ' || $per || ' ' || j.part ELSE '' END || ' by ' || $by
+                 || CASE WHEN kept THEN ''
+                         WHEN $tokens IS NOT NULL THEN ', ' || floor(b.token_budget)::BIGINT || ' answer tokens kept at most'
+                         ELSE ', ' || b.row_budget::BIGINT || ' kept' END
+       END AS reason
+FROM judged AS j
+JOIN budgets AS b ON b.part IS NOT DISTINCT FROM j.part
+LEFT JOIN ranked AS r ON r.sample_id = j.sample_id;

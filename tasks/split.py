@@ -1,0 +1,64 @@
+"""Flags and a budget -> keep or drop for every row, each with its reason. A version is made only if something changed."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from tasks.config import Splitting
+from tasks.database import query, transaction, writing
+from tasks.progress import log
+
+
+@dataclass(frozen=True)
+class Split:
+    """A version of a split, and whether this run made it."""
+
+    name: str
+    version: int
+    new: bool
+    rows_kept: int
+    rows_dropped: int
+    tokens_kept: int
+
+
+def split(database: str, splitting: Splitting, dataset: str, reference: str, model_key: str, run_id: str) -> Split:
+    """Decide about every current row of the dataset.
+
+    Raises ValueError if the dataset or the reference is not there, nothing would be kept, or no row has the column
+    `splitting.per`.
+    """
+    with writing(database) as connection:
+        known = dict(connection.execute(query("score_datasets")).fetchall())
+        for name in (dataset, reference):
+            if name not in known:
+                raise ValueError(f"{database}: holds no {name!r}; run `oresight ingest CONFIG.yaml` first")
+        if splitting.per is not None:
+            columns = [name for (name,) in connection.execute(query("split_columns"), {"dataset": dataset}).fetchall()]
+            if splitting.per not in columns:
+                there = ", ".join(columns) or "none"
+                raise ValueError(f"splitting.per: no row of {dataset!r} has a column {splitting.per!r}; there are: {there}")
+        names = {"dataset": dataset, "reference": reference, "reference_hash": known[reference], "model_key": model_key}
+        settings = splitting.model_dump(include={"drop", "keep", "rows", "tokens", "by", "per"})
+        path = None if splitting.per is None else f'$."{splitting.per}"'
+        connection.execute(query("split_decide"), names | settings | {"seed": str(splitting.seed), "path": path})
+        kept, dropped, tokens, decisions = connection.execute(query("split_totals")).fetchone() or (0, 0, 0, "")
+        if kept == 0:
+            raise ValueError(
+                f"splitting: none of the {dropped} rows of {dataset!r} would be kept; score them (`oresight score CONFIG.yaml`),"
+                " raise splitting.keep, or set splitting.drop to nothing"
+            )
+        basis = [decisions, splitting.model_dump_json(), known[dataset], known[reference], model_key]
+        decision_hash = hashlib.sha256(json.dumps(basis).encode()).hexdigest()
+        newest = connection.execute(query("split_newest"), {"split": splitting.name}).fetchone()
+        if newest and newest[1] == decision_hash:
+            log().info("split: %s/v%d stands, nothing changed", splitting.name, newest[0])
+            return Split(splitting.name, newest[0], False, kept, dropped, tokens)
+        version = newest[0] + 1 if newest else 1
+        figures = {"rows_kept": kept, "rows_dropped": dropped, "tokens_kept": tokens, "decision_hash": decision_hash}
+        place = {"split": splitting.name, "version": version}
+        with transaction(connection):
+            row = names | figures | place | {"dataset_hash": known[dataset], "run_id": run_id}
+            connection.execute(query("split_insert_version"), row)
+            connection.execute(query("split_insert_rows"), place)
+    log().info("split: %s/v%d keeps %d rows, drops %d", splitting.name, version, kept, dropped)
+    return Split(splitting.name, version, True, kept, dropped, tokens)
