@@ -6,10 +6,10 @@ import logging
 import os
 import sys
 import traceback
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-import click
 import typer
 
 import flows  # noqa: F401  sets Prefect's environment before Prefect is imported
@@ -21,6 +21,12 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 Config = Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The configuration; its keys are in the README.")]
 Changes = Annotated[list[str] | None, typer.Option("--set", metavar="KEY.SUBKEY=VALUE", help="Change a key of it.")]
 Database = Annotated[str, typer.Option(help="The database to ask.")]
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
 
 
 @app.command()
@@ -106,14 +112,17 @@ def publish(config: Config, changes: Changes = None) -> None:
 def sql(
     question: Annotated[str, typer.Argument(metavar='"SELECT ..."', help="SQL, a file that holds it, or - for standard input.")],
     database: Database = "oresight.duckdb",
-    format: Annotated[str, typer.Option(click_type=click.Choice(["table", "csv", "json"]))] = "table",
+    format: Annotated[Format, typer.Option(help="How to print the answer.")] = Format.TABLE,
 ) -> None:
     """Ask the database; read-only."""
     text = sys.stdin.read() if question == "-" else question
     if question.endswith(".sql") and Path(question).is_file():
         text = Path(question).read_text(encoding="utf-8")
-    with reading(database, guarded=True) as connection:
-        _show(connection, text, format)
+    try:
+        with reading(database, guarded=True) as connection:
+            _show(connection, text, format)
+    except DatabaseError as error:
+        raise ValueError(str(error)) from error
 
 
 @app.command()
@@ -140,15 +149,15 @@ def _ask(database: str, name: str, *parameters: Any) -> None:
         typer.echo("\t".join("" if cell is None else " ".join(str(cell).split()) for cell in row))
 
 
-def _show(connection: Connection, text: str, format: str) -> None:
-    if format == "table":
+def _show(connection: Connection, text: str, format: Format) -> None:
+    if format is Format.TABLE:
         relation = connection.sql(text)
         if relation is not None:
             relation.show(max_width=max(80, os.get_terminal_size().columns if sys.stdout.isatty() else 160), max_rows=100)
         return
     answer = connection.execute(text)
     names = [column[0] for column in answer.description or []]
-    if format == "csv":
+    if format is Format.CSV:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)
         while rows := answer.fetchmany(10_000):
@@ -179,21 +188,19 @@ def _newest(settings: Curate) -> int:
 def main() -> NoReturn:
     """Run the command line and turn what went wrong into one line and an exit code."""
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")    # one line a step comes from us
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("oresight").setLevel(logging.INFO)
-    code = 0
+    lines, ours = logging.StreamHandler(), logging.getLogger("oresight")
+    lines.setFormatter(logging.Formatter("%(message)s"))
+    ours.addHandler(lines)
+    ours.setLevel(logging.INFO)
+    ours.propagate = False
+    code = 3
     try:
-        app(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        code = stop.exit_code
-    except click.ClickException as error:
-        error.show()
-        code = 2
+        app()    # ends by SystemExit: 0, or 2 with its own message for a command that is not one
     except Refused as error:
         code = _say(f"refused: {error}", 1)
     except DatabaseBusy as error:
         code = _say(str(error), 3)
-    except (ValueError, DatabaseError) as error:
+    except ValueError as error:
         code = _say(str(error), 2)
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("ORESIGHT_TRACEBACK"):

@@ -207,7 +207,7 @@ def _recorded(connection: Connection, one: Check, result: Checked, run: dict[str
     """Flag the bad rows and write the result down. Raises RuntimeError if they are not as many as were counted."""
     started = time.monotonic()
     named = {"check_name": one.name, "severity": one.severity}
-    connection.execute("SET VARIABLE check = $value", {"value": one.sql})
+    connection.execute("SET VARIABLE check_sql = $value", {"value": one.sql})
     try:
         (flagged,) = connection.execute(query("check_flag"), named | {"run_id": run["run_id"]}).fetchone() or (0,)
     except DatabaseError as error:
@@ -237,13 +237,15 @@ def _tell_reach(connection: Connection, values: dict[str, Any]) -> None:
     trusted, valued, at_once, enough = connection.execute(query("check_reach"), values).fetchone() or (0, 0, 0, 0)
     if at_once <= 1:
         return
-    first = f"low_value found nothing, and with {trusted:,} trusted rows at a false discovery rate of {values['rate']:g} it can only"
-    only = (
-        f"once {at_once:,} of the {valued:,} rows are worth less than all trusted rows"
-        if at_once <= valued
-        else "never"
+    once = f"once {at_once:,} of the {valued:,} rows are worth less than every trusted row"
+    log().info(
+        "check: with %s trusted rows, at a false discovery rate of %g, low_value can flag a row %s; "
+        "%s trusted rows could show up a single bad row",
+        f"{trusted:,}",
+        values["rate"],
+        f"only {once}" if at_once <= valued else "never",
+        f"{enough:,}",
     )
-    log().info("check: %s do so %s; %s trusted rows could show up a single bad row", first, only, f"{enough:,}")
 
 
 def _examples(connection: Connection, run_id: str, dataset: str, name: str) -> list[dict[str, Any]]:
@@ -252,7 +254,8 @@ def _examples(connection: Connection, run_id: str, dataset: str, name: str) -> l
 
 
 def _records(connection: Connection, name: str, values: dict[str, Any]) -> list[dict[str, Any]]:
-    return connection.execute(query(name), values).to_arrow_table().to_pylist()
+    found: list[dict[str, Any]] = connection.execute(query(name), values).to_arrow_table().to_pylist()
+    return found
 
 
 def _write_page(connection: Connection, page: Path, run_id: str) -> None:

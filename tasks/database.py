@@ -19,6 +19,7 @@ from pathlib import Path
 import duckdb
 from filelock import FileLock, Timeout
 
+TAKEN = {"store", "main", "system", "temp", "pg_catalog", "information_schema"}
 SQL = Path(__file__).parent.parent / "sql"
 Connection = duckdb.DuckDBPyConnection
 DatabaseError = duckdb.Error
@@ -94,6 +95,8 @@ def transaction(connection: Connection) -> Iterator[None]:
 @contextmanager
 def _open(database: str, *, read_only: bool, wait_s: float = 60) -> Iterator[Connection]:
     """Connect, waiting for whoever has the file open just now. Raises DatabaseBusy after wait_s."""
+    if (name := Path(database).name.partition(".")[0]) in TAKEN:    # DuckDB calls the catalog after the file
+        raise ValueError(f"{database}: DuckDB has another use for the name {name!r}; call the file something else")
     settings: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,

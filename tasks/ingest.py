@@ -139,7 +139,8 @@ class _Staged:
     """A Parquet file that takes rows one by one and writes them in batches bounded in rows and in characters."""
 
     def __init__(self, file: Path, schema: pa.Schema) -> None:
-        self.writer = pq.ParquetWriter(file, schema, compression="lz4", use_dictionary=["source_file"])
+        options = {"compression": "lz4", "use_dictionary": ["source_file"], "write_statistics": False}
+        self.writer = pq.ParquetWriter(file, schema, **options)
         self.schema, self.waiting, self.characters, self.count = schema, list[tuple[Any, ...]](), 0, 0
 
     def add(self, row: tuple[Any, ...], characters: int) -> None:
@@ -207,7 +208,8 @@ def _content(line: Line, layout: Layout) -> _Content:
         metadata = dumps({column: value for column, value in line.record.items() if column not in layout.used})
     except (TypeError, RecursionError) as error:
         raise ValueError(f"cannot be kept as JSON ({error})") from error
-    canonical = f'{{"kind":"{KIND}","messages":{turns}{f",{chr(34)}tools{chr(34)}:{tools}" if tools else ""}}}'
+    with_tools = f',"tools":{tools}' if tools else ""
+    canonical = f'{{"kind":"{KIND}","messages":{turns}{with_tools}}}'
     sample_id = hashlib.sha256(canonical.encode()).hexdigest()[:32]
     *before, answer = messages
     prompt = before[0]["content"] if len(before) == 1 else "\n\n".join(f"{t['role']}: {t['content']}" for t in before)

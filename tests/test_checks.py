@@ -2,6 +2,7 @@
 
 import json
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,16 +34,16 @@ class Store:
 
     def rows(self, dataset: str, *rows: dict[str, Any]) -> None:
         """Rows from what matters of them; the rest is made up."""
-        made = []
+        made, columns = [], {column: None for row in rows for column in row}
         for row in rows:
             self.sent += 1
-            made.append({"prompt": f"question {self.sent}", "answer": "An answer."} | row)
-            made[-1].setdefault("sample_id", f"{self.sent:032x}")
+            made.append(columns | {"prompt": f"question {self.sent}", "answer": "An answer."} | row)
+            made[-1]["sample_id"] = row.get("sample_id", f"{self.sent:032x}")
             turns = [
                 {"role": "user", "content": made[-1]["prompt"]},
                 {"role": "assistant", "content": made[-1]["answer"]},
             ]
-            made[-1].setdefault("messages", json.dumps(turns))
+            made[-1]["messages"] = row.get("messages", json.dumps(turns))
         with writing(self.database) as connection:
             connection.register("made", pa.Table.from_pylist(made))
             connection.execute(
@@ -70,12 +71,12 @@ class Store:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    database = str(tmp_path / "store.duckdb")
+    database = str(tmp_path / "oresight.duckdb")
     with turn(database), writing(database) as connection:
         for name in ("raw", "trusted"):
             connection.execute(
-                "INSERT INTO store.datasets SELECT $name, 'dataset', '', '', 'instruction', 0, 0, 0, 'hash of ' || $name,"
-                " '[]', '', now(), ''",
+                "INSERT INTO store.datasets SELECT $name, 'dataset', '', '', 'instruction', 0, 0, 0,"
+                " 'hash of ' || $name, '[]', '', now(), ''",
                 {"name": name},
             )
         connection.execute("INSERT INTO store.models SELECT 'key', 'a@key', '', NULL, '', '', 64, 1, '{}', now()")
@@ -93,7 +94,7 @@ RAW: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, 
     ),
     "wordless_answer": (
         [{"answer": "7"}, {"answer": "- Paris"}, {"answer": "東京"}, {"answer": "é"}, {"answer": "½"}],
-        [{"answer": "..."}, {"answer": "\u200b"}, {"answer": "-"}, {"answer": "{:x}%"}],
+        [{"answer": "..."}, {"answer": "\u200b"}, {"answer": "-"}, {"answer": "{:}%"}],
         NOTHING_TRUSTED,
     ),
     "answer_equals_prompt": (
@@ -145,16 +146,14 @@ SCORE: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
     "not_finite": ([{"value": -3.0}, {"value": None}], [{"value": float("nan")}, {"nll": float("inf")}]),
     "truncated": ([{"truncated": False}], [{"truncated": True}]),
     "unscored": ([{"nll": 2.0}], [{}, {"reference_hash": "hash of an older trusted"}]),
-    "low_value": ([{"value": 0.5}, {"value": -8.0}], [{"value": -20.0}, {"value": -30.0}]),
+    "low_value": ([{"value": 0.5}, {"value": -5.0}], [{"value": -20.0}, {"value": -30.0}]),
 }
 
 
 def outcome(store: Store, stage: str) -> dict[str, tuple[str, int]]:
     """Severity and bad rows of each check, as recorded: a refusal does not keep them from us."""
-    try:
+    with suppress(Refused):
         store.check(stage)
-    except Refused:
-        pass
     return {
         name: (severity, n)
         for name, severity, n in store.execute("SELECT check_name, severity, rows_failed FROM checks")
@@ -164,8 +163,6 @@ def outcome(store: Store, stage: str) -> dict[str, tuple[str, int]]:
 @pytest.mark.parametrize("name", [file.stem for file in sorted((CHECKS / "raw").glob("*.sql"))])
 def test_a_raw_check_returns_the_bad_rows_and_no_other(store: Store, name: str) -> None:
     good, bad, trusted = RAW[name]  # a new check needs rows here
-    pictures = pa.array([[PICTURE]]).type
-    assert pictures  # rows without images get them as null
     wanted = [{"sample_id": f"good{i}"} | row for i, row in enumerate(good)] + [
         {"sample_id": f"bad{i}"} | row for i, row in enumerate(bad)
     ]
@@ -201,10 +198,7 @@ def test_every_reason_is_a_sentence(store: Store) -> None:
     outcome(store, "score")
     reasons = [reason for (reason,) in store.execute("SELECT DISTINCT reason FROM flags")]
     assert len(reasons) > 10
-    assert all(
-        reason[0].isupper() and " " in reason and reason.endswith((".", "}%", "...", "-", "\u200b"))
-        for reason in reasons
-    )
+    assert all(reason[0].isupper() and " " in reason and reason.endswith(".") for reason in reasons)
 
 
 def test_an_unscorable_rows_reason_is_that_of_the_model(store: Store) -> None:
@@ -289,11 +283,11 @@ ROWS = "SELECT sample_id, dataset, 'A reason.' AS reason FROM rows WHERE dataset
         "SELECT this is not SQL",
         "SELECT sample_id FROM rows",  # counts, but cannot be flagged
         f"{ROWS} AND error('broken') IS NULL",
-        f"{ROWS} AND random() < 0.5",  # counts another number than it returns
+        f"{ROWS} AND getvariable('check_sql') IS NULL",  # counts rows and returns none: set only when they are flagged
     ],
 )
 def test_a_check_that_crashes_is_an_error_and_not_a_finding(store: Store, tmp_path: Path, sql: str) -> None:
-    store.rows("raw", *({} for _ in range(1000)))
+    store.rows("raw", {}, {})
     with pytest.raises(RuntimeError, match="check own ") as caught:
         store.check("raw", folder=own_check(tmp_path, f"-- info: it breaks\n{sql}"))
     assert not isinstance(caught.value, Refused)
@@ -399,7 +393,8 @@ def test_too_few_trusted_rows_are_told_with_the_number_that_would_do(
     caplog.set_level(logging.INFO)
     assert low_values(store, [-50.0] * 4 + [1.0] * 96, np.linspace(0, 2, 199), rate=0.1) == {}
     assert (
-        "with 199 trusted rows at a false discovery rate of 0.1 it can only do so once 5 of the 100 rows" in caplog.text
+        "with 199 trusted rows, at a false discovery rate of 0.1, low_value can flag a row only once 5 of the 100 rows"
+        in caplog.text
     )
     assert "999 trusted rows could" in caplog.text
 
@@ -407,7 +402,7 @@ def test_too_few_trusted_rows_are_told_with_the_number_that_would_do(
 def test_as_many_low_rows_as_were_told_are_flagged(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     assert len(low_values(store, [-50.0] * 5 + [1.0] * 95, np.linspace(0, 2, 199), rate=0.1)) == 5
-    assert "low_value found nothing" not in caplog.text
+    assert "low_value can flag" not in caplog.text
 
 
 def test_999_trusted_rows_show_a_single_bad_row(store: Store) -> None:

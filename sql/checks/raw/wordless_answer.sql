@@ -1,6 +1,7 @@
 -- info: an answer without a letter or a digit is often a placeholder, but brackets and signs can be right answers too
 SELECT sample_id, dataset,
-       format('The answer holds no letter and no digit in its {} characters: {}', length(answer), left(answer, 40)) AS reason
+       format('The answer has {} characters and none of them is a letter or a digit: "{}".',
+              length(answer), left(answer, 40)) AS reason
 FROM rows
 WHERE dataset = getvariable('dataset')
   AND NOT regexp_matches(answer, '[\p{L}\p{N}]')

@@ -1,0 +1,82 @@
+"""The files that users hold, whole: the right layout and count, or a sentence that says why not."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tasks.config import Dataset
+from tasks.database import reading, turn
+from tasks.ingest import Ingested, ingest
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the shared real data is not beside this checkout")
+Take = Callable[..., Ingested]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    with turn(path := str(tmp_path / "real.duckdb")):
+        return path
+
+
+@pytest.fixture
+def take(database: str) -> Take:
+    return lambda path, **columns: ingest(
+        database, Dataset(name="rows", path=str(path), columns=columns), "dataset", "run"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "layout", "counts"),
+    [
+        ("formats/alpaca_en_demo.json", "alpaca", (200, 0, 0)),
+        ("formats/identity.json", "alpaca", (91, 0, 0)),
+        ("formats/glaive_toolcall_en_demo.json", "sharegpt", (183, 0, 17)),
+        ("gsm8k/train.jsonl", "alpaca", (7473, 0, 0)),
+        ("dolly/rows.jsonl", "alpaca", (2994, 0, 2)),
+        ("bbh/rows.jsonl", "alpaca", (6509, 0, 2)),
+        ("self_instruct/*.jsonl", "alpaca", (427, 0, 0)),
+        ("datainf_grammars/train", "prompt/answer", (900, 0, 0)),
+        ("datainf_grammars/test", "prompt/answer", (100, 0, 0)),
+    ],
+)
+def test_real_files_are_read_whole(take: Take, path: str, layout: str, counts: tuple[int, int, int]) -> None:
+    assert take(DATA / path) == Ingested("rows", layout, *counts, False)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("formats/dpo_en_demo.json", "200 of 200 lines .*: a preference pair, not a supervised row"),
+        ("formats/kto_en_demo.json", "200 of 200 lines .*liked-or-not label"),
+        ("formats/mllm_demo.json", "6 of 6 lines .*: field 'images' holds an image"),
+        ("nlvr/rows.jsonl", "field 'image' holds an image"),
+        ("daquar/rows.jsonl", "field 'image' holds an image"),
+        ("coco_exist/rows.jsonl", "field 'image' holds an image"),
+        ("dreambooth/rows.jsonl", "field 'image' holds an image"),
+        (
+            "mrpc/test.jsonl",
+            "columns id, sentence1, sentence2, label are in no layout .*dataset.columns: {prompt: sentence1",
+        ),
+        ("llmbar/rows.jsonl", "columns id, subset, instruction, good_output, bad_output are in no layout"),
+        ("truthfulqa/rows.jsonl", "dataset.columns: {prompt: question, answer: best_answer}"),
+        ("catsdogs", "are in no layout"),
+        ("datainf_grammars", "holds test, train, and nothing to read"),
+    ],
+)
+def test_real_files_of_other_kinds_are_refused_with_a_sentence(take: Take, path: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=f"^dataset.path: .*{reason}") as raised:
+        take(DATA / path)
+    assert "\n" not in str(raised.value)
+
+
+def test_named_columns_read_what_no_layout_fits(database: str, take: Take) -> None:
+    columns = {"prompt": "question", "answer": "best_answer"}
+    assert take(DATA / "truthfulqa" / "rows.jsonl", **columns) == Ingested(
+        "rows", "question/best_answer", 790, 0, 0, False
+    )
+    with pytest.raises(ValueError, match=r"1725 of 1725 .*field 'label' holds a number \(1\), not text"):
+        take(DATA / "mrpc" / "test.jsonl", prompt="sentence1", answer="label")
+    with reading(database) as connection:
+        assert connection.execute("SELECT count(*) FROM rows").fetchone() == (790,)
