@@ -1,0 +1,82 @@
+"""kill -9 at any moment: the next run continues, and ends with what an uninterrupted run ends with."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tasks.database import reading
+
+KILLS = int(os.environ.get("ORESIGHT_KILLS", "4"))
+DATA = Path(__file__).parent / "data"
+PIPELINE = """
+import sys
+from pathlib import Path
+import tasks.score
+from flows import cli
+tasks.score.COMMIT_S = 0.0    # commit after every batch
+for step in (cli.ingest, cli.score, cli.flag, cli.split, cli.publish):
+    step(Path(sys.argv[1]))
+"""
+COMPARED = {
+    "rows": "SELECT dataset, sample_id, prompt, answer, source_file, source_line FROM rows ORDER BY ALL",
+    "scores": "SELECT dataset, sample_id, answer_tokens, round(nll, 3), round(value, 1) FROM scores ORDER BY ALL",
+    "scored once": "SELECT count(*), count(DISTINCT sample_id) FROM store.scores",
+    "flags": "SELECT sample_id, check_name FROM flags ORDER BY ALL",
+    "splits": "SELECT split, version, rows_kept, rows_dropped FROM splits",
+    "split_rows": "SELECT sample_id, decision, split_part(reason, ':', 1) FROM split_rows ORDER BY ALL",
+}
+
+
+def tables(database: Path) -> dict[str, list[tuple[object, ...]]]:
+    with reading(str(database)) as connection:
+        return {name: connection.execute(sql).fetchall() for name, sql in COMPARED.items()}
+
+
+def configured(folder: Path, model: Path) -> Path:
+    folder.mkdir()
+    settings = {
+        "database": str(folder / "o.duckdb"),
+        "dataset": {"name": "dolly", "path": str(DATA / "dolly.jsonl")},
+        "reference": {"name": "trusted", "path": str(DATA / "trusted.jsonl")},
+        "model": {"name": str(model)},
+        "scoring": {"batch_tokens": 1024, "max_tokens": 256},
+        "splitting": {"name": "kept", "keep": 0.5},
+        "publishing": {"folder": str(folder / "out")},
+    }
+    (folder / "config.yaml").write_text(json.dumps(settings))
+    return folder / "config.yaml"
+
+
+def started(config: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", PIPELINE, str(config)], stderr=subprocess.PIPE)
+
+
+def test_a_killed_run_is_continued_and_nothing_is_scored_twice(tmp_path: Path, stories: Path) -> None:
+    whole = configured(tmp_path / "whole", stories)
+    begun = time.monotonic()
+    assert started(whole).wait() == 0
+    duration = time.monotonic() - begun
+    killed = configured(tmp_path / "killed", stories)
+    moments, struck = random.Random(1), 0
+    for _ in range(KILLS):
+        run = started(killed)
+        time.sleep(moments.uniform(0.1, 0.95) * duration)
+        struck += run.poll() is None
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+    last = started(killed)
+    _, errors = last.communicate()
+    assert last.returncode == 0, errors.decode()
+    assert struck, "every run had ended before it was killed"
+    expected, found = tables(tmp_path / "whole" / "o.duckdb"), tables(tmp_path / "killed" / "o.duckdb")
+    for name in COMPARED:
+        assert found[name] == pytest.approx(expected[name]) if name == "scores" else found[name] == expected[name], name
+    versions = [place.name for place in (tmp_path / "killed" / "out" / "kept").iterdir()]
+    assert sorted(versions) == ["latest", "v1"]
