@@ -1,4 +1,4 @@
-"""The flows. Importing this package makes Prefect quiet: no analytics, no version look-up, its log lines kept for its UI."""
+"""The flows. Importing this package makes Prefect quiet: no analytics, its log lines kept for its own pages."""
 
 import os
 
@@ -7,7 +7,7 @@ for _name, _value in {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    "PREFECT_SERVER_UI_V2_ENABLED": "false",    # its pages ask an outside host from the browser
+    "PREFECT_SERVER_UI_V2_ENABLED": "false",  # its pages ask an outside host from the browser
     "PREFECT_LOGGING_EXTRA_LOGGERS": "oresight",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
 }.items():

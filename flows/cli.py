@@ -1,4 +1,4 @@
-"""`oresight`: each command is a flow, a step or a query. Exit codes: 0 done, 1 refused, 2 unusable input, 3 run again."""
+"""Each command is a flow, a step or a query. Exit codes: 0 done, 1 refused, 2 unusable input, 3 run it again."""
 
 import csv
 import json
@@ -52,10 +52,14 @@ def ingest(config: Config, changes: Changes = None) -> None:
 
     settings = read(config, changes or [])
     with recorded(settings, "ingest") as run_id:
-        for part, role in ((settings.dataset, "dataset"), (settings.reference, "reference")):
-            done = step(settings.database, part, role, run_id)
-            typer.echo(f"{done.dataset}: {done.rows} rows, {done.rejected} rejected, {done.duplicates} duplicates"
-                       + (" (unchanged)" if done.reused else ""))
+        for done in (
+            step(settings.database, settings.dataset, "dataset", run_id),
+            step(settings.database, settings.reference, "reference", run_id),
+        ):
+            typer.echo(
+                f"{done.dataset}: {done.rows} rows, {done.rejected} rejected, {done.duplicates} duplicates"
+                + (" (unchanged)" if done.reused else "")
+            )
 
 
 @app.command()
@@ -78,7 +82,10 @@ def flag(config: Config, changes: Changes = None) -> None:
     names = settings.dataset.name, settings.reference.name
     with recorded(settings, "flag") as run_id:
         key, rate = _model_key(settings), settings.flagging.false_discovery_rate
-        found = [*step(settings.database, "raw", *names, run_id), *step(settings.database, "score", *names, run_id, key, rate)]
+        found = [
+            *step(settings.database, "raw", *names, run_id),
+            *step(settings.database, "score", *names, run_id, key, rate),
+        ]
     for done in found:
         typer.echo(f"{done.name}: {done.rows_failed} of {done.rows_tested} rows ({done.severity})")
 
@@ -92,8 +99,10 @@ def split(config: Config, changes: Changes = None) -> None:
     with recorded(settings, "split") as run_id:
         key = _model_key(settings)
         done = step(settings.database, settings.splitting, settings.dataset.name, settings.reference.name, key, run_id)
-    typer.echo(f"{done.name}/v{done.version}: {done.rows_kept} rows kept, {done.rows_dropped} dropped"
-               + ("" if done.new else " (unchanged)"))
+    typer.echo(
+        f"{done.name}/v{done.version}: {done.rows_kept} rows kept, {done.rows_dropped} dropped"
+        + ("" if done.new else " (unchanged)")
+    )
 
 
 @app.command()
@@ -102,15 +111,17 @@ def publish(config: Config, changes: Changes = None) -> None:
     from tasks.publish import publish as step
 
     settings = read(config, changes or [])
-    with recorded(settings, "publish") as run_id:
+    with recorded(settings, "publish"):
         version = _newest(settings)
-        done = step(settings.database, settings.publishing, settings, settings.splitting.name, version, run_id)
+        done = step(settings.database, settings, settings.splitting.name, version)
     typer.echo(f"{done.folder}{'' if done.new else ' (unchanged)'}")
 
 
 @app.command()
 def sql(
-    question: Annotated[str, typer.Argument(metavar='"SELECT ..."', help="SQL, a file that holds it, or - for standard input.")],
+    question: Annotated[
+        str, typer.Argument(metavar='"SELECT ..."', help="SQL, a file that holds it, or - for standard input.")
+    ],
     database: Database = "oresight.duckdb",
     format: Annotated[Format, typer.Option(help="How to print the answer.")] = Format.TABLE,
 ) -> None:
@@ -153,7 +164,9 @@ def _show(connection: Connection, text: str, format: Format) -> None:
     if format is Format.TABLE:
         relation = connection.sql(text)
         if relation is not None:
-            relation.show(max_width=max(80, os.get_terminal_size().columns if sys.stdout.isatty() else 160), max_rows=100)
+            relation.show(
+                max_width=max(80, os.get_terminal_size().columns if sys.stdout.isatty() else 160), max_rows=100
+            )
         return
     answer = connection.execute(text)
     names = [column[0] for column in answer.description or []]
@@ -163,8 +176,8 @@ def _show(connection: Connection, text: str, format: Format) -> None:
         while rows := answer.fetchmany(10_000):
             writer.writerows(rows)
     else:
-        rows = [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
-        typer.echo(json.dumps(rows, default=str, ensure_ascii=False))
+        records = [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+        typer.echo(json.dumps(records, default=str, ensure_ascii=False))
 
 
 def _model_key(settings: Curate) -> str:
@@ -179,15 +192,19 @@ def _newest(settings: Curate) -> int:
     from tasks.database import query
 
     with reading(settings.database) as connection:
-        (version,) = connection.execute(query("newest_version"), {"split": settings.splitting.name}).fetchone() or (None,)
+        (version,) = connection.execute(query("newest_version"), {"split": settings.splitting.name}).fetchone() or (
+            None,
+        )
     if version is None:
-        raise ValueError(f"{settings.database}: has no split {settings.splitting.name!r}; run `oresight split CONFIG.yaml` first")
+        raise ValueError(
+            f"{settings.database}: has no split {settings.splitting.name!r}; run `oresight split CONFIG.yaml` first"
+        )
     return int(version)
 
 
 def main() -> NoReturn:
     """Run the command line and turn what went wrong into one line and an exit code."""
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")    # one line a step comes from us
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # one line a step comes from us
     lines, ours = logging.StreamHandler(), logging.getLogger("oresight")
     lines.setFormatter(logging.Formatter("%(message)s"))
     ours.addHandler(lines)
@@ -195,7 +212,7 @@ def main() -> NoReturn:
     ours.propagate = False
     code = 3
     try:
-        app()    # ends by SystemExit: 0, or 2 with its own message for a command that is not one
+        app()  # ends by SystemExit: 0, or 2 with its own message for a command that is not one
     except Refused as error:
         code = _say(f"refused: {error}", 1)
     except DatabaseBusy as error:

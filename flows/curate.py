@@ -24,12 +24,12 @@ def _reading_failed(_task: Any, _run: Any, state: Any) -> bool:
     return isinstance(state.data, OSError) or isinstance(getattr(state.data, "exception", None), OSError)
 
 
-try_again = {"retries": 2, "retry_delay_seconds": 5, "retry_condition_fn": _reading_failed}
-ingest_rows = task(ingest, name="ingest", **try_again)  # type: ignore[call-overload]
-check_rows = task(check, name="check")
-score_rows = task(score, name="score")
-split_rows = task(split, name="split")
-publish_split = task(publish, name="publish", **try_again)  # type: ignore[call-overload]
+try_again: dict[str, Any] = {"retries": 2, "retry_delay_seconds": 5, "retry_condition_fn": _reading_failed}
+ingest_rows = task(name="ingest", **try_again)(ingest)
+check_rows = task(name="check")(check)
+score_rows = task(name="score")(score)
+split_rows = task(name="split")(split)
+publish_split = task(name="publish", **try_again)(publish)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def curate(config: Curate) -> Curated:
         rate = config.flagging.false_discovery_rate
         check_rows(config.database, "score", dataset, reference, run_id, scored.model_key, rate, page)
         decided = split_rows(config.database, config.splitting, dataset, reference, scored.model_key, run_id)
-        published = publish_split(config.database, config.publishing, config, decided.name, decided.version, run_id)
+        published = publish_split(config.database, config, decided.name, decided.version)
         counts = {
             "rows read": rows.rows + rows.rejected + rows.duplicates,
             "rejected": rows.rejected,

@@ -99,7 +99,7 @@ class Publishing(Section):
 
     folder: str = "out"
     """Versions are written to FOLDER/SPLIT/vN."""
-    formats: list[Literal["parquet", "jsonl"]] = Field(["parquet", "jsonl"], min_length=1)
+    formats: list[Literal["parquet", "jsonl"]] = Field(default=["parquet", "jsonl"], min_length=1)
     """Files to write, each in the layout that the rows came in."""
 
 

@@ -37,7 +37,7 @@ def query(name: str) -> str:
 
 @contextmanager
 def turn(database: str, wait_s: float = 30) -> Iterator[None]:
-    """Have the database to ourselves for a whole run, migrated. Raises DatabaseBusy, naming the holder, after wait_s."""
+    """Have the database to ourselves for a whole run. After wait_s raises DatabaseBusy, naming the holder."""
     Path(database).parent.mkdir(parents=True, exist_ok=True)
     note, lock = Path(f"{database}.holder"), FileLock(f"{database}.lock")
     try:
@@ -95,7 +95,7 @@ def transaction(connection: Connection) -> Iterator[None]:
 @contextmanager
 def _open(database: str, *, read_only: bool, wait_s: float = 60) -> Iterator[Connection]:
     """Connect, waiting for whoever has the file open just now. Raises DatabaseBusy after wait_s."""
-    if (name := Path(database).name.partition(".")[0]) in TAKEN:    # DuckDB calls the catalog after the file
+    if (name := Path(database).name.partition(".")[0]) in TAKEN:  # DuckDB calls the catalog after the file
         raise ValueError(f"{database}: DuckDB has another use for the name {name!r}; call the file something else")
     settings: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": False,
@@ -112,11 +112,15 @@ def _open(database: str, *, read_only: bool, wait_s: float = 60) -> Iterator[Con
         except duckdb.IOException as error:
             holder = re.search(r"Conflicting lock is held in (.*?) \(PID (\d+)\)", str(error))
             if holder is None:
-                raise ValueError(f"{database}: cannot be opened as a DuckDB file ({str(error).splitlines()[0]})") from error
+                raise ValueError(
+                    f"{database}: cannot be opened as a DuckDB file ({str(error).splitlines()[0]})"
+                ) from error
             if int(holder[2]) == os.getpid():
                 raise
             if time.monotonic() > deadline:
-                raise DatabaseBusy(f"{database}: process {holder[2]} ({holder[1]}) has it open; end it, then run again") from None
+                raise DatabaseBusy(
+                    f"{database}: process {holder[2]} ({holder[1]}) has it open; end it, then run again"
+                ) from None
             if not told and time.monotonic() > deadline - wait_s + 2:
                 told = True
                 _say(f"waiting up to {wait_s:.0f} s for process {holder[2]} ({holder[1]}), which has {database} open")
@@ -135,7 +139,9 @@ def _migrate(connection: Connection) -> None:
     applied = {name for (name,) in connection.execute("SELECT migration FROM store.migrations").fetchall()}
     known = {file.stem: file for file in sorted((SQL / "migrations").glob("*.sql"))}
     if newer := sorted(applied - known.keys()):
-        raise ValueError(f"the database was made by a newer oresight (migration {newer[-1]}); upgrade: pip install -U oresight")
+        raise ValueError(
+            f"the database was made by a newer oresight (migration {newer[-1]}); upgrade: pip install -U oresight"
+        )
     for name in sorted(known.keys() - applied):
         with transaction(connection):
             connection.execute(known[name].read_text(encoding="utf-8"))

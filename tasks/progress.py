@@ -21,7 +21,13 @@ def log() -> logging.Logger:
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Yields `advance(n)`. The bar shows on a terminal only; the artifact moves at most every two seconds."""
     artifact, told, done = _artifact(what), time.monotonic(), 0
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     bar = Progress(*columns, console=CONSOLE, transient=True) if CONSOLE.is_terminal else None
     with bar or nullcontext():
         line = bar.add_task(what, total=total) if bar else None

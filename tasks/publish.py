@@ -34,11 +34,12 @@ class Published:
     new: bool
 
 
-def publish(database: str, publishing: Publishing, config: Curate, split: str, version: int, run_id: str) -> Published:
+def publish(database: str, config: Curate, split: str, version: int) -> Published:
     """Write a version of a split to FOLDER/SPLIT/vN, unless it is there already.
 
     Raises ValueError if something else is in that place.
     """
+    publishing = config.publishing
     home = Path(publishing.folder) / split
     folder = home / f"v{version}"
     place = {"split": split, "version": version}
@@ -53,7 +54,7 @@ def publish(database: str, publishing: Publishing, config: Curate, split: str, v
         with writing(database) as connection, transaction(connection):
             connection.execute(query("publish_record"), place | {"manifest_sha256": digest, "folder": str(folder)})
     new = row["manifest_sha256"] is None
-    _point(home, folder)
+    _point(home)
     log().info("publish: %s%s", folder, "" if new else " stands")
     return Published(folder, new)
 
@@ -64,7 +65,8 @@ def _adopted(folder: Path, row: dict[str, Any]) -> str:
     text = manifest.read_bytes() if manifest.is_file() else b"{}"
     if json.loads(text).get("decision_hash") != row["decision_hash"]:
         raise ValueError(
-            f"publishing.folder: {folder} holds a version that another database published; give another folder or splitting.name"
+            f"publishing.folder: {folder} holds a version that another database published;"
+            " give another folder or splitting.name"
         )
     return hashlib.sha256(text).hexdigest()
 
@@ -95,7 +97,7 @@ def _to_disk(folder: Path) -> None:
         os.close(handle)
 
 
-def _point(home: Path, folder: Path) -> None:
+def _point(home: Path) -> None:
     """Let `latest` point to the newest version; it never points nowhere."""
     newest = max((int(v.name[1:]) for v in home.glob("v*") if v.name[1:].isdigit()), default=0)
     link = home / "latest"
@@ -141,8 +143,8 @@ def _write(connection: Connection, part: Path, publishing: Publishing, config: C
         "created_at": row["created_at"],
     }
     text = json.dumps(manifest, indent=2, default=str, ensure_ascii=False).encode() + b"\n"
-    for file in part.iterdir():
-        _to_disk(file)
+    for written in part.iterdir():
+        _to_disk(written)
     with (part / "manifest.json").open("wb") as stream:
         stream.write(text)
         stream.flush()
@@ -158,7 +160,7 @@ def _kept(connection: Connection, place: dict[str, Any]) -> Iterator[str]:
 
 
 def _write_train_parquet(connection: Connection, file: Path, place: dict[str, Any]) -> None:
-    """The kept records as columns, in JSON's own types: text that looks like a date stays text, a field of several types
+    """The kept records as columns, in JSON's own types: text that looks like a date stays text, a field of many types
     becomes JSON text. What guesses types from text would not give back what came in."""
     (structure,) = connection.execute(query("publish_structure"), place).fetchone() or ("{}",)
     connection.execute("SET VARIABLE structure = $structure", {"structure": structure})
@@ -182,7 +184,9 @@ def _card(
     """The dataset card, in Hugging Face's form."""
     templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=False, trim_blocks=True)  # noqa: S701
     templates.filters["cell"] = lambda text: " ".join(str(text).split()).replace("|", "\\|")
-    budget = next((f", {key} {value}" for key in ("keep", "rows", "tokens") if (value := getattr(config.splitting, key))), "")
+    budget = next(
+        (f", {key} {value}" for key in ("keep", "rows", "tokens") if (value := getattr(config.splitting, key))), ""
+    )
     per = f", per {config.splitting.per}" if config.splitting.per else ""
     place = {"split": row["split"], "version": row["version"]}
     limits = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))

@@ -1,5 +1,6 @@
-"""Rows without a fresh score -> scores. What is missing is a question to SQL, so resuming after a crash, scoring only new
-rows and the first run are the same code. The database is open only to ask and to commit, never while the model computes.
+"""Rows without a fresh score -> scores. What is missing is a question to SQL, so resuming after a crash, scoring only
+new rows and the first run are the same code. The database is open only to ask and to commit, never while the model
+computes.
 """
 
 import hashlib
@@ -58,7 +59,7 @@ class Job:
 
 
 def score(config: Curate, run_id: str) -> Scored:
-    """Score every row of the dataset and the reference that has no fresh score. Raises ValueError for what is missing."""
+    """Score every row of the dataset and the reference that has no fresh score. Raises ValueError."""
     source = find(config.model.name, config.model.revision)
     key, name = register(config, source)
     with reading(config.database) as connection:
@@ -70,7 +71,9 @@ def score(config: Curate, run_id: str) -> Scored:
         datasets = {"dataset": config.dataset.name, "reference": config.reference.name}
         (wanted,) = connection.execute(query("score_wanted"), datasets).fetchone() or (0,)
         todo = connection.execute(query("score_todo"), names).to_arrow_table()
-        trusted_ids = connection.execute(query("score_reference_ids"), {"reference": config.reference.name}).to_arrow_table()
+        trusted_ids = connection.execute(
+            query("score_reference_ids"), {"reference": config.reference.name}
+        ).to_arrow_table()
     missing = todo.num_rows
     if missing == 0:
         log().info("score: nothing to do, all %d rows have a fresh score from %s", wanted, name)
@@ -81,7 +84,9 @@ def score(config: Curate, run_id: str) -> Scored:
     trusted = _rows(config, trusted_ids)
     encoded = [row for _, row in _encoded(trusted, model, config.scoring.max_tokens)[0]]
     if not encoded:
-        raise ValueError(f"reference {config.reference.name!r}: {name} can score none of its rows; see the view rejects")
+        raise ValueError(
+            f"reference {config.reference.name!r}: {name} can score none of its rows; see the view rejects"
+        )
     reference = fit(
         model,
         encoded,
@@ -89,7 +94,9 @@ def score(config: Curate, run_id: str) -> Scored:
         tolerance=config.scoring.rank_tolerance,
         vocab_chunk=VOCAB_CHUNK,
     )
-    log().info("score: reference of %d rows, rank %d, residual %.2g", reference.rows, reference.rank, reference.residual)
+    log().info(
+        "score: reference of %d rows, rank %d, residual %.2g", reference.rows, reference.rank, reference.residual
+    )
     found = {"model": name, "device": model.device.type, "dtype": dtype}
     note(config.database, run_id, **found, rank=reference.rank, residual=reference.residual)
     job = Job(config, run_id, key, names["reference_hash"], model, reference, {row["sample_id"] for row in trusted})
@@ -143,7 +150,9 @@ def _rows(config: Curate, sample_ids: pa.Table) -> list[Row]:
     return rows
 
 
-def _encoded(rows: list[Row], model: Loaded, max_tokens: int) -> tuple[list[tuple[str, Encoded]], list[tuple[str, str]]]:
+def _encoded(
+    rows: list[Row], model: Loaded, max_tokens: int
+) -> tuple[list[tuple[str, Encoded]], list[tuple[str, str]]]:
     """Rows as ids, and those that cannot be with the reason; each with its sample_id."""
     good: list[tuple[str, Encoded]] = []
     bad: list[tuple[str, str]] = []

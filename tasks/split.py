@@ -1,4 +1,4 @@
-"""Flags and a budget -> keep or drop for every row, each with its reason. A version is made only if something changed."""
+"""Flags and a budget -> keep or drop for every row, with its reason. A version is made only if something changed."""
 
 import hashlib
 import json
@@ -36,7 +36,9 @@ def split(database: str, splitting: Splitting, dataset: str, reference: str, mod
             columns = [name for (name,) in connection.execute(query("split_columns"), {"dataset": dataset}).fetchall()]
             if splitting.per not in columns:
                 there = ", ".join(columns) or "none"
-                raise ValueError(f"splitting.per: no row of {dataset!r} has a column {splitting.per!r}; there are: {there}")
+                raise ValueError(
+                    f"splitting.per: no row of {dataset!r} has a column {splitting.per!r}; there are: {there}"
+                )
         names = {"dataset": dataset, "reference": reference, "reference_hash": known[reference], "model_key": model_key}
         settings = splitting.model_dump(include={"drop", "keep", "rows", "tokens", "by", "per"})
         path = None if splitting.per is None else f'$."{splitting.per}"'
@@ -44,7 +46,8 @@ def split(database: str, splitting: Splitting, dataset: str, reference: str, mod
         kept, dropped, tokens, decisions = connection.execute(query("split_totals")).fetchone() or (0, 0, 0, "")
         if kept == 0:
             raise ValueError(
-                f"splitting: none of the {dropped} rows of {dataset!r} would be kept; score them (`oresight score CONFIG.yaml`),"
+                f"splitting: none of the {dropped} rows of {dataset!r} would be kept;"
+                " score them (`oresight score CONFIG.yaml`),"
                 " raise splitting.keep, or set splitting.drop to nothing"
             )
         basis = [decisions, splitting.model_dump_json(), known[dataset], known[reference], model_key]

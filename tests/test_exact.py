@@ -20,12 +20,14 @@ SAMPLE = Path(__file__).parent / "data" / "dolly.jsonl"
 def some_rows(model: Loaded, n: int) -> list[Encoded]:
     rows = [json.loads(line) for line in SAMPLE.read_text().splitlines()]
     short = [row for row in rows if len(row["output"]) < 120][:n]
-    turns = [[{"role": "user", "content": r["instruction"]}, {"role": "assistant", "content": r["output"]}] for r in short]
+    turns = [
+        [{"role": "user", "content": r["instruction"]}, {"role": "assistant", "content": r["output"]}] for r in short
+    ]
     return [encode(turn, None, model.tokenizer, 512) for turn in turns]
 
 
 def by_autograd(judge: Any, rows: Sequence[Encoded]) -> list[torch.Tensor]:
-    """G of each row: minus the gradient of its answer's summed cross-entropy by the head's weight, through the model."""
+    """G of each row: minus the gradient of its summed answer cross-entropy by the head, through the whole model."""
     found = []
     for row in rows:
         z = judge(input_ids=torch.tensor([row.ids])).logits[0, row.start - 1 : row.end - 1]
@@ -52,7 +54,9 @@ def in_order(model: Loaded, rows: Sequence[Encoded], **options: Any) -> list[Sig
     return sorted(found, key=lambda s: s.row)
 
 
-@pytest.mark.parametrize(("name", "dtype", "rtol"), [("stories", "float64", 1e-9), ("stories", "float32", 1e-4), ("smollm", "float32", 1e-4)])
+@pytest.mark.parametrize(
+    ("name", "dtype", "rtol"), [("stories", "float64", 1e-9), ("stories", "float32", 1e-4), ("smollm", "float32", 1e-4)]
+)
 def test_values_are_those_of_autograd(name: str, dtype: str, rtol: float, stories: Path, smollm: Loaded) -> None:
     model = smollm if name == "smollm" else load(find(str(stories)), device="cpu", dtype=dtype)
     rows = some_rows(model, 8)

@@ -30,7 +30,9 @@ HEADS = {
 }
 
 
-def a_head(generator: torch.Generator, v: int, d: int, scale: float = 1.0, cap: float | None = None, bias: bool = False) -> Head:
+def a_head(
+    generator: torch.Generator, v: int, d: int, scale: float = 1.0, cap: float | None = None, bias: bool = False
+) -> Head:
     weight = torch.randn(v, d, generator=generator, dtype=torch.float64)
     return Head(weight, scale, cap, torch.randn(v, generator=generator, dtype=torch.float64) if bias else None)
 
@@ -44,7 +46,9 @@ def test_value_tokens_and_self_value_are_those_of_autograd(kind: str, data: st.D
     lengths = data.draw(st.lists(st.integers(1, 6), min_size=1, max_size=5))
     chunk = data.draw(st.integers(1, 41))
     head = a_head(generator, v, d, **HEADS[kind])
-    h = torch.randn(sum(lengths), d, generator=generator, dtype=torch.float64) * data.draw(st.sampled_from([0.1, 1.0, 30.0]))
+    h = torch.randn(sum(lengths), d, generator=generator, dtype=torch.float64) * data.draw(
+        st.sampled_from([0.1, 1.0, 30.0])
+    )
     y = torch.randint(0, v, (sum(lengths),), generator=generator)
     g = torch.randn(v, d, generator=generator, dtype=torch.float64)
 
@@ -67,7 +71,7 @@ def test_value_tokens_and_self_value_are_those_of_autograd(kind: str, data: st.D
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_probability_of_zero_or_one_gives_no_nan(dtype: torch.dtype) -> None:
     weight = torch.tensor([[400.0], [-400.0], [0.0]]).to(dtype)
-    h, y = torch.tensor([[1.0], [1.0], [-1.0]]), torch.tensor([0, 1, 1])    # certain and right, certain and wrong
+    h, y = torch.tensor([[1.0], [1.0], [-1.0]]), torch.tensor([0, 1, 1])  # certain and right, certain and wrong
     found = errors(h, y, Head(weight), torch.ones(3, 1), dots=True, vocab_chunk=2)
     for numbers in (found.logprob_T, found.projected_Tr, found.dots_TT, found.push_T):
         assert numbers is not None and torch.isfinite(numbers).all()
@@ -91,6 +95,6 @@ def test_low_rank_stays_within_its_tolerance_and_zero_is_exact() -> None:
     assert found.factors.b_rD is not None
     missed = torch.linalg.matrix_norm(g - found.factors.u_Vr @ found.factors.b_rD) / torch.linalg.matrix_norm(g)
     assert float(missed) == pytest.approx(found.residual, rel=1e-3)
-    assert found.residual <= 1e-3 < found.residual / 0.8    # one rank less would not do
+    assert found.residual <= 1e-3 < found.residual / 0.8  # one rank less would not do
     exact = factored(g, rows=3, tolerance=0)
     assert exact.factors.b_rD is None and exact.residual == 0 and exact.rank == 256

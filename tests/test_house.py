@@ -18,9 +18,21 @@ MAY_IMPORT = {
     "flows": {"flows", "tasks"},
     "tasks/scoring": {"tasks.scoring"},
     "tasks/formats": {"tasks.formats", "tasks.config"},
-    "tasks": {"tasks.config", "tasks.database", "tasks.run", "tasks.progress", "tasks.scoring", "tasks.formats", "tasks.card"},
+    "tasks": {
+        "tasks.config",
+        "tasks.database",
+        "tasks.run",
+        "tasks.progress",
+        "tasks.scoring",
+        "tasks.formats",
+        "tasks.card",
+    },
 }
-ONE_HOME = {"duckdb": "tasks/database.py", "great_expectations": "tasks/check.py", "duckdb_sqlalchemy": "tasks/check.py"}
+ONE_HOME = {
+    "duckdb": "tasks/database.py",
+    "great_expectations": "tasks/check.py",
+    "duckdb_sqlalchemy": "tasks/check.py",
+}
 SQL_IN_PYTHON = re.compile(r"^\s*(select\s.+\sfrom|insert\s+into|delete\s+from|update\s.+\sset)\s", re.I | re.S)
 
 
@@ -53,7 +65,11 @@ def test_a_file_imports_only_what_its_place_allows(file: Path) -> None:
 
 @pytest.mark.parametrize("file", CODE, ids=place)
 def test_sql_lives_in_sql_files(file: Path) -> None:
-    strings = [n.value for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    strings = [
+        n.value
+        for n in ast.walk(ast.parse(file.read_text()))
+        if isinstance(n, ast.Constant) and isinstance(n.value, str)
+    ]
     kept = {"INSERT INTO store.migrations VALUES (?, now())", "SELECT migration FROM store.migrations"}
     assert not [text for text in strings if SQL_IN_PYTHON.match(text) and text not in kept]
 
@@ -100,13 +116,21 @@ def test_every_view_and_macro_of_the_contract_answers_on_an_empty_database(tmp_p
             answer = connection.execute(f"FROM {view}")
             assert set(columns.split()) <= {column[0] for column in answer.description}, view
             assert answer.fetchall() == []
-        for macro in ("worst_rows('a', 3)", "best_rows('a', 3)", "explain('a')", "split_diff('a', 1, 2)", "row_history('a')"):
+        for macro in (
+            "worst_rows('a', 3)",
+            "best_rows('a', 3)",
+            "explain('a')",
+            "split_diff('a', 1, 2)",
+            "row_history('a')",
+        ):
             assert connection.execute(f"FROM {macro}").fetchall() == []
 
 
 def test_the_makefile_has_the_targets_that_the_readme_names() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
-    named = set(re.findall(r"`make ([a-z]+)", (ROOT / "README.md").read_text() + (ROOT / "CONTRIBUTING.md").read_text()))
+    named = set(
+        re.findall(r"`make ([a-z]+)", (ROOT / "README.md").read_text() + (ROOT / "CONTRIBUTING.md").read_text())
+    )
     assert named and named <= targets
 
 

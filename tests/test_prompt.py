@@ -15,7 +15,9 @@ def test_the_answer_is_the_last_assistant_turn_and_its_end_token(smollm: Loaded)
     row = encode([QUESTION, ANSWER], None, tokenizer, 512)
     assert tokenizer.decode(row.answer) == "Four.<|im_end|>"
     assert tokenizer.decode(row.ids[: row.start]).endswith("What is two plus two?<|im_end|>\n<|im_start|>assistant\n")
-    more = encode([QUESTION, {**ANSWER, "content": "Five."}, {"role": "user", "content": "Sure?"}, ANSWER], None, tokenizer, 512)
+    more = encode(
+        [QUESTION, {**ANSWER, "content": "Five."}, {"role": "user", "content": "Sure?"}, ANSWER], None, tokenizer, 512
+    )
     assert tokenizer.decode(more.answer) == "Four.<|im_end|>"
     assert "Five.<|im_end|>" in tokenizer.decode(more.ids[: more.start])
 
@@ -46,7 +48,9 @@ def test_a_row_that_is_too_long_loses_the_start_of_its_prompt_then_the_end_of_it
 
 def test_a_row_without_answer_tokens_is_refused(smollm: Loaded) -> None:
     dropping = AutoTokenizer.from_pretrained(smollm.tokenizer.name_or_path)
-    dropping.chat_template = "{% for m in messages %}{% if m.role != 'assistant' %}{{ m.content }}{% endif %}{% endfor %}"
+    dropping.chat_template = (
+        "{% for m in messages %}{% if m.role != 'assistant' %}{{ m.content }}{% endif %}{% endfor %}"
+    )
     with pytest.raises(Unscorable, match="no answer token"):
         encode([QUESTION, ANSWER], None, dropping, 512)
     dropping.chat_template = "{{ raise_exception('System role not supported') }}"

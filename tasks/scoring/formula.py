@@ -84,15 +84,17 @@ class Errors:
     """e_s . e_t."""
 
 
-def errors(h_TD: Tensor, y_T: Tensor, head: Head, u_Vr: Tensor | None = None, *, dots: bool, vocab_chunk: int) -> Errors:
+def errors(
+    h_TD: Tensor, y_T: Tensor, head: Head, u_Vr: Tensor | None = None, *, dots: bool, vocab_chunk: int
+) -> Errors:
     """One visit to the vocabulary. h_TD float32 or float64; y_T int64."""
     tokens = torch.arange(len(y_T), device=h_TD.device)
     label_bias = None if head.bias_V is None else head.bias_V[y_T]
-    z_TT = head.logits(h_TD, head.weight_VD[y_T], label_bias) if dots else None    # z_s[y_t]
+    z_TT = head.logits(h_TD, head.weight_VD[y_T], label_bias) if dots else None  # z_s[y_t]
     z_T = _label_logits(h_TD, y_T, head) if z_TT is None else z_TT.diagonal().clone()
 
-    top_T = z_T.clone()                          # the largest logit so far
-    rest_T = torch.zeros_like(z_T)               # sum of exp(z - top) over v != y
+    top_T = z_T.clone()  # the largest logit so far
+    rest_T = torch.zeros_like(z_T)  # sum of exp(z - top) over v != y
     u_sum = None if u_Vr is None else torch.zeros(len(y_T), u_Vr.shape[1], dtype=z_T.dtype, device=z_T.device)
     p_dots = None if z_TT is None else torch.zeros_like(z_TT)
     for chunk in head.chunks(vocab_chunk):
@@ -101,11 +103,11 @@ def errors(h_TD: Tensor, y_T: Tensor, head: Head, u_Vr: Tensor | None = None, *,
         z[tokens[inside], y_T[inside] - chunk.start] = -torch.inf
         higher_T = torch.maximum(top_T, z.amax(1))
         shrink_T = (top_T - higher_T).exp_()
-        slope = head.slope(z) if head.cap is not None else None    # before z is overwritten
+        slope = head.slope(z) if head.cap is not None else None  # before z is overwritten
         weight = z.sub_(higher_T[:, None]).exp_()
         rest_T = rest_T * shrink_T + weight.sum(1)
         if slope is not None:
-            weight = torch.where(weight > 0, weight * slope, 0)    # the label's slope is not finite
+            weight = torch.where(weight > 0, weight * slope, 0)  # the label's slope is not finite
         if u_sum is not None and u_Vr is not None:
             u_sum.mul_(shrink_T[:, None]).addmm_(weight, u_Vr[chunk].to(weight.dtype))
         if p_dots is not None:
@@ -116,14 +118,14 @@ def errors(h_TD: Tensor, y_T: Tensor, head: Head, u_Vr: Tensor | None = None, *,
     log_total_T = top_T + torch.log1p(total_T - 1)
     logprob_T = (z_T - top_T) - torch.log1p(rest_T + ((z_T - top_T).exp() - 1))
     push_T = head.slope(z_T) * (rest_T / total_T)
-    scale = 1.0 if head.cap is not None else head.scale    # with a cap, the weights hold the scale already
+    scale = 1.0 if head.cap is not None else head.scale  # with a cap, the weights hold the scale already
     projected = None
     if u_sum is not None and u_Vr is not None:
         projected = push_T[:, None] * u_Vr[y_T].to(u_sum.dtype) - u_sum * (scale / total_T)[:, None]
     dots_TT = None
     if z_TT is not None and p_dots is not None:
         same_TT = y_T[:, None] == y_T
-        pull_TT = (z_TT - log_total_T[:, None]).exp() * head.slope(z_TT)    # minus e_s[y_t] where y_s != y_t
+        pull_TT = (z_TT - log_total_T[:, None]).exp() * head.slope(z_TT)  # minus e_s[y_t] where y_s != y_t
         across = torch.where(same_TT, 0, push_T * pull_TT)
         dots_TT = torch.where(same_TT, push_T[:, None] * push_T, 0) - across - across.T
         dots_TT += p_dots * ((scale / total_T)[:, None] * (scale / total_T))

@@ -47,7 +47,7 @@ def answers(model: Loaded, rows: Sequence[Encoded], batch_tokens: int) -> Iterat
         for place, i in enumerate(batch):
             ids[place, : len(rows[i].ids)] = torch.tensor(rows[i].ids)
         line = torch.cat([torch.full((len(rows[i].answer),), place) for place, i in enumerate(batch)])
-        position = torch.cat([torch.arange(rows[i].start - 1, rows[i].end - 1) for i in batch])    # predicts the next
+        position = torch.cat([torch.arange(rows[i].start - 1, rows[i].end - 1) for i in batch])  # predicts the next
         h = model.states(input_ids=ids.to(model.device))[line.to(model.device), position.to(model.device)]
         wide = h if h.dtype == torch.float64 else h.float()
         yield Answers(batch, wide, ids[line, position + 1].to(model.device), [len(rows[i].answer) for i in batch])

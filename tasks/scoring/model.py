@@ -6,7 +6,6 @@ Weights are read from safetensors or GGUF only, and no code that comes with a mo
 import copy
 import hashlib
 import logging
-import os
 import re
 import shutil
 import tempfile
@@ -24,7 +23,14 @@ from transformers.utils import logging as transformers_logging
 from tasks.scoring.formula import Head
 
 EMBEDDED = "smollm2-135m-instruct"
-TEMPLATE_FILES = ("tokenizer*", "chat_template*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json")
+TEMPLATE_FILES = (
+    "tokenizer*",
+    "chat_template*",
+    "vocab*",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
 WEIGHT_FILES = ("*.safetensors", "*.gguf", "config.json")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 
@@ -74,7 +80,7 @@ class Tap(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         self.kept = h
-        return h[..., :0]    # logits of an empty vocabulary: what the model does with them costs nothing
+        return h[..., :0]  # logits of an empty vocabulary: what the model does with them costs nothing
 
     def take(self) -> Tensor:
         assert self.kept is not None, "the model did not call its head"
@@ -98,8 +104,12 @@ def find(name: str, revision: str | None = None) -> Source:
         return Source(_label(name), path.parent, path.name, _digest([path]), "in the weights file")
     weights = [file for pattern in WEIGHT_FILES for file in path.glob(pattern)]
     if not any(file.suffix == ".safetensors" for file in weights):
-        raise UnusableModel(f"model.name: {name} holds no .safetensors file; other weight formats can run code and are not read")
-    return Source(_label(name), path, None, _digest(weights), _digest([f for p in TEMPLATE_FILES for f in path.glob(p)]))
+        raise UnusableModel(
+            f"model.name: {name} holds no .safetensors file; other weight formats can run code and are not read"
+        )
+    return Source(
+        _label(name), path, None, _digest(weights), _digest([f for p in TEMPLATE_FILES for f in path.glob(p)])
+    )
 
 
 def load(source: Source, device: str = "auto", dtype: str = "auto") -> Loaded:
@@ -130,7 +140,7 @@ def take_apart(model: Any, tokenizer: PreTrainedTokenizerBase, name: str) -> Loa
     cap = getattr(config, "final_logit_softcapping", None)
     weight = module.weight.detach()
     if weight.device.type == "cpu" and weight.dtype in (torch.bfloat16, torch.float16):
-        weight = weight.float()    # half-precision products are rounded to half precision there; logits need more
+        weight = weight.float()  # half-precision products are rounded to half precision there; logits need more
     bias = getattr(module, "bias", None)
     head = Head(weight, scale, cap, None if bias is None else bias.detach())
 
@@ -180,8 +190,10 @@ def _from_hub(name: str, revision: str | None) -> Path:
     wanted = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
-    except Exception as error:    # the hub's client raises many kinds; each means that the model cannot be had
-        raise UnusableModel(f"model.name: {name} cannot be had from the hub ({type(error).__name__}); give a folder") from error
+    except Exception as error:  # the hub's client raises many kinds; each means that the model cannot be had
+        raise UnusableModel(
+            f"model.name: {name} cannot be had from the hub ({type(error).__name__}); give a folder"
+        ) from error
 
 
 def _converted(source: Source) -> Path:
@@ -196,15 +208,15 @@ def _converted(source: Source) -> Path:
         model = AutoModelForCausalLM.from_pretrained(source.folder, gguf_file=source.gguf, dtype=torch.float32)
         config = copy.deepcopy(model.config)
         if hasattr(config, "quantization_config"):
-            del config.quantization_config    # a model that says it is quantised refuses to be saved
+            del config.quantization_config  # a model that says it is quantised refuses to be saved
         plain = type(model)(config)
         plain.load_state_dict(model.state_dict())
         plain.save_pretrained(part)
         AutoTokenizer.from_pretrained(source.folder, gguf_file=source.gguf).save_pretrained(part)
         try:
-            os.rename(part, folder)
+            part.rename(folder)
         except OSError:
-            if not folder.is_dir():    # else another process was faster: its copy is as good
+            if not folder.is_dir():  # else another process was faster: its copy is as good
                 raise
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -54,7 +54,9 @@ def encode(messages: list[Message], tools: Any, tokenizer: PreTrainedTokenizerBa
     start = _common_prefix(with_header, whole)
     end = _without_trailing_space(whole, start, tokenizer)
     if start >= end:
-        raise Unscorable("no answer token is left after the chat template: the answer is empty or the template drops it")
+        raise Unscorable(
+            "no answer token is left after the chat template: the answer is empty or the template drops it"
+        )
     header = with_header[_common_prefix(before, with_header) :] or whole[:1]
     if start == 0:
         raise Unscorable("nothing precedes the answer: this tokenizer has no start token and the prompt is empty")

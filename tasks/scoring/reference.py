@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tasks.scoring.forward import answers
 from tasks.scoring.formula import Factors, gradient
+from tasks.scoring.forward import answers
 from tasks.scoring.model import Loaded
 from tasks.scoring.prompt import Encoded
 
@@ -49,7 +49,7 @@ def factored(gbar_VD: Tensor, rows: int, tolerance: float) -> Reference:
     width = 64
     while tolerance > 0 and norm > 0 and width < full / 2:
         with torch.random.fork_rng():
-            torch.manual_seed(0)    # the same reference gives the same factors
+            torch.manual_seed(0)  # the same reference gives the same factors
             left_Vr, sizes_r, right_Dr = torch.svd_lowrank(gbar_VD, q=width, niter=2)
         kept_r = (sizes_r.double() ** 2).cumsum(0)
         residual_r = (1 - kept_r / norm**2).clamp_min(0).sqrt()

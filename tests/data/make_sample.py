@@ -15,12 +15,14 @@ SOURCE = HERE.parents[2] / "shared" / "data" / "dolly" / "rows.jsonl"
 
 def main() -> None:
     rows = [json.loads(line) for line in SOURCE.read_text(encoding="utf-8").splitlines()]
-    short = [r for r in rows if len(r["instruction"]) + len(r["input"]) + len(r["output"]) <= 600 and len(r["output"]) >= 40]
+    short = [
+        r for r in rows if len(r["instruction"]) + len(r["input"]) + len(r["output"]) <= 600 and len(r["output"]) >= 40
+    ]
     draw = random.Random(20261124)
     chosen = draw.sample(short, 460)
     raw, trusted = chosen[:400], chosen[400:]
     swapped = sorted(draw.sample(range(400), 40))
-    turned = swapped[1:] + swapped[:1]    # a cycle: nobody keeps their own answer
+    turned = swapped[1:] + swapped[:1]  # a cycle: nobody keeps their own answer
     answers = {i: raw[j]["output"] for i, j in zip(swapped, turned, strict=True)}
     raw = [{**row, "output": answers.get(i, row["output"])} for i, row in enumerate(raw)]
     for name, part in (("dolly.jsonl", raw), ("trusted.jsonl", trusted)):
