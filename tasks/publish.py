@@ -14,16 +14,14 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from jinja2 import Environment, FileSystemLoader
 
 from tasks.config import Curate, Publishing
-from tasks.database import Connection, query, reading, transaction, writing
+from tasks.database import Connection, DatabaseError, query, reading, transaction, writing
 from tasks.progress import log
 
 PACKAGES = ("oresight", "torch", "transformers", "duckdb", "prefect", "great-expectations")
-BATCH_ROWS = 10_000
+SPLIT_FIRST = "run `oresight split CONFIG.yaml` first"
 
 
 @dataclass(frozen=True)
@@ -37,38 +35,63 @@ class Published:
 def publish(database: str, config: Curate, split: str, version: int) -> Published:
     """Write a version of a split to FOLDER/SPLIT/vN, unless it is there already.
 
-    Raises ValueError if something else is in that place.
+    Raises ValueError if there is no such version, it was decided with other settings than `config.splitting`, or
+    something else is in its place.
     """
     publishing = config.publishing
     home = Path(publishing.folder) / split
     folder = home / f"v{version}"
     place = {"split": split, "version": version}
+    if (home / "latest").exists() and not (home / "latest").is_symlink():
+        raise ValueError(f"publishing.folder: {home / 'latest'} is no symbolic link; move it away")
     with reading(database) as connection:
-        (row,) = _records(connection, "publish_version", place)
-        if folder.exists():
-            digest = _adopted(folder, row)
-        else:
+        row = next(iter(_records(connection, "publish_version", place)), None)
+        if row is None:
+            raise ValueError(f"{database}: holds no version {version} of the split {split!r}; {SPLIT_FIRST}")
+        settings = json.loads(row.pop("config")) | {"publishing": publishing.model_dump(mode="json")}
+        decided, asked = settings["splitting"], config.splitting.model_dump(mode="json")
+        if changed := [key for key in asked if decided.get(key) != asked[key]]:
+            raise ValueError(f"splitting: {split}/v{version} was decided with another {changed[0]}; {SPLIT_FIRST}")
+        new = not folder.exists()
+        if new:
             with _unfinished(home, folder) as part:
-                digest = _write(connection, part, publishing, config, row)
+                digest = _write(connection, part, settings, row)
+        else:
+            digest = _standing(folder, row, publishing)
     if (row["manifest_sha256"], row["folder"]) != (digest, str(folder)):
         with writing(database) as connection, transaction(connection):
             connection.execute(query("publish_record"), place | {"manifest_sha256": digest, "folder": str(folder)})
-    new = row["manifest_sha256"] is None
     _point(home)
     log().info("publish: %s%s", folder, "" if new else " stands")
     return Published(folder, new)
 
 
-def _adopted(folder: Path, row: dict[str, Any]) -> str:
-    """The digest of the manifest that stands in this version's place, if it is this version's."""
-    manifest = folder / "manifest.json"
-    text = manifest.read_bytes() if manifest.is_file() else b"{}"
-    if json.loads(text).get("decision_hash") != row["decision_hash"]:
-        raise ValueError(
-            f"publishing.folder: {folder} holds a version that another database published;"
-            " give another folder or splitting.name"
+def _standing(folder: Path, row: dict[str, Any], publishing: Publishing) -> str:
+    """The digest of the manifest in this version's place, where a run that was killed after the rename may leave it.
+
+    Raises ValueError if it is not this version's, or the files are not as it says.
+    """
+    place = f"publishing.folder: {folder}"
+    try:
+        text = (folder / "manifest.json").read_bytes()
+        manifest = json.loads(text)
+        files = {file["path"]: (file["bytes"], file["sha256"]) for file in manifest["files"]}
+        ours = manifest["decision_hash"] == row["decision_hash"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{place} has no readable manifest.json, so nobody published it; move it away") from error
+    if not ours:
+        raise ValueError(f"{place} holds another database's version; give another folder or splitting.name")
+    digest = hashlib.sha256(text).hexdigest()
+    known = digest == row["manifest_sha256"]
+    for name, (size, sha256) in files.items():
+        file = folder / name
+        if not file.is_file() or file.stat().st_size != size or not (known or _sha256(file) == sha256):
+            raise ValueError(f"{place} is not as it was published ({name}); move it away, and it is written again")
+    if missing := [name for name in publishing.formats if f"train.{name}" not in files]:
+        log().warning(
+            "%s was published without %s; move it away to have it written again", folder, " and ".join(missing)
         )
-    return hashlib.sha256(text).hexdigest()
+    return digest
 
 
 @contextmanager
@@ -99,7 +122,8 @@ def _to_disk(folder: Path) -> None:
 
 def _point(home: Path) -> None:
     """Let `latest` point to the newest version; it never points nowhere."""
-    newest = max((int(v.name[1:]) for v in home.glob("v*") if v.name[1:].isdigit()), default=0)
+    versions = [manifest.parent.name[1:] for manifest in home.glob("v*/manifest.json")]
+    newest = max((int(version) for version in versions if version.isdigit()), default=0)
     link = home / "latest"
     if newest and (not link.is_symlink() or link.readlink() != Path(f"v{newest}")):
         fresh = home / f".latest-{os.getpid()}"
@@ -108,36 +132,36 @@ def _point(home: Path) -> None:
         fresh.replace(link)
 
 
-def _write(connection: Connection, part: Path, publishing: Publishing, config: Curate, row: dict[str, Any]) -> str:
+def _write(connection: Connection, part: Path, settings: dict[str, Any], row: dict[str, Any]) -> str:
     """Write all files, the manifest last; gives the manifest's digest."""
-    place = {"split": row["split"], "version": row["version"]}
-    content = hashlib.sha256()
-    if "jsonl" in publishing.formats:
-        with (part / "train.jsonl").open("w", encoding="utf-8", newline="\n") as file:
-            for record in _kept(connection, place):
-                file.write(record + "\n")
-    for record in _kept(connection, place):
-        content.update(record.encode() + b"\n")
-    if "parquet" in publishing.formats:
-        _write_train_parquet(connection, part / "train.parquet", place)
-    dropped = connection.execute(query("publish_dropped"), place).to_arrow_reader(BATCH_ROWS)
-    _write_parquet(part / "dropped.parquet", dropped)
-    parents = _records(connection, "publish_parents", {"dataset": row["dataset"], "reference": row["reference"]})
+    place, formats = {"split": row["split"], "version": row["version"]}, settings["publishing"]["formats"]
+    for name, value in place.items():
+        _let(connection, name, value)
+    connection.execute(query("publish_kept"))
+    lines = part / "train.jsonl"
+    connection.execute(query("publish_jsonl"), {"file": str(lines)})
+    content = _sha256(lines)
+    if "jsonl" not in formats:
+        lines.unlink()
+    if "parquet" in formats:
+        _write_columns(connection, part / "train.parquet")
+    connection.execute(query("publish_dropped"), {"file": str(part / "dropped.parquet")})
+    parents = _records(connection, "publish_parents", place)
     (model,) = _records(connection, "publish_model", {"model_key": row["model_key"]})
-    (part / "README.md").write_text(_card(connection, config, row, parents, model, publishing), encoding="utf-8")
+    (part / "README.md").write_text(_card(connection, settings, row, parents, model), encoding="utf-8")
     manifest = {
         "split": row["split"],
         "version": row["version"],
         "rows_kept": row["rows_kept"],
         "rows_dropped": row["rows_dropped"],
         "tokens_kept": row["tokens_kept"],
-        "content_sha256": content.hexdigest(),
+        "content_sha256": content,
         "decision_hash": row["decision_hash"],
         "files": [{"path": f.name, "bytes": f.stat().st_size, "sha256": _sha256(f)} for f in sorted(part.iterdir())],
         "model": model,
         "reference": {"name": row["reference"], "content_hash": row["reference_hash"]},
-        "parents": [{**parent, "files": json.loads(parent["files"])} for parent in parents],
-        "config": config.model_dump(mode="json"),
+        "parents": [{**parent, "files": json.loads(parent["files"] or "null")} for parent in parents],
+        "config": settings,
         "versions": {name: version_of(name) for name in PACKAGES},
         "run_id": row["run_id"],
         "created_at": row["created_at"],
@@ -152,51 +176,79 @@ def _write(connection: Connection, part: Path, publishing: Publishing, config: C
     return hashlib.sha256(text).hexdigest()
 
 
-def _kept(connection: Connection, place: dict[str, Any]) -> Iterator[str]:
-    """The records of the rows that stay, as they came in, in the order of their sample_id."""
-    answer = connection.execute(query("publish_kept"), place)
-    while rows := answer.fetchmany(BATCH_ROWS):
-        yield from (record for (record,) in rows)
+def _write_columns(connection: Connection, file: Path) -> None:
+    """The kept records as columns, in JSON's own types: text that looks like a date stays text, what has several types
+    or varying keys stays JSON. What guesses types from text would not give back what came in."""
+    (found,) = connection.execute(query("publish_structure")).fetchone() or ("{}",)
+    structure = _plain(connection, json.loads(found))
+    _let(connection, "structure", json.dumps(structure))
+    try:
+        _let(connection, "wanted", json.dumps(_signed(structure)))
+        connection.execute(query("publish_train"), {"file": str(file)})
+    except DatabaseError:  # a number above 2**63
+        _let(connection, "wanted", json.dumps(structure))
+        connection.execute(query("publish_train"), {"file": str(file)})
 
 
-def _write_train_parquet(connection: Connection, file: Path, place: dict[str, Any]) -> None:
-    """The kept records as columns, in JSON's own types: text that looks like a date stays text, a field of many types
-    becomes JSON text. What guesses types from text would not give back what came in."""
-    (structure,) = connection.execute(query("publish_structure"), place).fetchone() or ("{}",)
-    connection.execute("SET VARIABLE structure = $structure", {"structure": structure})
-    _write_parquet(file, connection.execute(query("publish_train"), place).to_arrow_reader(BATCH_ROWS))
+def _plain(connection: Connection, structure: Any, path: str | None = "$[*]") -> Any:
+    """The structure with JSON in place of what columns would change: objects whose keys vary (in columns each would get
+    the keys of all, as nulls that a chat template prints) or differ in case only, and whole numbers beyond 64 bits.
+
+    `path` is None below a key that a JSON path cannot name. Raises ValueError if the record's own keys are no columns.
+    """
+    if isinstance(structure, list):
+        return [_plain(connection, item, path and f"{path}[*]") for item in structure]
+    if not isinstance(structure, dict):
+        return "JSON" if structure == "HUGEINT" else structure
+    clear = "" not in structure and len({key.lower() for key in structure}) == len(structure)
+    if path == "$[*]" and not clear:
+        names = ", ".join(map(repr, sorted(structure, key=str.lower)))
+        raise ValueError(
+            f"publishing.formats: parquet cannot hold columns that differ in case only ({names}); give [jsonl]"
+        )
+    if path != "$[*]":
+        (sets,) = (clear and path and connection.execute(query("publish_key_sets"), {"path": path}).fetchone()) or (2,)
+        if sets > 1:
+            return "JSON"
+    below = {key: f'{path}."{key}"' if path and not {'"', "\\"} & set(key) else None for key in structure}
+    return {key: _plain(connection, value, below[key]) for key, value in structure.items()}
 
 
-def _write_parquet(file: Path, batches: pa.RecordBatchReader) -> None:
-    with pq.ParquetWriter(file, batches.schema, compression="zstd") as writer:
-        for batch in batches:
-            writer.write_batch(batch)
+def _signed(structure: Any) -> Any:
+    """Whole numbers as every other reader of JSON has them: with a sign."""
+    if isinstance(structure, dict):
+        return {key: _signed(value) for key, value in structure.items()}
+    if isinstance(structure, list):
+        return [_signed(item) for item in structure]
+    return "BIGINT" if structure == "UBIGINT" else structure
+
+
+def _let(connection: Connection, name: str, value: str | int) -> None:
+    connection.execute(f"SET VARIABLE {name} = $value", {"value": value})
 
 
 def _card(
     connection: Connection,
-    config: Curate,
+    settings: dict[str, Any],
     row: dict[str, Any],
     parents: list[dict[str, Any]],
     model: dict[str, Any],
-    publishing: Publishing,
 ) -> str:
     """The dataset card, in Hugging Face's form."""
     templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=False, trim_blocks=True)  # noqa: S701
     templates.filters["cell"] = lambda text: " ".join(str(text).split()).replace("|", "\\|")
-    budget = next(
-        (f", {key} {value}" for key in ("keep", "rows", "tokens") if (value := getattr(config.splitting, key))), ""
-    )
-    per = f", per {config.splitting.per}" if config.splitting.per else ""
+    splitting = settings["splitting"]
+    budget = next((f", {key} {splitting[key]}" for key in ("keep", "rows", "tokens") if splitting.get(key)), "")
+    per = f", per {splitting['per']}" if splitting.get("per") else ""
     place = {"split": row["split"], "version": row["version"]}
     limits = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
     return templates.get_template("card.md").render(
         split=row,
         model=model,
-        config=config,
+        config=settings,
         rule=budget + per,
         version=version_of("oresight"),
-        train_file="train.parquet" if "parquet" in publishing.formats else "train.jsonl",
+        train_file="train.parquet" if "parquet" in settings["publishing"]["formats"] else "train.jsonl",
         reference=next(parent for parent in parents if parent["dataset"] == row["reference"]),
         reasons=_records(connection, "publish_reasons", place),
         checks=_records(connection, "publish_checks", {"dataset": row["dataset"]}),

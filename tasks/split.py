@@ -41,8 +41,8 @@ def split(database: str, splitting: Splitting, dataset: str, reference: str, mod
                 )
         names = {"dataset": dataset, "reference": reference, "reference_hash": known[reference], "model_key": model_key}
         settings = splitting.model_dump(include={"drop", "keep", "rows", "tokens", "by", "per"})
-        path = None if splitting.per is None else f'$."{splitting.per}"'
-        connection.execute(query("split_decide"), names | settings | {"seed": str(splitting.seed), "path": path})
+        pointer = None if splitting.per is None else "/" + splitting.per.replace("~", "~0").replace("/", "~1")
+        connection.execute(query("split_decide"), names | settings | {"seed": str(splitting.seed), "pointer": pointer})
         kept, dropped, tokens, decisions = connection.execute(query("split_totals")).fetchone() or (0, 0, 0, "")
         if kept == 0:
             raise ValueError(

@@ -1,6 +1,7 @@
-SELECT r.record
+-- The rows that stay, as they came in. Reads the variables split and version.
+CREATE OR REPLACE TEMP VIEW kept AS
+SELECT d.sample_id, r.record
 FROM store.split_rows AS d
 JOIN store.splits AS s USING (split, version)
 JOIN store.rows AS r ON r.sample_id = d.sample_id AND r.dataset = s.dataset
-WHERE d.split = $split AND d.version = $version AND d.decision = 'keep'
-ORDER BY d.sample_id;
+WHERE d.split = getvariable('split') AND d.version = getvariable('version') AND d.decision = 'keep';

@@ -1,2 +1,12 @@
-SELECT dataset, role, source, layout, rows, rejected, duplicates, content_hash, files FROM store.datasets
-WHERE dataset IN ($dataset, $reference) ORDER BY role;
+-- What a version was made from. The files of a dataset that has changed since then are no longer known.
+SELECT d.dataset, d.role, d.source, d.layout, d.kind, v.content_hash,
+       CASE WHEN d.content_hash = v.content_hash THEN d.rows END AS rows,
+       CASE WHEN d.content_hash = v.content_hash THEN d.rejected END AS rejected,
+       CASE WHEN d.content_hash = v.content_hash THEN d.duplicates END AS duplicates,
+       CASE WHEN d.content_hash = v.content_hash THEN d.files::VARCHAR END AS files
+FROM (
+    SELECT unnest([{'dataset': dataset, 'content_hash': dataset_hash}, {'dataset': reference, 'content_hash': reference_hash}]) AS v
+    FROM store.splits WHERE split = $split AND version = $version
+)
+JOIN store.datasets AS d ON d.dataset = v.dataset
+ORDER BY d.role;

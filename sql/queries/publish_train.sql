@@ -1,6 +1,10 @@
-SELECT unnest(from_json(r.record::JSON, getvariable('structure')))
-FROM store.split_rows AS d
-JOIN store.splits AS s USING (split, version)
-JOIN store.rows AS r ON r.sample_id = d.sample_id AND r.dataset = s.dataset
-WHERE d.split = $split AND d.version = $version AND d.decision = 'keep'
-ORDER BY d.sample_id;
+-- Read in the types that are there, then cast to those that are wanted: from_json alone would make what does not fit NULL.
+COPY (
+    SELECT unnest(fields)
+    FROM (
+        SELECT sample_id, cast_to_type(from_json(record::JSON, getvariable('structure')),
+                                       from_json('{}'::JSON, getvariable('wanted'))) AS fields
+        FROM kept
+    )
+    ORDER BY sample_id
+) TO $file (FORMAT parquet, COMPRESSION zstd);

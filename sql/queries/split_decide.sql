@@ -1,7 +1,7 @@
 -- Keep or drop for every current row of the dataset, with rank and reason.
 CREATE OR REPLACE TEMP TABLE decided AS
 WITH current_rows AS (
-    SELECT sample_id, CASE WHEN $per IS NOT NULL THEN coalesce(metadata::JSON->>$path, '(none)') END AS part
+    SELECT sample_id, md5(record) AS content, CASE WHEN $per IS NOT NULL THEN metadata::JSON->>$pointer END AS part
     FROM store.rows WHERE dataset = $dataset AND retired_at IS NULL
 ),
 scored AS (
@@ -20,7 +20,7 @@ flagged AS (
     GROUP BY sample_id
 ),
 judged AS (
-    SELECT c.sample_id, c.part, s.value, s.answer_tokens, s.merit, md5(c.sample_id || $seed) AS draw,
+    SELECT c.sample_id, c.content, c.part, s.value, s.answer_tokens, s.merit, md5(c.sample_id || $seed) AS draw,
            CASE WHEN s.sample_id IS NULL THEN 'not scored: ' || coalesce(u.reason, 'no score yet')
                 WHEN s.merit IS NULL OR NOT isfinite(s.merit) THEN 'not scored: its value is not a number'
                 WHEN $drop = 'flagged' AND f.sample_id IS NOT NULL
@@ -60,11 +60,11 @@ ranked AS (
     WINDOW by_merit AS (ORDER BY merit DESC, draw, sample_id),
            in_part AS (PARTITION BY part ORDER BY merit DESC, draw, sample_id)
 )
-SELECT j.sample_id, r.rank, j.value, coalesce(j.answer_tokens, 0) AS answer_tokens,
+SELECT j.sample_id, j.content, r.rank, j.value, coalesce(j.answer_tokens, 0) AS answer_tokens,
        r.rank IS NOT NULL AND r.place <= b.row_budget AND coalesce(r.tokens_so_far <= b.token_budget, true) AS kept,
        CASE WHEN j.refusal IS NOT NULL THEN j.refusal
             ELSE CASE WHEN kept THEN 'kept: rank ' ELSE 'over budget: rank ' END || r.place || ' of ' || r.candidates
-                 || CASE WHEN $per IS NOT NULL THEN ' in ' || $per || ' ' || j.part ELSE '' END || ' by ' || $by
+                 || CASE WHEN $per IS NOT NULL THEN ' in ' || $per || ' ' || coalesce(left(j.part, 100), '(none)') ELSE '' END || ' by ' || $by
                  || CASE WHEN kept THEN ''
                          WHEN $tokens IS NOT NULL THEN ', ' || floor(b.token_budget)::BIGINT || ' answer tokens kept at most'
                          ELSE ', ' || b.row_budget::BIGINT || ' kept' END
