@@ -6,8 +6,10 @@ Weights are read from safetensors or GGUF only, and no code that comes with a mo
 import copy
 import hashlib
 import logging
+import os
 import re
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -238,6 +240,9 @@ def _label(name: str) -> str:
 
 
 def _quiet() -> None:
+    """No progress bars and no advice from transformers: what the user should know, we say."""
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     logging.getLogger("transformers").setLevel(logging.ERROR)
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")  # the GGUF reader's bar is tqdm's own

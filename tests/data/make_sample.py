@@ -1,7 +1,7 @@
 """Makes the sample of the demo from the Dolly rows in shared/data: python tests/data/make_sample.py.
 
 400 rows, of which 40 carry an answer swapped in from another of the 40; 60 more that stay as they are and are trusted.
-Only rows of at most 350 characters, so that a laptop scores them in a minute or two.
+Only rows of at most 240 characters, so that a laptop scores them in a minute or two.
 """
 
 import csv
@@ -16,7 +16,7 @@ SOURCE = HERE.parents[2] / "shared" / "data" / "dolly" / "rows.jsonl"
 def main() -> None:
     rows = [json.loads(line) for line in SOURCE.read_text(encoding="utf-8").splitlines()]
     short = [
-        r for r in rows if len(r["instruction"]) + len(r["input"]) + len(r["output"]) <= 350 and len(r["output"]) >= 40
+        r for r in rows if len(r["instruction"]) + len(r["input"]) + len(r["output"]) <= 240 and len(r["output"]) >= 40
     ]
     draw = random.Random(20261124)
     chosen = draw.sample(short, 460)
