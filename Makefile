@@ -6,6 +6,7 @@ RUN = .venv/bin/python -m
 
 .PHONY: demo test check bench serve lock
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export PIP_NO_COMPILE = 1
 
 demo: .venv/installed
 	.venv/bin/oresight curate tests/data/demo.yaml

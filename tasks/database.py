@@ -101,9 +101,10 @@ def _open(database: str, *, read_only: bool, wait_s: float = 60) -> Iterator[Con
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "preserve_insertion_order": False,
+        "memory_limit": "2GB",
+        "temp_directory": f"{database}.tmp",
+        "max_temp_directory_size": "500GB",
     }
-    if not read_only:
-        settings |= {"memory_limit": "2GB", "temp_directory": f"{database}.tmp", "max_temp_directory_size": "500GB"}
     deadline, told = time.monotonic() + wait_s, False
     while True:
         try:

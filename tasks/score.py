@@ -78,6 +78,7 @@ def score(config: Curate, run_id: str) -> Scored:
     if missing == 0:
         log().info("score: nothing to do, all %d rows have a fresh score from %s", wanted, name)
         return Scored(key, name, 0, wanted, 0)
+    log().info("score: loading %s%s", name, " (a GGUF file is converted once, for a minute)" if source.gguf else "")
     model = load(source, config.model.device, config.model.dtype)
     dtype = str(model.dtype).removeprefix("torch.")
     log().info("score: %d rows with %s on %s in %s", missing, name, model.device.type, dtype)

@@ -34,7 +34,7 @@ COMPARED = {
 }
 
 
-NUMBERS = "SELECT unnest([value, self_value, nll, conditional_gain]) FROM scores ORDER BY dataset, sample_id"
+NUMBERS = "SELECT value, self_value, nll, conditional_gain FROM scores ORDER BY dataset, sample_id"
 
 
 def tables(database: Path) -> dict[str, list[tuple[object, ...]]]:
@@ -82,7 +82,8 @@ def test_a_killed_run_is_continued_and_nothing_is_scored_twice(tmp_path: Path, s
     expected, found = tables(tmp_path / "whole" / "o.duckdb"), tables(tmp_path / "killed" / "o.duckdb")
     for name in COMPARED:
         assert found[name] == expected[name], name
-    numbers = ([number for (number,) in both["numbers"]] for both in (found, expected))
-    assert next(numbers) == pytest.approx(next(numbers), rel=1e-4)
+    for ours, theirs in zip(*(zip(*run["numbers"], strict=True) for run in (found, expected)), strict=True):
+        # Rows meet other rows in a batch after a restart: float32 rounding differs, most where tokens cancel.
+        assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-6 * max(map(abs, theirs)))
     versions = [place.name for place in (tmp_path / "killed" / "out" / "kept").iterdir()]
     assert sorted(versions) == ["latest", "v1"]

@@ -6,10 +6,8 @@ Weights are read from safetensors or GGUF only, and no code that comes with a mo
 import copy
 import hashlib
 import logging
-import os
 import re
 import shutil
-import sys
 import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -244,5 +242,3 @@ def _quiet() -> None:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     logging.getLogger("transformers").setLevel(logging.ERROR)
-    if not sys.stderr.isatty():
-        os.environ.setdefault("TQDM_DISABLE", "1")  # the GGUF reader's bar is tqdm's own
