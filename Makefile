@@ -21,6 +21,15 @@ check: .venv/dev-installed
 	$(RUN) mypy
 	$(RUN) pytest tests/test_house.py
 
+bench: .venv/dev-installed
+	.venv/bin/python tests/bench_ingest.py tests/data/dolly.jsonl 1
+	.venv/bin/python tests/bench_sql.py
+
+# A Prefect server on loopback, and the flow waiting there to be started from its pages or on a schedule.
+serve: .venv/installed
+	.venv/bin/prefect server start --host 127.0.0.1 --background
+	PREFECT_API_URL=http://127.0.0.1:4200/api .venv/bin/python -c "from flows.curate import curate; curate.serve(name='curate')"
+
 # All versions with their hashes; torch apart, because which build of it is wanted depends on the machine.
 .venv/installed: requirements.lock Makefile
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv

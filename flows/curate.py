@@ -12,7 +12,6 @@ from prefect.runtime import flow_run
 from tasks.check import check
 from tasks.config import Curate
 from tasks.ingest import ingest
-from tasks.progress import log
 from tasks.publish import publish
 from tasks.run import recorded, summary
 from tasks.score import score
@@ -81,4 +80,3 @@ def _show(curated: Curated, name: str) -> None:
     create_table_artifact([{"what": k, "rows": v} for k, v in curated.counts.items()], key=f"{key}-counts")
     lines = [f"- {what}: {n}" for what, n in curated.counts.items()]
     create_markdown_artifact(f"# {name}\n\n`{curated.folder}`\n\n" + "\n".join(lines) + "\n", key=f"{key}-summary")
-    log().info("published %s%s", curated.folder, "" if curated.new_version else " (nothing changed, no new version)")

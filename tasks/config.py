@@ -39,7 +39,7 @@ class Model(Section):
     revision: str | None = None
     """The revision of a hub id: a branch, a tag or a commit."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """What the model's body computes in. Sums are in float32 whatever stands here."""
+    """What the model's body computes in; auto is float32. Sums are in float32 whatever stands here."""
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     """Where the model runs; auto takes cuda, then mps, then cpu."""
 

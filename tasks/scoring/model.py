@@ -33,6 +33,7 @@ TEMPLATE_FILES = (
 )
 WEIGHT_FILES = ("*.safetensors", "*.gguf", "config.json")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
+DTYPES["auto"] = torch.float32  # a faster one becomes the default where its ranking is shown to agree (docs/log.md)
 
 
 class UnusableModel(ValueError):
@@ -116,7 +117,7 @@ def load(source: Source, device: str = "auto", dtype: str = "auto") -> Loaded:
     """Load a model and prove on one batch that we reproduce its logits. Raises UnusableModel, naming what differs."""
     _quiet()
     place = torch.device(_best_device() if device == "auto" else device)
-    precision = _best_dtype(place) if dtype == "auto" else DTYPES[dtype]
+    precision = DTYPES[dtype]
     folder = _converted(source) if source.gguf else source.folder
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
@@ -167,12 +168,6 @@ def _best_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _best_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the GPU has it. On a CPU float32: bfloat16 is seven times slower on one without AMX or AVX512-BF16
-    (docs/log.md), and which of the two is faster must not change the scores of a shared database."""
-    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
 
 
 def _embedded() -> Path:

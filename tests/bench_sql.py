@@ -1,0 +1,58 @@
+"""How long ten questions take at a million scored rows: python tests/bench_sql.py. Rows and scores are made by SQL."""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tasks.database import reading, turn, writing
+
+N = 1_000_000
+FILL = f"""
+INSERT INTO store.models VALUES ('k', 'm@k', 'w', NULL, 't', 'answers', 2048, 1, '{{}}', now());
+INSERT INTO store.datasets VALUES
+    ('d', 'dataset', 'd.jsonl', 'alpaca', 'instruction', {N}, 0, 0, 'x', '[]', 's', now(), 'r'),
+    ('t', 'reference', 't.jsonl', 'alpaca', 'instruction', 0, 0, 0, 'y', '[]', 's', now(), 'r');
+INSERT INTO store.rows
+SELECT 'd', md5(i::VARCHAR), 'instruction', repeat('question ' || i || ' ', 10), repeat('answer ' || i || ' ', 10),
+       '[]', NULL, NULL, '{{"category": "' || i % 8 || '"}}', '{{}}', 'd.jsonl', i, NULL FROM range({N}) AS r(i);
+INSERT INTO store.scores
+SELECT md5(i::VARCHAR), 'k', 't', 'y', random(), random(), random(), random(), random() * 3, -random() * 9,
+       random(), NULL, NULL, 20, 60, i % 50 = 0, ['a', 'b', 'c'], [0.1, 0.2, -0.3], [-1.0, -2.0, -3.0], now(), 'r' FROM range({N}) AS r(i);
+INSERT INTO store.flags
+SELECT md5(i::VARCHAR), 'd', 'truncated', 'warning', 'cut', NULL, NULL, 'r' FROM range(0, {N}, 50) AS r(i);
+INSERT INTO store.split_rows
+SELECT 's', 1, md5(i::VARCHAR), CASE WHEN i % 5 = 0 THEN 'drop' ELSE 'keep' END, 'over budget: rank ' || i, i, random()
+FROM range({N}) AS r(i);
+"""
+QUESTIONS = [
+    "SELECT sample_id, value, prompt FROM worst_rows('d', 20)",
+    "SELECT count(*) FROM rows WHERE dataset = 'd'",
+    "SELECT dataset, count(*), avg(value), median(nll) FROM scores GROUP BY ALL",
+    "SELECT metadata->>'category' AS c, avg(value) FROM scores JOIN rows USING (sample_id, dataset) GROUP BY ALL",
+    "SELECT check_name, severity, count(*) FROM flags GROUP BY ALL",
+    "SELECT split_part(reason, ':', 1) AS why, count(*) FROM split_rows WHERE decision = 'drop' GROUP BY ALL",
+    "FROM explain(md5('77'))",
+    "SELECT position, token, value FROM token_scores WHERE sample_id = md5('4242')",
+    "SELECT corr(value, nll), corr(value, answer_tokens) FROM scores",
+    "SELECT f.check_name, avg(s.value) FROM flags AS f JOIN scores AS s USING (sample_id, dataset) GROUP BY ALL",
+]
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        database = str(Path(folder) / "million.duckdb")
+        with turn(database), writing(database) as connection:
+            connection.execute(FILL)
+        with reading(database, guarded=True) as connection:
+            for question in QUESTIONS:
+                times = []
+                for _ in range(3):
+                    started = time.perf_counter()
+                    connection.execute(question).fetchall()
+                    times.append(time.perf_counter() - started)
+                sys.stdout.write(f"first {times[0]:5.2f} s, best {min(times):5.2f} s  {question}\n")
+
+
+if __name__ == "__main__":
+    main()
