@@ -22,7 +22,8 @@ SELECT md5(i::VARCHAR), 'k', 't', 'y', random(), random(), random(), random(), r
 INSERT INTO store.flags
 SELECT md5(i::VARCHAR), 'd', 'truncated', 'warning', 'cut', NULL, NULL, 'r' FROM range(0, {N}, 50) AS r(i);
 INSERT INTO store.split_rows
-SELECT 's', 1, md5(i::VARCHAR), CASE WHEN i % 5 = 0 THEN 'drop' ELSE 'keep' END, 'over budget: rank ' || i, i, random()
+SELECT 's', 1, md5(i::VARCHAR), CASE WHEN i % 5 = 0 THEN 'drop' ELSE 'keep' END,
+       'over budget: rank ' || i, i, random()
 FROM range({N}) AS r(i);
 """
 QUESTIONS = [
