@@ -18,7 +18,8 @@ SELECT 'd', md5(i::VARCHAR), 'instruction', repeat('question ' || i || ' ', 10),
        '[]', NULL, NULL, '{{"category": "' || i % 8 || '"}}', '{{}}', 'd.jsonl', i, NULL FROM range({N}) AS r(i);
 INSERT INTO store.scores
 SELECT md5(i::VARCHAR), 'k', 't', 'y', random(), random(), random(), random(), random() * 3, -random() * 9,
-       random(), NULL, NULL, 20, 60, i % 50 = 0, ['a', 'b', 'c'], [0.1, 0.2, -0.3], [-1.0, -2.0, -3.0], now(), 'r' FROM range({N}) AS r(i);
+       random(), NULL, NULL, 20, 60, i % 50 = 0, ['a', 'b', 'c'], [0.1, 0.2, -0.3], [-1.0, -2.0, -3.0], now(), 'r'
+FROM range({N}) AS r(i);
 INSERT INTO store.flags
 SELECT md5(i::VARCHAR), 'd', 'truncated', 'warning', 'cut', NULL, NULL, 'r' FROM range(0, {N}, 50) AS r(i);
 INSERT INTO store.split_rows
