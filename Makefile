@@ -25,9 +25,13 @@ bench: .venv/dev-installed
 	.venv/bin/python tests/bench_ingest.py tests/data/dolly.jsonl 1
 	.venv/bin/python tests/bench_sql.py
 
+ALIVE = import urllib.request as u; u.urlopen('http://127.0.0.1:4200/api/health')
 # A Prefect server on loopback, and the flow waiting there to be started from its pages or on a schedule.
+serve: export DO_NOT_TRACK = 1
+serve: export PREFECT_SERVER_ANALYTICS_ENABLED = false
 serve: .venv/installed
-	.venv/bin/prefect server start --host 127.0.0.1 --background
+	trap 'kill 0' EXIT; .venv/bin/prefect server start --host 127.0.0.1 & \
+	until .venv/bin/python -c "$(ALIVE)" 2>/dev/null; do sleep 1; done; \
 	PREFECT_API_URL=http://127.0.0.1:4200/api .venv/bin/python -c "from flows.curate import curate; curate.serve(name='curate')"
 
 # All versions with their hashes; torch apart, because which build of it is wanted depends on the machine.
