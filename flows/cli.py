@@ -14,7 +14,7 @@ import typer
 
 import flows  # noqa: F401  sets Prefect's environment before Prefect is imported
 from tasks.config import Curate, read
-from tasks.database import Connection, DatabaseBusy, DatabaseError, reading
+from tasks.database import Connection, DatabaseBusy, DatabaseError, query, reading
 from tasks.run import Refused, recorded
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -150,8 +150,6 @@ def diff(split: str, version_a: int, version_b: int, database: Database = "oresi
 
 def _ask(database: str, name: str, *parameters: Any) -> None:
     """Run sql/queries/NAME.sql and print it as lines."""
-    from tasks.database import query
-
     with reading(database) as connection:
         rows = connection.execute(query(name), list(parameters)).fetchall()
     if not rows:
@@ -189,8 +187,6 @@ def _model_key(settings: Curate) -> str:
 
 
 def _newest(settings: Curate) -> int:
-    from tasks.database import query
-
     with reading(settings.database) as connection:
         (version,) = connection.execute(query("newest_version"), {"split": settings.splitting.name}).fetchone() or (
             None,

@@ -18,7 +18,7 @@ TILE = 256
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """What a forward pass says about a row; see docs/method in the README for when to trust which."""
+    """What a forward pass says about a row; the README says which to trust for what."""
 
     row: int
     """Position in the sequence that was asked for."""
