@@ -181,9 +181,9 @@ def _show(connection: Connection, text: str, format: Format) -> None:
 def _model_key(settings: Curate) -> str:
     """The key under which this configuration's scores are kept."""
     from tasks.score import register
-    from tasks.scoring.model import find
+    from tasks.scoring.source import find
 
-    return register(settings, find(settings.model.name, settings.model.revision))[0]
+    return register(settings, find(settings.model.name, settings.model.revision, settings.model.adapter))[0]
 
 
 def _newest(settings: Curate) -> int:

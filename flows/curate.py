@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def _reading_failed(_task: Any, _run: Any, state: Any) -> bool:
 try_again: dict[str, Any] = {"retries": 2, "retry_delay_seconds": 5, "retry_condition_fn": _reading_failed}
 ingest_rows = task(name="ingest", **try_again)(ingest)
 check_rows = task(name="check")(check)
-score_rows = task(name="score")(score)
+score_rows = task(name="score")(partial(score, as_task=task(name="score shard", task_run_name="shard {number}")))
 split_rows = task(name="split")(split)
 publish_split = task(name="publish", **try_again)(publish)
 

@@ -7,7 +7,8 @@ progress.py   what a step says while it works
 formats/      one file per layout that users hold: messages, alpaca, sharegpt, tables
 ingest.py     files -> rows keyed by content; what cannot be read -> rejects, with line and reason
 check.py      every sql/checks/<stage>/*.sql as a Great Expectations expectation -> checks and flags
-score.py      rows without a fresh score -> scores, committed shard by shard
+score.py      rows without a fresh score -> scores, shard by shard
+commit.py     what scoring writes, each in one transaction
 scoring/      the mathematics, pure torch; a value is computed in scoring/formula.py
 split.py      flags and a budget -> keep or drop for every row, each with its reason
 publish.py    a split -> a folder with its files, a card and a manifest, written last

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from filelock import FileLock, Timeout
 
 TAKEN = {"store", "main", "system", "temp", "pg_catalog", "information_schema"}
 SQL = Path(__file__).parent.parent / "sql"
+OPEN = threading.RLock()
+"""Held while this process has a database open: DuckDB lets it in once, either to read or to write."""
 Connection = duckdb.DuckDBPyConnection
 DatabaseError = duckdb.Error
 
@@ -95,6 +98,16 @@ def transaction(connection: Connection) -> Iterator[None]:
 @contextmanager
 def _open(database: str, *, read_only: bool, wait_s: float = 60) -> Iterator[Connection]:
     """Connect, waiting for whoever has the file open just now. Raises DatabaseBusy after wait_s."""
+    with OPEN:
+        connection = _connected(database, read_only=read_only, wait_s=wait_s)
+        try:
+            connection.execute("SET enable_progress_bar = false")
+            yield connection
+        finally:
+            connection.close()
+
+
+def _connected(database: str, *, read_only: bool, wait_s: float) -> Connection:
     if (name := Path(database).name.partition(".")[0]) in TAKEN:  # DuckDB calls the catalog after the file
         raise ValueError(f"{database}: DuckDB has another use for the name {name!r}; call the file something else")
     settings: dict[str, str | bool | int | float | list[str]] = {
@@ -108,8 +121,7 @@ def _open(database: str, *, read_only: bool, wait_s: float = 60) -> Iterator[Con
     deadline, told = time.monotonic() + wait_s, False
     while True:
         try:
-            connection = duckdb.connect(database, read_only=read_only, config=settings)
-            break
+            return duckdb.connect(database, read_only=read_only, config=settings)
         except duckdb.IOException as error:
             holder = re.search(r"Conflicting lock is held in (.*?) \(PID (\d+)\)", str(error))
             if holder is None:
@@ -126,11 +138,6 @@ def _open(database: str, *, read_only: bool, wait_s: float = 60) -> Iterator[Con
                 told = True
                 _say(f"waiting up to {wait_s:.0f} s for process {holder[2]} ({holder[1]}), which has {database} open")
             time.sleep(0.05)
-    try:
-        connection.execute("SET enable_progress_bar = false")
-        yield connection
-    finally:
-        connection.close()
 
 
 def _migrate(connection: Connection) -> None:

@@ -1,36 +1,44 @@
 """Rows without a fresh score -> scores. What is missing is a question to SQL, so resuming after a crash, scoring only
 new rows and the first run are the same code. The database is open only to ask and to commit, never while the model
 computes.
+
+The work is cut into shards of SHARD rows, the longest first: what does not fit into memory shows at once. Each device
+has an engine, which takes shards until none is left; while it computes, the rows of the next are fetched and encoded.
 """
 
 import hashlib
 import json
+import math
+import queue
+import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
+from tasks.commit import Job, Row, commit_fit, commit_scores, commit_unscorable, record
 from tasks.config import Curate
-from tasks.database import query, reading, transaction, writing
+from tasks.database import query, reading, writing
 from tasks.progress import log, progress
-from tasks.run import note
-from tasks.scoring.model import Loaded, Source, find, load
+from tasks.scoring.engine import Engine, Options, enough, opened
+from tasks.scoring.index import Basis
+from tasks.scoring.model import Loaded, devices, load
 from tasks.scoring.prompt import MASKING, Encoded, Unscorable, encode
-from tasks.scoring.reference import Reference, fit
-from tasks.scoring.signals import Signals, leave_one_out, logprobs, signals
+from tasks.scoring.source import Source, find
 
-SCORING_VERSION = 1
+SCORING_VERSION = 2
 """Raise it when the same row, model and reference would get another number."""
-WINDOW = 2048
-"""Rows taken from the database at a time, the longest first: what does not fit into memory shows at once."""
+SHARD = 2048
+"""Rows taken from the database at a time."""
 COMMIT_S = 10.0
 """Seconds of computing that a crash may cost."""
-VOCAB_CHUNK = 4096
 
-Row = dict[str, Any]
+Shard = Callable[[int], int]
+Named = list[tuple[str, Encoded]]
 
 
 @dataclass(frozen=True)
@@ -44,23 +52,12 @@ class Scored:
     unscorable: int
 
 
-@dataclass
-class Job:
-    """What all shards of a run share."""
+def score(config: Curate, run_id: str, as_task: Callable[[Shard], Shard] = lambda shard: shard) -> Scored:
+    """Score every row of the dataset and the reference that has no fresh score. Raises ValueError.
 
-    config: Curate
-    run_id: str
-    key: str
-    reference_hash: str
-    model: Loaded
-    reference: Reference
-    trusted: set[str] = field(default_factory=set)
-    """sample_ids of the reference: these rows are valued against the others (leave one out)."""
-
-
-def score(config: Curate, run_id: str) -> Scored:
-    """Score every row of the dataset and the reference that has no fresh score. Raises ValueError."""
-    source = find(config.model.name, config.model.revision)
+    as_task: what the function that scores a shard, given its number, is wrapped in.
+    """
+    source = find(config.model.name, config.model.revision, config.model.adapter)
     key, name = register(config, source)
     with reading(config.database) as connection:
         known = dict(connection.execute(query("score_datasets")).fetchall())
@@ -71,49 +68,27 @@ def score(config: Curate, run_id: str) -> Scored:
         datasets = {"dataset": config.dataset.name, "reference": config.reference.name}
         (wanted,) = connection.execute(query("score_wanted"), datasets).fetchone() or (0,)
         todo = connection.execute(query("score_todo"), names).to_arrow_table()
-        trusted_ids = connection.execute(
-            query("score_reference_ids"), {"reference": config.reference.name}
-        ).to_arrow_table()
+        trusted = connection.execute(query("score_reference_ids"), {"reference": config.reference.name})
+        trusted_ids = trusted.to_arrow_table()
+        before = connection.execute(query("score_fit"), {k: names[k] for k in names if k != "dataset"}).fetchone()
+        stored = connection.execute(query("score_basis"), {"model_key": key}).fetchone()
     missing = todo.num_rows
     if missing == 0:
         log().info("score: nothing to do, all %d rows have a fresh score from %s", wanted, name)
         return Scored(key, name, 0, wanted, 0)
     log().info("score: loading %s%s", name, " (a GGUF file is converted once, for a minute)" if source.gguf else "")
-    model = load(source, config.model.device, config.model.dtype)
-    dtype = str(model.dtype).removeprefix("torch.")
-    log().info("score: %d rows with %s on %s in %s", missing, name, model.device.type, dtype)
-    trusted = _rows(config, trusted_ids)
-    encoded = [row for _, row in _encoded(trusted, model, config.scoring.max_tokens)[0]]
-    if not encoded:
-        raise ValueError(
-            f"reference {config.reference.name!r}: {name} can score none of its rows; see the view rejects"
-        )
-    reference = fit(
-        model,
-        encoded,
-        batch_tokens=config.scoring.batch_tokens,
-        tolerance=config.scoring.rank_tolerance,
-        vocab_chunk=VOCAB_CHUNK,
-    )
-    log().info(
-        "score: reference of %d rows, rank %d, residual %.2g", reference.rows, reference.rank, reference.residual
-    )
-    found = {"model": name, "device": model.device.type, "dtype": dtype}
-    note(config.database, run_id, **found, rank=reference.rank, residual=reference.residual)
-    job = Job(config, run_id, key, names["reference_hash"], model, reference, {row["sample_id"] for row in trusted})
-    scored = unscorable = 0
+    dtype = before[2] if before and config.model.dtype == "auto" else config.model.dtype
+    places = devices(config.model.device)
+    model = load(source, places[0], dtype)
     with progress(f"score with {name}", missing) as advance:
-        for begin in range(0, missing, WINDOW):
-            rows = _rows(config, todo.slice(begin, WINDOW))
-            encodable, refused = _encoded(rows, model, config.scoring.max_tokens)
-            _commit_unscorable(job, refused)
-            advance(len(refused))
-            unscorable += len(refused)
-            for part in _computed(job, encodable):
-                _commit_scores(job, part)
-                advance(len(part))
-                scored += len(part)
-    return Scored(key, name, scored, wanted - missing, unscorable)
+        job = Job(config, run_id, key, names["reference_hash"], model, advance)
+        on = f"{' and '.join(places)} in {str(model.dtype).removeprefix('torch.')}"
+        log().info("score: %d rows with %s on %s", missing, name, on)
+        basis = Basis.read(stored[0]).to(model.device) if stored else None
+        engine, first = _open(job, todo, trusted_ids, basis, (before[0], before[1]) if before else None)
+        engines = [engine, *(engine.beside(load(source, place, dtype)) for place in places[1:])]
+        scored = len(first) + _score_shards(job, engines, _without(todo, first), as_task)
+    return Scored(key, name, scored, wanted - missing, job.unscorable)
 
 
 def register(config: Curate, source: Source) -> tuple[str, str]:
@@ -121,7 +96,7 @@ def register(config: Curate, source: Source) -> tuple[str, str]:
     settings = {"rank_tolerance": config.scoring.rank_tolerance, "conditional_gain": config.scoring.conditional_gain}
     parts = {
         "weights": source.weights,
-        "adapter": None,
+        "adapter": source.adapter_hash,
         "template": source.template,
         "masking": MASKING,
         "max_tokens": config.scoring.max_tokens,
@@ -151,80 +126,111 @@ def _rows(config: Curate, sample_ids: pa.Table) -> list[Row]:
     return rows
 
 
-def _encoded(
-    rows: list[Row], model: Loaded, max_tokens: int
-) -> tuple[list[tuple[str, Encoded]], list[tuple[str, str]]]:
+def _without(table: pa.Table, sample_ids: set[str]) -> pa.Table:
+    return table.filter(
+        pa.array([sample_id not in sample_ids for sample_id in table["sample_id"].to_pylist()], pa.bool_())
+    )
+
+
+def _encoded(rows: list[Row], model: Loaded, max_tokens: int) -> tuple[Named, list[tuple[str, str]]]:
     """Rows as ids, and those that cannot be with the reason; each with its sample_id."""
-    good: list[tuple[str, Encoded]] = []
+    good: Named = []
     bad: list[tuple[str, str]] = []
+    limit = min(max_tokens, model.positions or max_tokens)
     for row in rows:
         tools = json.loads(row["tools"]) if row["tools"] else None
         try:
-            good.append((row["sample_id"], encode(json.loads(row["messages"]), tools, model.tokenizer, max_tokens)))
+            good.append((row["sample_id"], encode(json.loads(row["messages"]), tools, model.tokenizer, limit)))
         except Unscorable as error:
             bad.append((row["sample_id"], f"cannot be scored: {error}"))
     return good, bad
 
 
-def _computed(job: Job, rows: list[tuple[str, Encoded]]) -> Iterator[list[Row]]:
+def _open(
+    job: Job, todo: pa.Table, trusted_ids: pa.Table, basis: Basis | None, form: tuple[int, int] | None
+) -> tuple[Engine, set[str]]:
+    """Fit the reference and the index, and commit the rows that this takes; their sample_ids are the second result."""
+    scoring, missing = job.config.scoring, set(todo["sample_id"].to_pylist())
+
+    def halved(budget: int) -> None:
+        log().warning("score: out of memory; going on with scoring.batch_tokens: %d", budget)
+
+    options = Options(scoring.batch_tokens, scoring.rank_tolerance, scoring.conditional_gain, halved)
+    reference, refused = _encoded(_rows(job.config, trusted_ids), job.model, scoring.max_tokens)
+    if not reference:
+        raise ValueError(
+            f"reference {job.config.reference.name!r}: the model can score none of its rows; see the view rejects"
+        )
+    others = sorted(missing - set(trusted_ids["sample_id"].to_pylist()))[:1000]  # hashes: in random order
+    opening, more = _encoded(_rows(job.config, pa.table({"sample_id": others})), job.model, scoring.max_tokens)
+    opening = opening[: enough([row for _, row in opening], fitted=basis is not None)]
+    done = opened(job.model, [r for _, r in reference], [r for _, r in opening], options, basis, form)
+    engine = done.engine
+    kept = engine.gauge.reference
+    commit_fit(job, engine, new_basis=basis is None)
+    log().info(
+        "score: reference of %d rows as %d directions over %d tokens, values within %.2g; index correlation %.4f",
+        kept.rows, kept.rank, kept.tokens, kept.deviation, engine.correlation,
+    )  # fmt: skip
+    records = [record(job, *reference[found.row], found) for found in done.reference]
+    records += [record(job, *opening[found.row], found) for found in done.opening]
+    fresh = [row for row in records if row["sample_id"] in missing]
+    commit_scores(job, fresh)
+    unscorable = [(sample_id, reason) for sample_id, reason in refused + more if sample_id in missing]
+    commit_unscorable(job, unscorable)
+    return engine, {row["sample_id"] for row in fresh} | {sample_id for sample_id, _ in unscorable}
+
+
+def _score_shards(job: Job, engines: Sequence[Engine], todo: pa.Table, as_task: Callable[[Shard], Shard]) -> int:
+    """Score the rest, shard by shard, as many at a time as there are engines."""
+    shards, stop = math.ceil(todo.num_rows / SHARD), threading.Event()
+    idle: queue.SimpleQueue[Engine] = queue.SimpleQueue()
+    for engine in engines:
+        idle.put(engine)
+    ready: dict[int, Future[tuple[Named, list[tuple[str, str]]]]] = {}
+
+    def prepared(number: int) -> tuple[Named, list[tuple[str, str]]]:
+        rows = _rows(job.config, todo.slice(number * SHARD, SHARD))
+        return _encoded(rows, job.model, job.config.scoring.max_tokens)
+
+    def shard(number: int) -> int:
+        rows, refused = ready.pop(number).result()
+        if (later := number + len(engines)) < shards:
+            ready[later] = ahead.submit(prepared, later)
+        commit_unscorable(job, refused)
+        engine, scored = idle.get(), 0
+        try:
+            for portion in _computed(job, engine, rows, stop):
+                commit_scores(job, portion)
+                scored += len(portion)
+        finally:
+            idle.put(engine)
+        return scored
+
+    run = as_task(shard)
+    with ThreadPoolExecutor(1) as ahead:
+        for number in range(min(len(engines), shards)):
+            ready[number] = ahead.submit(prepared, number)
+        if len(engines) == 1:
+            return sum(run(number) for number in range(shards))
+        with ThreadPoolExecutor(len(engines)) as side_by_side:
+            started = [side_by_side.submit(copy_context().run, run, number) for number in range(shards)]
+            try:
+                return sum(future.result() for future in started)
+            finally:
+                stop.set()  # one shard failed: the others end with the batch that they are in
+                side_by_side.shutdown(cancel_futures=True)
+
+
+def _computed(job: Job, engine: Engine, rows: Named, stop: threading.Event) -> Iterator[list[Row]]:
     """Score rows, in portions of about COMMIT_S seconds."""
-    scoring = job.config.scoring
     started, portion = time.monotonic(), list[Row]()
-    encoded = [row for _, row in rows]
-    for batch in signals(job.model, encoded, job.reference, batch_tokens=scoring.batch_tokens, vocab_chunk=VOCAB_CHUNK):
-        gains: list[float] | list[None] = [None] * len(batch)
-        if scoring.conditional_gain:
-            alone = [encoded[found.row].alone() for found in batch]
-            alone_logs = logprobs(job.model, alone, batch_tokens=scoring.batch_tokens, vocab_chunk=VOCAB_CHUNK)
-            gains = [-found.nll - by_itself for found, by_itself in zip(batch, alone_logs, strict=True)]
-        portion += [_record(job, *rows[found.row], found, gain) for found, gain in zip(batch, gains, strict=True)]
-        if time.monotonic() - started > COMMIT_S:
+    for batch in engine.score([row for _, row in rows]):
+        portion += [record(job, *rows[found.row], found) for found in batch]
+        if time.monotonic() - started > COMMIT_S or stop.is_set():
             yield portion
             started, portion = time.monotonic(), []
+        if stop.is_set():
+            return
     if portion:
         yield portion
-
-
-def _record(job: Job, sample_id: str, row: Encoded, found: Signals, gain: float | None) -> Row:
-    value: float | None = found.value
-    cosine: float | None = found.value_cosine
-    if sample_id in job.trusted:
-        value, cosine = leave_one_out(found, job.reference)
-    tokens = len(row.answer)
-    return {
-        "sample_id": sample_id,
-        "model_key": job.key,
-        "reference": job.config.reference.name,
-        "reference_hash": job.reference_hash,
-        "value": value,
-        "value_per_token": None if value is None else value / tokens,
-        "value_cosine": cosine,
-        "self_value": found.self_value,
-        "nll": found.nll,
-        "worst_token": found.worst_token,
-        "conditional_gain": gain,
-        "answer_tokens": tokens,
-        "prompt_tokens": row.start,
-        "truncated": row.truncated,
-        "tokens": [job.model.tokenizer.decode([token]) for token in row.answer],
-        "token_values": found.token_values,
-        "token_logprobs": found.token_logprobs,
-        "scored_at": datetime.now(UTC),
-        "run_id": job.run_id,
-    }
-
-
-def _commit_scores(job: Job, records: list[Row]) -> None:
-    with writing(job.config.database) as connection, transaction(connection):
-        connection.register("shard", pa.Table.from_pylist(records))
-        connection.execute(query("score_insert"))
-
-
-def _commit_unscorable(job: Job, refused: list[tuple[str, str]]) -> None:
-    if not refused:
-        return
-    log().warning("score: %d rows cannot be scored, for instance: %s (view rejects)", len(refused), refused[0][1])
-    columns = {"sample_id": [s for s, _ in refused], "reason": [reason for _, reason in refused]}
-    with writing(job.config.database) as connection, transaction(connection):
-        connection.register("shard", pa.table(columns))
-        connection.execute(query("score_insert_unscorable"), {"model_key": job.key, "run_id": job.run_id})

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 import flows  # noqa: F401  Prefect is quiet from here on
-from tasks.scoring.model import Loaded, find, load
+from tasks.scoring.model import Loaded, load
+from tasks.scoring.source import find
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 SHARED = Path(__file__).parents[2] / "shared" / "data"

@@ -9,10 +9,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from tasks.scoring.model import Loaded, find, load
+from tasks.scoring.model import Loaded, load
 from tasks.scoring.prompt import Encoded, encode
 from tasks.scoring.reference import fit
 from tasks.scoring.signals import Signals, leave_one_out, signals
+from tasks.scoring.source import find
 
 SAMPLE = Path(__file__).parent / "data" / "dolly.jsonl"
 

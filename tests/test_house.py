@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "tasks/scoring": {"tasks.scoring"},
     "tasks/formats": {"tasks.formats", "tasks.config"},
     "tasks": {
+        "tasks.commit",
         "tasks.config",
         "tasks.database",
         "tasks.run",

@@ -1,1 +1,1 @@
-INSERT INTO store.scores BY NAME FROM shard;
+INSERT INTO store.scores BY NAME SELECT * EXCLUDE (vector, state) FROM shard;

@@ -39,6 +39,19 @@ JOIN store.datasets AS d ON d.dataset = s.reference AND d.content_hash = s.refer
 JOIN store.models AS m ON m.model_key = s.model_key,
      unnest(range(1, len(s.tokens) + 1)) AS p(position);
 
+-- How a run used a reference, and how good the index was.
+CREATE OR REPLACE VIEW fits AS
+SELECT f.run_id, m.model, f.reference, f.reference_rows, f.rank, f.tokens, f.residual, f.deviation, f.index_correlation,
+       f.index_pairs, f.dtype, f.device, f.fitted_at
+FROM store.fits AS f JOIN store.models AS m ON m.model_key = f.model_key;
+
+-- The index: products of vectors approximate pairwise values (`fits` says how well); state is for neighbours and probes.
+CREATE OR REPLACE VIEW vectors AS
+SELECT v.sample_id, r.dataset, m.model, v.vector, v.state
+FROM store.vectors AS v
+JOIN store.models AS m ON m.model_key = v.model_key
+JOIN store.rows AS r ON r.sample_id = v.sample_id AND r.retired_at IS NULL;
+
 CREATE OR REPLACE VIEW stale_scores AS
 SELECT s.sample_id, r.dataset, s.reference, m.model,
        CASE WHEN d.dataset IS NULL THEN 'the reference is gone' ELSE 'the reference has changed' END AS why

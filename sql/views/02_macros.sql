@@ -38,3 +38,37 @@ UNION ALL
 UNION ALL SELECT 6, 'flag', dataset, check_name || ' (' || severity || '): ' || reason FROM flags WHERE sample_id = id
 UNION ALL SELECT 7, 'split', split || '/v' || version, decision || ': ' || reason FROM split_rows WHERE sample_id = id
 ORDER BY step, about;
+
+-- Every row's value against any dataset whose rows have been scored once, from the index: no model is asked.
+-- A row of that dataset is valued against its other rows.
+CREATE OR REPLACE MACRO value_against(name) AS TABLE
+WITH target AS (SELECT model, sample_id, vector FROM vectors WHERE dataset = name),
+size AS (SELECT model, count(*) AS n FROM target GROUP BY model),
+mean AS (
+    SELECT model, list(part ORDER BY i) AS vector
+    FROM (SELECT t.model, d.i, avg(t.vector[d.i]) AS part
+          FROM target AS t, unnest(range(1, len(t.vector) + 1)) AS d(i) GROUP BY ALL)
+    GROUP BY model
+),
+quality AS (SELECT model, avg(index_correlation) AS index_correlation FROM fits GROUP BY model)
+SELECT v.sample_id, v.dataset, v.model,
+       CASE WHEN t.sample_id IS NULL THEN list_inner_product(v.vector, m.vector)
+            ELSE (s.n * list_inner_product(v.vector, m.vector) - list_inner_product(v.vector, v.vector)) / (s.n - 1)
+       END AS value, q.index_correlation
+FROM vectors AS v JOIN mean AS m ON m.model = v.model JOIN size AS s ON s.model = v.model
+LEFT JOIN target AS t ON t.sample_id = v.sample_id AND t.model = v.model
+LEFT JOIN quality AS q ON q.model = v.model;
+
+-- The n reference rows that pull a row up most, and the n that pull it down most, from the index.
+CREATE OR REPLACE MACRO influences(id, n := 5) AS TABLE
+WITH pulls AS (
+    SELECT v.model, o.dataset AS reference, o.sample_id, list_inner_product(v.vector, o.vector) AS value
+    FROM (SELECT DISTINCT model, vector FROM vectors WHERE sample_id = id) AS v
+    JOIN vectors AS o ON o.model = v.model AND o.sample_id <> id
+    JOIN datasets AS d ON d.dataset = o.dataset AND d.role = 'reference'
+)
+SELECT p.model, p.reference, p.sample_id, p.value, r.prompt, r.answer
+FROM pulls AS p JOIN rows AS r ON r.sample_id = p.sample_id AND r.dataset = p.reference
+QUALIFY row_number() OVER (PARTITION BY p.model, p.reference ORDER BY p.value DESC) <= n
+     OR row_number() OVER (PARTITION BY p.model, p.reference ORDER BY p.value) <= n
+ORDER BY p.model, p.reference, p.value DESC;

@@ -7,65 +7,102 @@ Symbols: T answer tokens, D hidden width, V vocabulary, W [V, D] the weight of t
     p_t [V]   softmax(z_t)
     e_t [V]   s f'(z_t) * (onehot(y_t) - p_t): minus the derivative of token t's cross-entropy by W h_t
     G(row)    sum_t e_t h_t^T  [V, D]: minus the gradient of the row's summed cross-entropy by W. Exact.
-    Gbar      the mean of G over the reference rows, held as U B with U [V, r], B [r, D] (or r = D, B = identity)
+    Gbar      the mean of G over the reference rows, held as U B with U [V, r], B [r, D]  (reference.py)
 
     value(row) = <G(row), Gbar>_F = sum_t v_t,    v_t = e_t . (Gbar h_t) = (U^T e_t) . (B h_t)
     self_value(row) = |G(row)|_F^2 = sum_{s,t} (h_s . h_t) (e_s . e_t)
+    pairwise(i, j)  = <G(i), G(j)>_F = sum_{s in i, t in j} (h_s . h_t) (e_s . e_t)
 
-Nothing here holds a [T, V] matrix: a running softmax visits the vocabulary in chunks, and what is summed over the
-vocabulary is rescaled when a larger logit comes up. The label's own logit is left out of the running sums, because
-1 - p[y] is lost to rounding when p[y] is near one, and the sum of the other probabilities is not.
+Nothing here holds a [T, V] matrix: a running softmax visits the vocabulary in chunks of BUDGET numbers, and what is
+summed over the vocabulary is rescaled when a larger logit comes up. The label's own logit is left out of the running
+sums, because 1 - p[y] is lost to rounding when p[y] is near one, and the sum of the other probabilities is not.
+
+Precision: states come in float32 (float64 for a float64 model) and everything after the logits stays in it. A head in
+half precision multiplies in half precision, with float32 sums inside the product.
 
 Source: For-Value (arXiv 2508.10180) gives the value as an inner product of hidden states and prediction errors; that
 it is exact for the last layer under cross-entropy, and the form above, are ours. Tests compare it with autograd.
 """
 
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise as neighbours
 
 import torch
 from torch import Tensor
 
+BUDGET = 2**20
+"""Numbers in one chunk of [tokens, vocabulary] on a CPU: 4 MB of float32, which stays in the cache between passes."""
+GPU_BUDGET = 2**26
+
 
 @dataclass(frozen=True)
 class Head:
-    """The language-model head: logits = cap(scale * W h + bias). The bias shifts logits and is not valued itself."""
+    """The language-model head: logits = cap(scale * (W h + bias)). The bias shifts logits and is not valued itself."""
 
     weight_VD: Tensor
     scale: float = 1.0
     cap: float | None = None
     bias_V: Tensor | None = None
 
-    def logits(self, h_TD: Tensor, weight_VD: Tensor, bias_V: Tensor | None) -> Tensor:
-        """Logits [T, rows of weight_VD] of states [T, D], in the dtype of the states."""
-        z = h_TD @ weight_VD.to(h_TD.dtype).T
+    def logits(self, h_TD: Tensor, weight_CD: Tensor, bias_C: Tensor | None) -> Tensor:
+        """Logits [T, C] of states [T, D] for some rows of W, in the dtype of the states."""
+        z = _product(h_TD, weight_CD)
+        return self.finished(z if bias_C is None else z.add_(bias_C.to(z.dtype)))
+
+    def finished(self, z: Tensor) -> Tensor:
+        """The scale and the soft cap, in place."""
         if self.scale != 1.0:
             z *= self.scale
-        if bias_V is not None:
-            z += bias_V.to(z.dtype)
         return z if self.cap is None else z.div_(self.cap).tanh_().mul_(self.cap)
 
     def slope(self, z: Tensor) -> Tensor | float:
         """s f'(z): what the chain rule puts between a logit and W h."""
         return self.scale if self.cap is None else self.scale * (1 - (z / self.cap) ** 2)
 
-    def chunks(self, size: int) -> list[slice]:
+    def chunks(self, h_TD: Tensor, size: int | None = None) -> Iterator[tuple[slice, Tensor]]:
+        """The vocabulary in slices, each with its logits [T, slice]; size overrides the budget."""
         vocabulary = self.weight_VD.shape[0]
-        return [slice(v, min(v + size, vocabulary)) for v in range(0, vocabulary, size)]
+        budget = BUDGET if h_TD.device.type == "cpu" else GPU_BUDGET
+        size = size or max(256, budget // max(len(h_TD), 1))
+        for v in range(0, vocabulary, size):
+            here = slice(v, min(v + size, vocabulary))
+            yield here, self.logits(h_TD, self.weight_VD[here], None if self.bias_V is None else self.bias_V[here])
 
-    def chunk_logits(self, h_TD: Tensor, chunk: slice) -> Tensor:
-        return self.logits(h_TD, self.weight_VD[chunk], None if self.bias_V is None else self.bias_V[chunk])
+    def label_logits(self, h_TD: Tensor, y_T: Tensor) -> Tensor:
+        """z_t[y_t] [T]."""
+        return self.some_logits(h_TD[:, None], y_T[:, None])[:, 0, 0]
+
+    def some_logits(self, h_NLD: Tensor, y_NL: Tensor) -> Tensor:
+        """z_s[y_t] [N, L, L] for the tokens s, t of each of N rows with L tokens."""
+        z = h_NLD @ self.weight_VD[y_NL].to(h_NLD.dtype).mT
+        return self.finished(z if self.bias_V is None else z.add_(self.bias_V[y_NL].to(z.dtype)[:, None]))
 
 
 @dataclass(frozen=True)
-class Factors:
-    """Gbar = U B, [V, r] times [r, D]; without B, U is Gbar itself."""
+class Directions:
+    """R directions in the space of errors, [V, R], of which only the rows of A tokens are not zero."""
 
-    u_Vr: Tensor
-    b_rD: Tensor | None
+    tokens_A: Tensor
+    """Ascending."""
+    u_AR: Tensor
 
-    def states(self, h_TD: Tensor) -> Tensor:
-        """B h_t for every token: [T, r]."""
-        return h_TD if self.b_rD is None else h_TD @ self.b_rD.to(h_TD.dtype).T
+    @cached_property
+    def order(self) -> list[int]:
+        return self.tokens_A.tolist()
+
+    def of(self, y_T: Tensor) -> Tensor:
+        """The rows of tokens y: [T, R]."""
+        place_T = torch.searchsorted(self.tokens_A, y_T).clamp_max(len(self.tokens_A) - 1)
+        return self.u_AR[place_T] * (self.tokens_A[place_T] == y_T)[:, None]
+
+    def inside(self, chunk: slice) -> tuple[Tensor | slice, Tensor]:
+        """Which columns of a chunk of the vocabulary are not zero, and their rows."""
+        low, high = bisect_left(self.order, chunk.start), bisect_left(self.order, chunk.stop)
+        full = high - low == chunk.stop - chunk.start
+        return slice(None) if full else self.tokens_A[low:high] - chunk.start, self.u_AR[low:high]
 
 
 @dataclass(frozen=True)
@@ -78,29 +115,36 @@ class Errors:
     """log sum_v exp(z_t[v]): what turns logits into probabilities."""
     push_T: Tensor
     """e_t[y_t], never negative: s f'(z_t[y_t]) (1 - p_t[y_t])."""
-    projected_Tr: Tensor | None
-    """U^T e_t."""
-    dots_TT: Tensor | None
-    """e_s . e_t."""
+    along_TR: Tensor | None
+    """U^T e_t, along the directions asked for."""
+    self_values: list[float] | None
+    """|G(row)|_F^2 of each row, where row lengths were given."""
 
 
 def errors(
-    h_TD: Tensor, y_T: Tensor, head: Head, u_Vr: Tensor | None = None, *, dots: bool, vocab_chunk: int
+    h_TD: Tensor,
+    y_T: Tensor,
+    head: Head,
+    along: Directions | None = None,
+    *,
+    lengths: Sequence[int] | None = None,
+    chunk: int | None = None,
 ) -> Errors:
-    """One visit to the vocabulary. h_TD float32 or float64; y_T int64."""
-    tokens = torch.arange(len(y_T), device=h_TD.device)
-    label_bias = None if head.bias_V is None else head.bias_V[y_T]
-    z_TT = head.logits(h_TD, head.weight_VD[y_T], label_bias) if dots else None  # z_s[y_t]
-    z_T = _label_logits(h_TD, y_T, head) if z_TT is None else z_TT.diagonal().clone()
+    """One visit to the vocabulary. h_TD float32 or float64; y_T int64.
 
+    lengths: how many tokens each row has, one row after the other; asks for self_values. Rows of equal length that
+    stand together are taken together, so ordering rows by length is faster.
+    """
+    groups = [] if lengths is None else _groups(lengths)
+    z_T = head.label_logits(h_TD, y_T)
+    tokens = torch.arange(len(y_T), device=h_TD.device)
     top_T = z_T.clone()  # the largest logit so far
     rest_T = torch.zeros_like(z_T)  # sum of exp(z - top) over v != y
-    u_sum = None if u_Vr is None else torch.zeros(len(y_T), u_Vr.shape[1], dtype=z_T.dtype, device=z_T.device)
-    p_dots = None if z_TT is None else torch.zeros_like(z_TT)
-    for chunk in head.chunks(vocab_chunk):
-        z = head.chunk_logits(h_TD, chunk)
-        inside = (y_T >= chunk.start) & (y_T < chunk.stop)
-        z[tokens[inside], y_T[inside] - chunk.start] = -torch.inf
+    sum_TR = None if along is None else z_T.new_zeros(len(y_T), along.u_AR.shape[1])
+    dots = [z_T.new_zeros(n, length, length) for n, length in groups]  # sum over v of the same, twice
+    for here, z in head.chunks(h_TD, chunk):
+        inside = (y_T >= here.start) & (y_T < here.stop)
+        z[tokens[inside], y_T[inside] - here.start] = -torch.inf
         higher_T = torch.maximum(top_T, z.amax(1))
         shrink_T = (top_T - higher_T).exp_()
         slope = head.slope(z) if head.cap is not None else None  # before z is overwritten
@@ -108,60 +152,125 @@ def errors(
         rest_T = rest_T * shrink_T + weight.sum(1)
         if slope is not None:
             weight = torch.where(weight > 0, weight * slope, 0)  # the label's slope is not finite
-        if u_sum is not None and u_Vr is not None:
-            u_sum.mul_(shrink_T[:, None]).addmm_(weight, u_Vr[chunk].to(weight.dtype))
-        if p_dots is not None:
-            p_dots.mul_(shrink_T[:, None] * shrink_T).addmm_(weight, weight.T)
+        if sum_TR is not None and along is not None:
+            columns, u_CR = along.inside(here)
+            sum_TR.mul_(shrink_T[:, None]).addmm_(weight[:, columns], u_CR.to(weight.dtype))
+        for dot, part, fade in zip(dots, _rows(weight, groups), _rows(shrink_T, groups), strict=True):
+            dot.mul_(fade[:, :, None] * fade[:, None]).baddbmm_(part, part.mT)
         top_T = higher_T
 
-    total_T = rest_T + (z_T - top_T).exp()
-    log_total_T = top_T + torch.log1p(total_T - 1)
-    logprob_T = (z_T - top_T) - torch.log1p(rest_T + ((z_T - top_T).exp() - 1))
+    own_T = (z_T - top_T).exp()
+    total_T = rest_T + own_T
+    logprob_T = (z_T - top_T) - torch.log1p(rest_T + (own_T - 1))
     push_T = head.slope(z_T) * (rest_T / total_T)
-    scale = 1.0 if head.cap is not None else head.scale  # with a cap, the weights hold the scale already
-    projected = None
-    if u_sum is not None and u_Vr is not None:
-        projected = push_T[:, None] * u_Vr[y_T].to(u_sum.dtype) - u_sum * (scale / total_T)[:, None]
-    dots_TT = None
-    if z_TT is not None and p_dots is not None:
-        same_TT = y_T[:, None] == y_T
-        pull_TT = (z_TT - log_total_T[:, None]).exp() * head.slope(z_TT)  # minus e_s[y_t] where y_s != y_t
-        across = torch.where(same_TT, 0, push_T * pull_TT)
-        dots_TT = torch.where(same_TT, push_T[:, None] * push_T, 0) - across - across.T
-        dots_TT += p_dots * ((scale / total_T)[:, None] * (scale / total_T))
-    return Errors(logprob_T, log_total_T, push_T, projected, dots_TT)
+    fraction_T = (1.0 if head.cap is not None else head.scale) / total_T  # with a cap, the weights hold the scale
+    log_total_T = top_T + torch.log1p(total_T - 1)
+    along_TR = None
+    if sum_TR is not None and along is not None:
+        along_TR = push_T[:, None] * along.of(y_T).to(sum_TR.dtype) - sum_TR * fraction_T[:, None]
+    squares = None
+    if lengths is not None:
+        squares = _self_values(h_TD, y_T, head, groups, dots, log_total_T, push_T, fraction_T)
+    return Errors(logprob_T, log_total_T, push_T, along_TR, squares)
 
 
-def gradient(h_TD: Tensor, y_T: Tensor, head: Head, into_VD: Tensor, *, vocab_chunk: int) -> None:
-    """Add sum_t e_t h_t^T to into_VD [V, D]: two visits to the vocabulary, no [T, V] matrix."""
-    found = errors(h_TD, y_T, head, dots=False, vocab_chunk=vocab_chunk)
+def error_chunks(
+    h_TD: Tensor, y_T: Tensor, head: Head, known: Errors, chunk: int | None = None
+) -> Iterator[tuple[slice, Tensor]]:
+    """The errors themselves, e [T, slice of the vocabulary], chunk by chunk: the second visit, for what needs them."""
     tokens = torch.arange(len(y_T), device=h_TD.device)
-    for chunk in head.chunks(vocab_chunk):
-        z = head.chunk_logits(h_TD, chunk)
+    for here, z in head.chunks(h_TD, chunk):
         slope = head.slope(z)
-        e = (z - found.log_total_T[:, None]).exp_().mul_(slope).neg_()
-        inside = (y_T >= chunk.start) & (y_T < chunk.stop)
-        e[tokens[inside], y_T[inside] - chunk.start] = found.push_T[inside]
-        into_VD[chunk].addmm_(e.T.to(into_VD.dtype), h_TD.to(into_VD.dtype))
+        e = (z - known.log_total_T[:, None]).exp_().mul_(slope).neg_()
+        inside = (y_T >= here.start) & (y_T < here.stop)
+        e[tokens[inside], y_T[inside] - here.start] = known.push_T[inside]
+        yield here, e
 
 
-def values(found: Errors, h_TD: Tensor, factors: Factors) -> Tensor:
-    """v_t [T]: the value of each token. A row's value is their sum."""
-    assert found.projected_Tr is not None
-    return (found.projected_Tr * factors.states(h_TD)).sum(1)
+def gradient(
+    h_TD: Tensor,
+    y_T: Tensor,
+    head: Head,
+    into: Directions,
+    *,
+    beside_TR: Tensor | None = None,
+    chunk: int | None = None,
+) -> None:
+    """Add sum_t e_t x_t^T to `into` [V, R], for the tokens that it has: two visits to the vocabulary.
+
+    x is h, and then this is G, or whatever stands beside the tokens.
+    """
+    x_TR = h_TD if beside_TR is None else beside_TR
+    for here, e in error_chunks(h_TD, y_T, head, errors(h_TD, y_T, head, chunk=chunk), chunk):
+        columns, sum_CR = into.inside(here)
+        sum_CR.addmm_(e[:, columns].T.to(sum_CR.dtype), x_TR.to(sum_CR.dtype))
 
 
-def self_values(found: Errors, h_TD: Tensor, row_T: Tensor, rows: int) -> Tensor:
-    """|G(row)|_F^2 [rows], for tokens of which row_T says the row, from 0."""
-    assert found.dots_TT is not None
-    pairs = (h_TD @ h_TD.T) * found.dots_TT
-    pairs = torch.where(row_T[:, None] == row_T, pairs, 0)
-    return torch.zeros(rows, dtype=pairs.dtype, device=pairs.device).index_add_(0, row_T, pairs.sum(1))
+def pairwise(a: tuple[Tensor, Tensor, Sequence[int]], b: tuple[Tensor, Tensor, Sequence[int]], head: Head) -> Tensor:
+    """<G(i), G(j)> [rows of a, rows of b], exact; a and b are states [T, D], tokens [T] and row lengths.
+
+    Costs a product of all tokens of a with all tokens of b over the vocabulary: for chosen pairs and small sets.
+    """
+    (h_SD, y_S, lengths_a), (h_TD, y_T, lengths_b) = a, b
+    dots_ST = h_SD.new_zeros(len(y_S), len(y_T))
+    size = max(256, BUDGET // max(len(y_S), len(y_T)))
+    known_a, known_b = errors(h_SD, y_S, head), errors(h_TD, y_T, head)
+    first, second = error_chunks(h_SD, y_S, head, known_a, size), error_chunks(h_TD, y_T, head, known_b, size)
+    for (_, e_SC), (_, e_TC) in zip(first, second, strict=True):
+        dots_ST.addmm_(e_SC, e_TC.T)
+    pairs_ST = dots_ST * (h_SD @ h_TD.T)
+    return torch.stack([
+        torch.stack([block.sum() for block in rows.split(list(lengths_b), dim=1)])
+        for rows in pairs_ST.split(list(lengths_a))
+    ])  # fmt: skip
 
 
-def _label_logits(h_TD: Tensor, y_T: Tensor, head: Head) -> Tensor:
-    """z_t[y_t] [T]."""
-    z = (h_TD * head.weight_VD[y_T].to(h_TD.dtype)).sum(1) * head.scale
-    if head.bias_V is not None:
-        z = z + head.bias_V[y_T].to(z.dtype)
-    return z if head.cap is None else head.cap * torch.tanh(z / head.cap)
+def _product(h_TD: Tensor, weight_CD: Tensor) -> Tensor:
+    """h W^T in the dtype of h. Factors in half precision are multiplied in half precision and summed in float32."""
+    if weight_CD.dtype == h_TD.dtype:
+        return h_TD @ weight_CD.T
+    if weight_CD.is_cuda and weight_CD.dtype in (torch.bfloat16, torch.float16):
+        return torch.mm(h_TD.to(weight_CD.dtype), weight_CD.T, out_dtype=torch.float32)
+    return (h_TD.to(weight_CD.dtype) @ weight_CD.T).to(h_TD.dtype)  # no CPU kernel gives the sums unrounded
+
+
+def _groups(lengths: Sequence[int]) -> list[tuple[int, int]]:
+    """Runs of rows of the same length: (rows, length)."""
+    edges = [0, *(i for i in range(1, len(lengths)) if lengths[i] != lengths[i - 1]), len(lengths)]
+    return [(stop - start, lengths[start]) for start, stop in neighbours(edges)]
+
+
+def _rows(x: Tensor, groups: list[tuple[int, int]]) -> list[Tensor]:
+    """[T, ...] as one [rows, length, ...] a group."""
+    if not groups:
+        return []
+    parts = x.split([n * length for n, length in groups])
+    return [part.unflatten(0, (n, length)) for part, (n, length) in zip(parts, groups, strict=True)]
+
+
+def _self_values(
+    h_TD: Tensor,
+    y_T: Tensor,
+    head: Head,
+    groups: list[tuple[int, int]],
+    dots: list[Tensor],
+    log_total_T: Tensor,
+    push_T: Tensor,
+    fraction_T: Tensor,
+) -> list[float]:
+    """sum_{s,t} (h_s . h_t) (e_s . e_t) of each row.
+
+    e_s . e_t is push_s push_t where both have the same label; else each one's push meets the other's probability of
+    that label. To that comes the sum over all other tokens of the vocabulary, which is in `dots`.
+    """
+    found: list[float] = []
+    parts = (_rows(x, groups) for x in (h_TD, y_T, log_total_T, push_T, fraction_T))
+    for h, y, log_total, push, fraction, dot in zip(*parts, dots, strict=True):
+        same = y[:, :, None] == y[:, None]
+        z = head.some_logits(h, y)
+        pull = (z - log_total[:, :, None]).exp() * head.slope(z)  # minus e_s[y_t] where y_s != y_t
+        across = torch.where(same, 0, push[:, None] * pull)
+        pairs = torch.where(same, push[:, :, None] * push[:, None], 0) - across - across.mT
+        pairs += dot * (fraction[:, :, None] * fraction[:, None])
+        found += ((h @ h.mT) * pairs).sum((1, 2)).tolist()
+    return found

@@ -1,17 +1,40 @@
 """Token-budget batches -> the states that predict the answer tokens. Only those go on to the head.
 
 Rows are padded on the right. In a causal model no position sees what lies to its right, so padding needs no mask and a
-row's states do not depend on its batch; a test compares them with the row alone.
+row's states do not depend on its batch. Rows that begin alike (a system prompt, a few-shot header) compute that prefix
+once: its keys and values are kept, and the rest of each row attends to them. Tests compare both with the row alone.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from tasks.scoring.model import Loaded
-from tasks.scoring.prompt import Encoded
+from tasks.scoring.prompt import Encoded, common_prefix
+
+Found = TypeVar("Found")
+PAYS = 16
+"""A shared prefix is kept once it saves each of its rows so many tokens; below that the copying costs more."""
+SPLIT = 256
+"""Another family of rows costs about so many tokens: its prefix, and batches that are not full."""
+CONTEXT = 4
+"""With a shared prefix, a batch may attend to so many times batch_tokens."""
+
+
+class TooLong(ValueError):
+    """One row alone does not fit into memory."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows that go through the body together, by position, and how many ids they all begin with."""
+
+    rows: list[int]
+    shared: int = 0
 
 
 @dataclass(frozen=True)
@@ -19,7 +42,7 @@ class Answers:
     """The answer tokens of a few rows, one row after the other; T of them in all."""
 
     rows: list[int]
-    """Positions of these rows in the sequence that was asked for."""
+    """Positions of these rows in the sequence that was asked for; rows with as many answer tokens stand together."""
     h_TD: Tensor
     """The state that predicts each token, as the head receives it, in float32 (float64 for a float64 model)."""
     y_T: Tensor
@@ -27,27 +50,127 @@ class Answers:
     lengths: list[int]
     """How many tokens each row has; they add up to T."""
 
+    def first(self) -> Tensor:
+        """The state that predicts each row's first answer token [N, D]."""
+        ends_N = torch.tensor(self.lengths).cumsum(0)
+        return self.h_TD[(ends_N - torch.tensor(self.lengths)).to(self.h_TD.device)]
 
-def batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
-    """Positions grouped so that rows of similar length share a batch of at most batch_tokens, padding included."""
-    order = sorted(range(len(lengths)), key=lambda i: lengths[i], reverse=True)
-    found: list[list[int]] = []
-    for i in order:
-        if found and lengths[found[-1][0]] * (len(found[-1]) + 1) <= batch_tokens:
-            found[-1].append(i)
+    def tiles(self, size: int) -> Iterator["Answers"]:
+        """Cut between rows into pieces of at most `size` tokens; a longer row is a piece of its own."""
+        first, begin, have = 0, 0, 0
+        for i, length in enumerate([*self.lengths, size]):
+            if have and (i == len(self.lengths) or have + length > size):
+                here = slice(begin, begin + have)
+                yield Answers(self.rows[first:i], self.h_TD[here], self.y_T[here], self.lengths[first:i])
+                first, begin, have = i, begin + have, 0
+            have += length
+
+
+def batches(rows: Sequence[Encoded], batch_tokens: int, *, share: bool) -> list[Batch]:
+    """Rows of similar length in batches of at most batch_tokens, padding included, the longest first."""
+    found: list[Batch] = []
+    for group, shared in _families(rows) if share else [(list(range(len(rows))), 0)]:
+        open_rows: list[int] = []
+        for i in sorted(group, key=lambda i: -len(rows[i].ids)):
+            length, n = len(rows[open_rows[0] if open_rows else i].ids), len(open_rows) + 1
+            fits = n * (length - shared) <= batch_tokens and n * length <= CONTEXT * batch_tokens
+            if open_rows and not (fits and (shared or n * length <= batch_tokens)):
+                found.append(Batch(open_rows, shared))
+                open_rows = []
+            open_rows.append(i)
+        found.append(Batch(open_rows, shared))
+    return sorted(found, key=lambda batch: -len(rows[batch.rows[0]].ids))
+
+
+def visit(
+    model: Loaded,
+    rows: Sequence[Encoded],
+    batch_tokens: int,
+    measure: Callable[[Answers], Found],
+    on_halved: Callable[[int], None] = lambda _budget: None,
+) -> Iterator[Found]:
+    """Run the body over the rows, and give what `measure` makes of the answer states, batch by batch.
+
+    When memory runs out the budget is halved, on_halved is told, and the batch goes again in pieces. Raises TooLong
+    when a row does not fit alone.
+    """
+    budget = batch_tokens
+    todo = deque(batches(rows, budget, share=model.shares))
+    while todo:
+        batch = todo.popleft()
+        try:
+            found = measure(_answers(model, rows, batch))
+        except (RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
+                raise
         else:
-            found.append([i])
-    return found
+            yield found
+            continue
+        if len(batch.rows) == 1 and batch.shared == 0:
+            length = len(rows[batch.rows[0]].ids)
+            raise TooLong(f"a row of {length} tokens does not fit into memory; lower scoring.max_tokens")
+        budget = max(budget // 2, 1)
+        on_halved(budget)
+        model.release()
+        waiting = sorted(i for b in (batch, *todo) for i in b.rows)
+        pieces = batches([rows[i] for i in waiting], budget, share=model.shares and batch.shared == 0)
+        todo = deque(Batch([waiting[i] for i in piece.rows], piece.shared) for piece in pieces)
 
 
-def answers(model: Loaded, rows: Sequence[Encoded], batch_tokens: int) -> Iterator[Answers]:
-    """Run the body over the rows, longest first, and give the states of their answer positions batch by batch."""
-    for batch in batches([len(row.ids) for row in rows], batch_tokens):
-        ids = torch.zeros(len(batch), max(len(rows[i].ids) for i in batch), dtype=torch.int64)
-        for place, i in enumerate(batch):
-            ids[place, : len(rows[i].ids)] = torch.tensor(rows[i].ids)
-        line = torch.cat([torch.full((len(rows[i].answer),), place) for place, i in enumerate(batch)])
-        position = torch.cat([torch.arange(rows[i].start - 1, rows[i].end - 1) for i in batch])  # predicts the next
-        h = model.states(input_ids=ids.to(model.device))[line.to(model.device), position.to(model.device)]
-        wide = h if h.dtype == torch.float64 else h.float()
-        yield Answers(batch, wide, ids[line, position + 1].to(model.device), [len(rows[i].answer) for i in batch])
+def _answers(model: Loaded, rows: Sequence[Encoded], batch: Batch) -> Answers:
+    """The states of the answer positions of one batch, rows with as many answer tokens side by side."""
+    order = sorted(batch.rows, key=lambda i: -len(rows[i].answer))
+    skip = batch.shared
+    lines: list[int] = []
+    positions: list[int] = []
+    if model.start_token is None:
+        ids = _padded([rows[i].ids[skip:] for i in order])
+        first = [rows[i].start - 1 - skip for i in order]  # the state at position i predicts the token at i + 1
+        past = model.prefix(rows[order[0]].ids[:skip]) if skip else None
+        h_NLD = model.states(ids, past=past)
+    else:
+        first = [0] * len(order)  # the decoder's position j predicts answer token j
+        sources = [rows[i].ids[: rows[i].start] for i in order]
+        targets = [[model.start_token, *rows[i].answer[:-1]] for i in order]
+        h_NLD = model.states(_padded(sources), lengths=[len(s) for s in sources], decoder=_padded(targets))
+    for place, (i, begin) in enumerate(zip(order, first, strict=True)):
+        lines += [place] * len(rows[i].answer)
+        positions += range(begin, begin + len(rows[i].answer))
+    h_TD = h_NLD[torch.tensor(lines, device=model.device), torch.tensor(positions, device=model.device)]
+    wide = h_TD if h_TD.dtype == torch.float64 else h_TD.float()
+    y_T = torch.tensor([token for i in order for token in rows[i].answer], device=model.device)
+    return Answers(order, wide, y_T, [len(rows[i].answer) for i in order])
+
+
+def _families(rows: Sequence[Encoded]) -> list[tuple[list[int], int]]:
+    """Rows grouped by the ids they begin with, and how many those are; 0 where sharing would not pay.
+
+    In the order of their ids, rows with a long common prefix are neighbours. A row joins the family before it as long
+    as that does not lower the number of tokens saved, (rows - 1) * prefix, by more than a family of its own costs.
+    """
+    order = sorted(range(len(rows)), key=lambda i: rows[i].ids)
+    families: list[tuple[list[int], int]] = []
+    for i in order:
+        own = rows[i].start - 1  # the state that predicts the first answer token is each row's own
+        if families:
+            group, shared = families[-1]
+            common = min(common_prefix(rows[group[-1]].ids, rows[i].ids), own, shared)
+            if common >= PAYS and len(group) * common + SPLIT >= (len(group) - 1) * shared:
+                families[-1] = ([*group, i], common)
+                continue
+        families.append(([i], own))
+    shared_rows = [(group, shared) for group, shared in families if len(group) > 1]
+    rest = [i for group, _ in families if len(group) == 1 for i in group]
+    return [*shared_rows, *([(rest, 0)] if rest else [])]
+
+
+def _padded(ids: Sequence[Sequence[int]]) -> Tensor:
+    """[rows, longest], zeros on the right."""
+    return torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in ids], batch_first=True)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """torch has a class for it on accelerators only; on a CPU it is a RuntimeError that says so."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return "not enough memory" in str(error) or "can't allocate memory" in str(error)

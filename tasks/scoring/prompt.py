@@ -51,13 +51,13 @@ def encode(messages: list[Message], tools: Any, tokenizer: PreTrainedTokenizerBa
         before, with_header, whole = _templated(messages, tools, tokenizer)
     else:
         before, with_header, whole = _plain(messages, tokenizer)
-    start = _common_prefix(with_header, whole)
+    start = common_prefix(with_header, whole)
     end = _without_trailing_space(whole, start, tokenizer)
     if start >= end:
         raise Unscorable(
             "no answer token is left after the chat template: the answer is empty or the template drops it"
         )
-    header = with_header[_common_prefix(before, with_header) :] or whole[:1]
+    header = with_header[common_prefix(before, with_header) :] or whole[:1]
     if start == 0:
         raise Unscorable("nothing precedes the answer: this tokenizer has no start token and the prompt is empty")
     return _cut(Encoded(whole[:end], start, end, header), max_tokens)
@@ -88,7 +88,7 @@ def _plain(messages: list[Message], tokenizer: PreTrainedTokenizerBase) -> tuple
     return prompt, prompt, whole
 
 
-def _common_prefix(a: list[int], b: list[int]) -> int:
+def common_prefix(a: list[int], b: list[int]) -> int:
     """How many ids two sequences share from the beginning."""
     for i, (x, y) in enumerate(zip(a, b, strict=False)):
         if x != y:

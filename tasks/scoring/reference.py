@@ -1,62 +1,181 @@
-"""Reference rows -> Gbar [V, D], the mean of their gradients, and its low-rank form.
+"""Reference rows -> Gbar, the mean of their gradients, in its cheap form: few tokens of the vocabulary, few directions.
 
-Gbar is held once, in float32: as many bytes as the head itself in that precision (V = 150,000, D = 4,096: 2.5 GB), and
-only while the reference is fitted. Its low-rank form U B, which stays, needs r (V + D) numbers (rank 128: 79 MB).
+Gbar [V, D] is close to low rank, and nearly all of it lies in the rows of few tokens. So only the rows of A tokens are
+accumulated, those with the largest share of the error, and of these only r directions are kept: Gbar ~ U B, U [A, r]
+with orthonormal columns, B [r, D]. Both are as small as they can be while the values of probe rows stay within
+`tolerance`: none off by more than that share of the largest value, and all together by no more than that share of
+their standard deviation. It is measured, because the Frobenius norm of what is left out says little: a tenth of it may
+be missing and no value be off by a thousandth (docs/log.md).
+
+Memory while fitting: A (D + r) numbers, A at most ROOM / D, in float32: 0.5 GB for Gbar at V = 150,000, D = 4,096
+(A = 32,768), where the whole of Gbar would be 2.5 GB. A tolerance of 0 takes all tokens and directions: the exact form.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
 
-from tasks.scoring.formula import Factors, gradient
-from tasks.scoring.forward import answers
-from tasks.scoring.model import Loaded
-from tasks.scoring.prompt import Encoded
+from tasks.scoring.formula import Directions, Head, error_chunks, errors, gradient
+from tasks.scoring.forward import Answers
+
+ROOM = 2**27
+"""Numbers of Gbar that are accumulated: 0.5 GB in float32."""
+WIDTH = 512
+"""Directions that are tried; a reference that needs more is kept without factors."""
+TILE = 512
+"""Answer tokens that visit the vocabulary together while the reference is fitted."""
 
 
 @dataclass(frozen=True)
 class Reference:
     """What rows are valued against."""
 
-    factors: Factors
+    along: Directions
+    """U: orthonormal, or all of Gbar."""
+    b_rD: Tensor | None
+    """B; without it, U is Gbar itself."""
     rows: int
     norm: float
-    """|Gbar|_F, exact."""
+    """|Gbar|_F, over the accumulated tokens."""
     rank: int
+    tokens: int
+    """A: tokens of the vocabulary whose rows are kept."""
     residual: float
     """|Gbar - U B|_F / |Gbar|_F."""
+    deviation: float
+    """Largest error of a probe row's value, as a share of the largest value."""
+
+    def states(self, h_TD: Tensor) -> Tensor:
+        """B h_t for every token: [T, r]."""
+        return h_TD if self.b_rD is None else h_TD @ self.b_rD.T
+
+    def to(self, device: torch.device) -> "Reference":
+        """The same on another device."""
+        along = Directions(self.along.tokens_A.to(device), self.along.u_AR.to(device))
+        b_rD = None if self.b_rD is None else self.b_rD.to(device)
+        return Reference(along, b_rD, self.rows, self.norm, self.rank, self.tokens, self.residual, self.deviation)
 
 
-def fit(model: Loaded, rows: Sequence[Encoded], *, batch_tokens: int, tolerance: float, vocab_chunk: int) -> Reference:
-    """The mean gradient of the reference rows, to the smallest rank whose residual is within tolerance; 0 is exact."""
-    weight = model.head.weight_VD
-    wide = torch.float64 if weight.dtype == torch.float64 else torch.float32
-    gbar_VD = torch.zeros(weight.shape, dtype=wide, device=weight.device)
-    for found in answers(model, rows, batch_tokens):
-        for part in range(0, len(found.y_T), 512):
-            here = slice(part, part + 512)
-            gradient(found.h_TD[here], found.y_T[here], model.head, gbar_VD, vocab_chunk=vocab_chunk)
-    gbar_VD /= len(rows)
-    return factored(gbar_VD, len(rows), tolerance)
+def heavy_tokens(sample: Sequence[Answers], head: Head, room: int) -> Tensor:
+    """The tokens, ascending, on which the sample's errors weigh most: sum over t of |e_t[v]| |h_t|; all if they fit."""
+    vocabulary, width = head.weight_VD.shape
+    if vocabulary * width <= room:
+        return torch.arange(vocabulary, device=head.weight_VD.device)
+    mass_V = torch.zeros(vocabulary, device=head.weight_VD.device)
+    for tile in (tile for part in sample for tile in part.tiles(TILE)):
+        size_T = torch.linalg.vector_norm(tile.h_TD, dim=1)
+        for here, e in error_chunks(tile.h_TD, tile.y_T, head, errors(tile.h_TD, tile.y_T, head)):
+            mass_V[here] += (size_T @ e.abs()).to(mass_V.dtype)
+    return mass_V.topk(room // width).indices.sort().values
 
 
-def factored(gbar_VD: Tensor, rows: int, tolerance: float) -> Reference:
-    """Gbar ~ U B by randomised SVD, whose width doubles until the residual is within tolerance."""
-    norm = float(torch.linalg.vector_norm(gbar_VD, dtype=torch.float64))
-    full = min(gbar_VD.shape)
-    width = 64
-    while tolerance > 0 and norm > 0 and width < full / 2:
-        with torch.random.fork_rng():
-            torch.manual_seed(0)  # the same reference gives the same factors
-            left_Vr, sizes_r, right_Dr = torch.svd_lowrank(gbar_VD, q=width, niter=2)
-        kept_r = (sizes_r.double() ** 2).cumsum(0)
-        residual_r = (1 - kept_r / norm**2).clamp_min(0).sqrt()
-        enough = (residual_r <= tolerance).nonzero()
-        if len(enough):
-            rank = int(enough[0]) + 1
-            factors = Factors((left_Vr * sizes_r)[:, :rank].contiguous(), right_Dr[:, :rank].T.contiguous())
-            return Reference(factors, rows, norm, rank, float(residual_r[rank - 1]))
-        width *= 2
-    return Reference(Factors(gbar_VD, None), rows, norm, full, 0.0)
+def fit(
+    head: Head,
+    reference: Sequence[Answers],
+    rest: Iterable[Answers] = (),
+    *,
+    probe: Sequence[Answers],
+    tolerance: float,
+    form: tuple[int, int] | None = None,
+) -> tuple[Reference, Reference]:
+    """The mean gradient of the reference rows, each visited once, in its exact form and in its cheap one.
+
+    reference: the rows at hand; rest: those that are not. probe: rows outside the reference, whose values must stay
+    within the tolerance. form: (tokens, rank) as an earlier fit of the same reference found them, so that a run that
+    continues gets the same numbers. Raises ValueError if the reference has no row.
+    """
+    weight_VD = head.weight_VD
+    tokens_A = heavy_tokens(reference, head, ROOM if tolerance > 0 else weight_VD.numel())
+    wide = torch.float64 if weight_VD.dtype == torch.float64 else torch.float32
+    g_AD = torch.zeros(len(tokens_A), weight_VD.shape[1], dtype=wide, device=weight_VD.device)
+    gbar, rows = Directions(tokens_A, g_AD), 0
+    for part in chain(reference, rest):
+        rows += len(part.rows)
+        for tile in part.tiles(TILE):
+            gradient(tile.h_TD, tile.y_T, head, gbar)
+    if rows == 0:
+        raise ValueError("the reference has no row that can be scored")
+    g_AD.div_(rows)
+    norm = float(torch.linalg.vector_norm(g_AD, dtype=torch.float64))
+    exact = Reference(gbar, None, rows, norm, min(g_AD.shape), len(g_AD), 0.0, 0.0)
+    if tolerance == 0 or norm == 0:
+        return exact, exact
+    return exact, _compressed(gbar, norm, rows, head, [t for part in probe for t in part.tiles(TILE)], tolerance, form)
+
+
+def _compressed(
+    gbar: Directions,
+    norm: float,
+    rows: int,
+    head: Head,
+    probe: Sequence[Answers],
+    tolerance: float,
+    form: tuple[int, int] | None,
+) -> Reference:
+    """The fewest tokens that leave half of the tolerance, and on them the fewest directions that stay within it."""
+    order_A = torch.linalg.vector_norm(gbar.u_AR, dim=1).argsort(descending=True)
+    by_token_NA = torch.cat([_by_token(tile, gbar, head) for tile in probe])[:, order_A].double()
+    value_N = by_token_NA.sum(1)
+    tokens = form[0] if form else _smallest(by_token_NA, value_N, tolerance / 2) or len(order_A)
+    kept_A = order_A[:tokens].sort().values
+    few = Directions(gbar.tokens_A[kept_A], gbar.u_AR[kept_A])
+    full = min(few.u_AR.shape)
+    rank, along, b_rD, found_N = full, few, None, by_token_NA[:, :tokens].sum(1)
+    if (width := min(full // 2, WIDTH)) and (form is None or form[1] <= width):
+        u_Ar, b_rD = _svd(few.u_AR, width)
+        by_direction_Nr = _by_direction(probe, Directions(few.tokens_A, u_Ar), b_rD, head)
+        rank = form[1] if form else _smallest(by_direction_Nr, value_N, tolerance) or full
+        if rank <= width:
+            along, b_rD = Directions(few.tokens_A, u_Ar[:, :rank].contiguous()), b_rD[:rank].contiguous()
+            found_N = by_direction_Nr[:, :rank].sum(1)
+        else:
+            b_rD = None  # so many directions cost as much as all of them
+    kept = few.u_AR if b_rD is None else b_rD
+    left_out = max(norm**2 - float(torch.linalg.vector_norm(kept, dtype=torch.float64)) ** 2, 0.0) ** 0.5
+    deviation = float((found_N - value_N).abs().max() / value_N.abs().max().clamp_min(1e-300))
+    return Reference(along, b_rD, rows, norm, rank, tokens, left_out / norm, deviation)
+
+
+def _svd(g_AD: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """U [A, rank] orthonormal and B = U^T G, the largest directions first; the same input gives the same output."""
+    with torch.random.fork_rng(devices=[g_AD.device] if g_AD.is_cuda else []):
+        torch.manual_seed(0)
+        u_Ar = torch.svd_lowrank(g_AD, q=min(rank + 16, *g_AD.shape), niter=2)[0][:, :rank].contiguous()
+    return u_Ar, u_Ar.T @ g_AD
+
+
+def _smallest(parts_Nk: Tensor, value_N: Tensor, tolerance: float) -> int | None:
+    """How many parts, from the first, add up to the values: none off by more than tolerance times the largest value,
+    and all together by no more than tolerance times their standard deviation. None if even all parts do not.
+    """
+    missed_Nk = (value_N[:, None] - parts_Nk.cumsum(1)).abs()
+    spread = float(value_N.std(correction=0)) or float(value_N.abs().max())
+    over_k = missed_Nk.amax(0) > tolerance * value_N.abs().max()
+    over_k |= missed_Nk.square().mean(0).sqrt() > tolerance * spread
+    needed = int(over_k.nonzero()[-1]) + 2 if over_k.any() else 1
+    return needed if needed <= parts_Nk.shape[1] else None
+
+
+def _by_token(tile: Answers, gbar: Directions, head: Head) -> Tensor:
+    """What each token of the vocabulary adds to a row's value: [N, A]."""
+    h_TD, y_T, done = tile.h_TD, tile.y_T, 0
+    row_T = torch.repeat_interleave(torch.tensor(tile.lengths)).to(y_T.device)
+    found_NA = h_TD.new_zeros(len(tile.lengths), len(gbar.tokens_A))
+    for here, e in error_chunks(h_TD, y_T, head, errors(h_TD, y_T, head)):
+        columns, g_CD = gbar.inside(here)
+        found_NA[:, done : done + len(g_CD)].index_add_(0, row_T, e[:, columns] * (h_TD @ g_CD.T))
+        done += len(g_CD)
+    return found_NA
+
+
+def _by_direction(probe: Sequence[Answers], along: Directions, b_rD: Tensor, head: Head) -> Tensor:
+    """What each direction adds to a row's value: [N, r], float64."""
+    found = []
+    for tile in probe:
+        along_TR = errors(tile.h_TD, tile.y_T, head, along).along_TR
+        assert along_TR is not None
+        found += [part.sum(0) for part in (along_TR * (tile.h_TD @ b_rD.T)).split(tile.lengths)]
+    return torch.stack(found).double()

@@ -1,22 +1,26 @@
 """The forward-only signals of a row, all from one visit of its answer tokens to the vocabulary."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from tasks.scoring.formula import Head, errors, self_values, values
-from tasks.scoring.forward import Answers, answers
+from tasks.scoring.formula import Directions, Head, errors
+from tasks.scoring.forward import Answers, visit
+from tasks.scoring.index import Basis
 from tasks.scoring.model import Loaded
 from tasks.scoring.prompt import Encoded
 from tasks.scoring.reference import Reference
 
 TILE = 256
 """Answer tokens that visit the vocabulary together, where rows are shorter than that."""
+NEAREST = 20
+"""Reference rows that a local value is the mean over."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Signals:
     """What a forward pass says about a row; the README says which to trust for what."""
 
@@ -27,6 +31,12 @@ class Signals:
     value_cosine: float
     token_values: list[float]
     token_logprobs: list[float]
+    vector: Tensor
+    """Its place in the index [m]."""
+    state: Tensor
+    """The state that predicts the first answer token, in the basis [S]."""
+    local_value: float | None = None
+    conditional_gain: float | None = None
 
     @property
     def value_per_token(self) -> float:
@@ -42,52 +52,87 @@ class Signals:
         return min(self.token_logprobs)
 
 
-def signals(
-    model: Loaded, rows: Sequence[Encoded], reference: Reference, *, batch_tokens: int, vocab_chunk: int
-) -> Iterator[list[Signals]]:
-    """The signals of the rows, a batch at a time, longest rows first."""
-    for batch in answers(model, rows, batch_tokens):
-        yield [found for tile in _tiles(batch) for found in _measured(tile, model.head, reference, vocab_chunk)]
+@dataclass(frozen=True)
+class Gauge:
+    """What answer states are measured with: the reference, the index, and the directions of both side by side."""
+
+    head: Head
+    reference: Reference
+    basis: Basis
+    along: Directions
+
+    @staticmethod
+    def of(head: Head, reference: Reference, basis: Basis) -> "Gauge":
+        """The directions of both in one, on the tokens that either has: one product over the vocabulary serves both."""
+        one, two = reference.along, basis.along
+        tokens_A = torch.cat([one.tokens_A, two.tokens_A]).unique()
+        u_AR = torch.cat([one.of(tokens_A), two.of(tokens_A).to(one.u_AR.dtype)], dim=1)
+        return Gauge(head, reference, basis, Directions(tokens_A, u_AR))
+
+    def measure(self, part: Answers) -> list[Signals]:
+        """The signals of a batch's rows, but for local_value and conditional_gain."""
+        return [found for tile in part.tiles(TILE) for found in self._tile(tile)]
+
+    def _tile(self, tile: Answers) -> list[Signals]:
+        found = errors(tile.h_TD, tile.y_T, self.head, self.along, lengths=tile.lengths)
+        assert found.along_TR is not None and found.self_values is not None
+        rank = self.reference.along.u_AR.shape[1]
+        value_T = (found.along_TR[:, :rank] * self.reference.states(tile.h_TD)).sum(1)
+        vector_NM = self.basis.vectors(found.along_TR[:, rank:], tile.h_TD, tile.lengths).cpu()
+        state_NS = self.basis.states(tile.first()).cpu()
+        values, logs = value_T.tolist(), found.logprob_T.tolist()
+        made, begin = [], 0
+        for i, (row, length, square) in enumerate(zip(tile.rows, tile.lengths, found.self_values, strict=True)):
+            tokens, logprobs = values[begin : begin + length], logs[begin : begin + length]
+            begin += length
+            value = math.fsum(tokens)
+            size = math.sqrt(max(square, 0.0)) * self.reference.norm
+            cosine = value / size if size else 0.0
+            made.append(Signals(row, value, square, cosine, tokens, logprobs, vector_NM[i], state_NS[i]))
+        return made
 
 
-def logprobs(model: Loaded, rows: Sequence[Encoded], *, batch_tokens: int, vocab_chunk: int) -> list[float]:
+def mean_logprobs(model: Loaded, rows: Sequence[Encoded], batch_tokens: int) -> list[float]:
     """Mean log-probability of each row's answer tokens."""
     means = [0.0] * len(rows)
-    for batch in answers(model, rows, batch_tokens):
-        for tile in _tiles(batch):
-            found = errors(tile.h_TD, tile.y_T, model.head, dots=False, vocab_chunk=vocab_chunk)
-            for row, part in zip(tile.rows, found.logprob_T.split(tile.lengths), strict=True):
-                means[row] = float(part.double().mean())
+
+    def measure(part: Answers) -> list[tuple[int, float]]:
+        logs = [errors(tile.h_TD, tile.y_T, model.head).logprob_T for tile in part.tiles(TILE)]
+        parts = torch.cat(logs).double().split(part.lengths)
+        return [(row, float(log.mean())) for row, log in zip(part.rows, parts, strict=True)]
+
+    for batch in visit(model, rows, batch_tokens, measure):
+        for row, mean in batch:
+            means[row] = mean
     return means
 
 
-def _tiles(batch: Answers) -> Iterator[Answers]:
-    """The batch cut between rows into pieces of at most TILE tokens; a longer row is a piece of its own."""
-    first, begin, size = 0, 0, 0
-    for i, length in enumerate([*batch.lengths, TILE]):
-        if size and (i == len(batch.lengths) or size + length > TILE):
-            here = slice(begin, begin + size)
-            yield Answers(batch.rows[first:i], batch.h_TD[here], batch.y_T[here], batch.lengths[first:i])
-            first, begin, size = i, begin + size, 0
-        size += length
+def local_values(rows: Sequence[Signals], reference: Sequence[Signals], *, themselves: bool = False) -> list[float]:
+    """The mean index product with the reference rows whose first answer state is nearest, by cosine.
 
-
-def _measured(tile: Answers, head: Head, reference: Reference, vocab_chunk: int) -> Iterator[Signals]:
-    found = errors(tile.h_TD, tile.y_T, head, reference.factors.u_Vr, dots=True, vocab_chunk=vocab_chunk)
-    row_T = torch.repeat_interleave(torch.tensor(tile.lengths)).to(tile.y_T.device)
-    own = self_values(found, tile.h_TD, row_T, len(tile.rows)).tolist()
-    by_row = values(found, tile.h_TD, reference.factors).cpu().split(tile.lengths)
-    logs = found.logprob_T.cpu().split(tile.lengths)
-    for row, square, value_t, logprob_t in zip(tile.rows, own, by_row, logs, strict=True):
-        value = math.fsum(value_t.tolist())
-        size = math.sqrt(max(square, 0.0)) * reference.norm
-        yield Signals(row, value, square, value / size if size else 0.0, value_t.tolist(), logprob_t.tolist())
+    themselves: rows are the reference, and none is its own neighbour; alone, a row's local value is not a number.
+    """
+    vector_NM, other_RM = (torch.stack([found.vector for found in these]) for these in (rows, reference))
+    state_NS, other_RS = (
+        torch.nn.functional.normalize(torch.stack([found.state for found in these]), dim=1)
+        for these in (rows, reference)
+    )
+    near_NR = state_NS @ other_RS.T
+    if themselves:
+        near_NR.fill_diagonal_(-torch.inf)
+    k = min(NEAREST, len(reference) - themselves)
+    if k == 0:
+        return [math.nan] * len(rows)
+    products_NR = vector_NM @ other_RM.T
+    means: list[float] = products_NR.gather(1, near_NR.topk(k, dim=1).indices).mean(1).tolist()
+    return means
 
 
 def leave_one_out(found: Signals, reference: Reference) -> tuple[float, float] | tuple[None, None]:
     """Value and cosine of a reference row against the other reference rows; None where there are no others.
 
-    With S = n Gbar the sum over all n rows: <G, S - G> / (n - 1), and |S - G|^2 = |S|^2 - 2 <G, S> + |G|^2.
+    `found` comes from the reference's exact form. With S = n Gbar the sum over all n rows: <G, S - G> / (n - 1), and
+    |S - G|^2 = |S|^2 - 2 <G, S> + |G|^2.
     """
     n = reference.rows
     if n < 2:

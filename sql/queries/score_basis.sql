@@ -1,0 +1,1 @@
+SELECT basis FROM store.bases WHERE model_key = $model_key;
