@@ -19,8 +19,11 @@ PIPELINE = """
 import sys
 from pathlib import Path
 import tasks.score
+import tasks.scoring.engine
 from flows import cli
 tasks.score.COMMIT_S = 0.0    # commit after every batch
+tasks.score.SHARD = 32        # several shards ...
+tasks.scoring.engine.SAMPLE = 16    # ... behind a short opening
 for step in (cli.ingest, cli.score, cli.flag, cli.split, cli.publish):
     step(Path(sys.argv[1]))
 """

@@ -1,7 +1,9 @@
-"""A row's numbers are those of autograd on the whole model, alone or in any batch, order and chunk."""
+"""A row's numbers are those of autograd on the whole of a real model, alone or in any batch and order."""
 
 import json
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +11,16 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from tasks.scoring.engine import Engine, Opened, Options, opened
+from tasks.scoring.forward import TooLong, batches, visit
+from tasks.scoring.index import correlation
 from tasks.scoring.model import Loaded, load
 from tasks.scoring.prompt import Encoded, encode
-from tasks.scoring.reference import fit
-from tasks.scoring.signals import Signals, leave_one_out, signals
+from tasks.scoring.signals import Signals
 from tasks.scoring.source import find
 
 SAMPLE = Path(__file__).parent / "data" / "dolly.jsonl"
+EXACT = Options(batch_tokens=500, rank_tolerance=0.0)
 
 
 def some_rows(model: Loaded, n: int) -> list[Encoded]:
@@ -49,10 +54,13 @@ def untied(folder: str, dtype: torch.dtype) -> Any:
     return judge
 
 
-def in_order(model: Loaded, rows: Sequence[Encoded], **options: Any) -> list[Signals]:
-    reference = fit(model, rows[:5], tolerance=0.0, **options)
-    found = [s for batch in signals(model, rows, reference, **options) for s in batch]
-    return sorted(found, key=lambda s: s.row)
+def in_order(engine: Engine, rows: Sequence[Encoded]) -> list[Signals]:
+    return sorted((one for batch in engine.score(rows) for one in batch), key=lambda one: one.row)
+
+
+def opening(model: Loaded, options: Options = EXACT) -> tuple[list[Encoded], Opened]:
+    rows = some_rows(model, 12)
+    return rows, opened(model, rows[:5], rows[5:9], options)
 
 
 @pytest.mark.parametrize(
@@ -60,40 +68,119 @@ def in_order(model: Loaded, rows: Sequence[Encoded], **options: Any) -> list[Sig
 )
 def test_values_are_those_of_autograd(name: str, dtype: str, rtol: float, stories: Path, smollm: Loaded) -> None:
     model = smollm if name == "smollm" else load(find(str(stories)), device="cpu", dtype=dtype)
-    rows = some_rows(model, 8)
+    rows, done = opening(model)
     # In float32 autograd itself is off by 2.5e-4 on a row whose tokens cancel: the judge works in float64.
     judge = untied(smollm.tokenizer.name_or_path if name == "smollm" else str(stories), torch.float64)
     exact = by_autograd(judge, rows)
     gbar = torch.stack(exact[:5]).mean(0)
-    for options in ({"batch_tokens": 64, "vocab_chunk": 100_000}, {"batch_tokens": 4096, "vocab_chunk": 333}):
-        found = in_order(model, rows, **options)
-        for i, (g, s) in enumerate(zip(exact, found, strict=True)):
-            assert s.row == i
-            assert s.value == pytest.approx(float((g * gbar).sum()), rel=rtol)
-            assert s.self_value == pytest.approx(float((g * g).sum()), rel=rtol)
-            assert sum(s.token_values) == pytest.approx(s.value, rel=1e-6)
+    assert done.engine.gauge.reference.norm == pytest.approx(float(gbar.norm()), rel=rtol)
+    for g, one in zip(exact, in_order(done.engine, rows), strict=True):
+        assert one.value == pytest.approx(float((g * gbar).sum()), rel=rtol)
+        assert one.self_value == pytest.approx(float((g * g).sum()), rel=rtol)
+        assert one.value_cosine == pytest.approx(float((g * gbar).sum() / g.norm() / gbar.norm()), rel=rtol)
+        assert sum(one.token_values) == pytest.approx(one.value, rel=1e-6)
+    for i, one in enumerate(done.reference):
+        others = torch.stack(exact[:i] + exact[i + 1 : 5]).mean(0)
+        assert one.value == pytest.approx(
+            float((exact[i] * others).sum()), rel=rtol, abs=rtol * float(gbar.norm()) ** 2
+        )
+    assert sorted(one.row for one in done.opening) == [0, 1, 2, 3]
+    for one in done.opening:
+        assert one.value == pytest.approx(float((exact[5 + one.row] * gbar).sum()), rel=rtol)
 
 
 def test_a_rows_numbers_do_not_depend_on_its_batch_or_place(stories: Path) -> None:
     model = load(find(str(stories)), device="cpu", dtype="float64")
-    rows = some_rows(model, 12)
-    reference = fit(model, rows[:5], tolerance=0.0, batch_tokens=500, vocab_chunk=200)
-    alone = [next(signals(model, [row], reference, batch_tokens=1, vocab_chunk=97))[0] for row in rows]
-    backwards = [s for b in signals(model, rows[::-1], reference, batch_tokens=100_000, vocab_chunk=512) for s in b]
-    for s in backwards:
-        judge = alone[len(rows) - 1 - s.row]
-        assert s.token_values == pytest.approx(judge.token_values, rel=1e-9, abs=1e-12)
-        assert s.token_logprobs == pytest.approx(judge.token_logprobs, rel=1e-9, abs=1e-12)
-        assert s.self_value == pytest.approx(judge.self_value, rel=1e-9)
+    rows, done = opening(model)
+    alone = [next(done.engine.score([row]))[0] for row in rows]
+    wide = replace(done.engine, options=replace(EXACT, batch_tokens=100_000))
+    backwards = in_order(wide, rows[::-1])[::-1]
+    model.shares = False
+    apart = in_order(wide, rows)
+    for judge, *others in zip(alone, backwards, apart, strict=True):
+        for one in others:
+            assert one.token_values == pytest.approx(judge.token_values, rel=1e-9, abs=1e-12)
+            assert one.token_logprobs == pytest.approx(judge.token_logprobs, rel=1e-9, abs=1e-12)
+            for name in ("self_value", "conditional_gain", "local_value", "value_cosine"):
+                assert getattr(one, name) == pytest.approx(getattr(judge, name), rel=1e-9)
+            torch.testing.assert_close(one.vector, judge.vector, rtol=1e-9, atol=1e-9)
+            torch.testing.assert_close(one.state, judge.state, rtol=1e-9, atol=1e-9)
 
 
-def test_a_reference_row_is_valued_against_the_others(stories: Path) -> None:
-    model = load(find(str(stories)), device="cpu", dtype="float64")
+def test_a_lone_reference_row_has_no_value(stories: Path) -> None:
+    model = load(find(str(stories)), device="cpu", dtype="float32")
     rows = some_rows(model, 4)
-    options = {"tolerance": 0.0, "batch_tokens": 500, "vocab_chunk": 512}
-    everyone, others = fit(model, rows, **options), fit(model, rows[1:], **options)
-    (found,) = next(signals(model, rows[:1], everyone, batch_tokens=500, vocab_chunk=512))
-    (judge,) = next(signals(model, rows[:1], others, batch_tokens=500, vocab_chunk=512))
-    assert leave_one_out(found, everyone) == pytest.approx((judge.value, judge.value_cosine), rel=1e-9)
-    alone = fit(model, rows[:1], **options)
-    assert leave_one_out(found, alone) == (None, None)
+    (alone,) = opened(model, rows[:1], rows[1:], EXACT).reference
+    assert math.isnan(alone.value) and math.isnan(alone.value_cosine) and alone.local_value is not None
+    assert math.isnan(alone.local_value) and alone.nll > 0
+
+
+def test_a_local_value_is_the_mean_over_the_nearest_reference_rows(stories: Path) -> None:
+    model = load(find(str(stories)), device="cpu", dtype="float64")
+    rows = some_rows(model, 60)
+    done = opened(model, rows[:40], rows[40:], EXACT)
+    one = done.opening[0]
+    states = torch.stack([other.state for other in done.reference])
+    near = torch.nn.functional.cosine_similarity(states, one.state[None], dim=1).topk(20).indices
+    products = torch.stack([other.vector for other in done.reference]) @ one.vector
+    assert one.local_value == pytest.approx(float(products[near].mean()), rel=1e-9)
+    assert one.local_value != pytest.approx(float(products.mean()), rel=1e-3)
+
+
+def test_the_index_says_how_close_its_products_are(stories: Path) -> None:
+    model = load(find(str(stories)), device="cpu", dtype="float32")
+    rows = some_rows(model, 100)
+    done = opened(model, rows[:30], rows[30:], Options(batch_tokens=2000))
+    assert done.engine.pairs >= 200 and 0.9 < done.engine.correlation <= 1
+    keep = list(visit(model, rows[60:70], 4096, lambda part: part))
+    basis = done.engine.gauge.basis
+    good, pairs = correlation(basis, keep[0], keep[0], model.head)
+    shuffled = replace(basis, right_DK=basis.right_DK[torch.randperm(len(basis.right_DK))])
+    assert pairs == len(keep[0].rows) ** 2 and good > correlation(shuffled, keep[0], keep[0], model.head)[0] + 0.1
+
+
+def test_rows_that_begin_alike_share_their_prefix_and_the_budget_holds() -> None:
+    start = list(range(100))
+    rows = [Encoded([*start, 200 + i, *range(10 * i)], 101, 101 + 10 * i, [0]) for i in range(1, 9)]
+    rows += [Encoded([500 + i] * 20, 5, 20, [0]) for i in range(3)]
+    found = batches(rows, 120, share=True)
+    assert sorted(i for batch in found for i in batch.rows) == list(range(11))
+    for batch in found:
+        longest = max(len(rows[i].ids) for i in batch.rows)
+        assert len(batch.rows) == 1 or len(batch.rows) * (longest - batch.shared) <= 120
+        assert all(rows[i].ids[: batch.shared] == rows[batch.rows[0]].ids[: batch.shared] for i in batch.rows)
+        assert all(batch.shared < rows[i].start for i in batch.rows)
+    assert {batch.shared for batch in found} == {0, 100}
+    assert {batch.shared for batch in batches(rows, 120, share=False)} == {0}
+
+
+@pytest.mark.parametrize("how", ["DefaultCPUAllocator: can't allocate memory: you tried", "CUDA out of memory"])
+def test_running_out_of_memory_halves_the_budget_and_goes_on(stories: Path, how: str) -> None:
+    model = load(find(str(stories)), device="cpu", dtype="float64")
+    rows, done = opening(model)
+    real, budgets = done.engine.gauge.measure, []
+    model.shares = False
+
+    def states(ids: torch.Tensor, **more: Any) -> torch.Tensor:
+        if ids.numel() > 200:
+            raise torch.OutOfMemoryError(how) if "CUDA" in how else RuntimeError(how)
+        return Loaded.states(model, ids, **more)
+
+    model.states = states  # type: ignore[method-assign]
+    found = [one for batch in visit(model, rows, 4096, real, budgets.append) for one in batch]
+    assert budgets and budgets == [4096 // 2 ** (i + 1) for i in range(len(budgets))]
+    expected = {one.row: one.value for one in in_order(replace(done.engine, options=EXACT), rows)}
+    assert {one.row: one.value for one in found} == pytest.approx(expected, rel=1e-9)
+    long = Encoded([1] * 300, 10, 300, [1])
+    with pytest.raises(TooLong, match=r"a row of 300 tokens.*scoring.max_tokens"):
+        list(visit(model, [long], 4096, real))
+
+
+def test_an_error_that_is_not_about_memory_is_not_swallowed(stories: Path) -> None:
+    model = load(find(str(stories)), device="cpu", dtype="float32")
+
+    def broken(_part: object) -> None:
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        list(visit(model, some_rows(model, 2), 4096, broken))

@@ -109,6 +109,8 @@ def test_every_view_and_macro_of_the_contract_answers_on_an_empty_database(tmp_p
         "lineage": "child_kind child parent_kind parent run_id",
         "runs": "run_id flow state config version prefect_flow_run_id started_at finished_at rows_scored tokens_scored",
         "stale_scores": "sample_id dataset reference model why",
+        "fits": "run_id model reference reference_rows rank tokens residual deviation index_correlation index_pairs",
+        "vectors": "sample_id dataset model vector state",
     }
     with turn(database):
         pass
@@ -123,6 +125,8 @@ def test_every_view_and_macro_of_the_contract_answers_on_an_empty_database(tmp_p
             "explain('a')",
             "split_diff('a', 1, 2)",
             "row_history('a')",
+            "influences('a', 3)",
+            "value_against('a')",
         ):
             assert connection.execute(f"FROM {macro}").fetchall() == []
 

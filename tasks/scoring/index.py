@@ -11,6 +11,7 @@ Beside it stands the state that predicts the first answer token, less its mean, 
 neighbours need.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -89,11 +90,14 @@ def fit_basis(sample: Sequence[Answers], head: Head) -> Basis:
 
 
 def correlation(basis: Basis, a: Answers, b: Answers, head: Head) -> tuple[float, int]:
-    """Pearson correlation of the index's products with the exact ones over all pairs of two sets; and how many."""
+    """Pearson correlation of the index's products with the exact ones over all pairs of two sets; and how many pairs.
+
+    Not a number where there are fewer than three.
+    """
     exact_ab = pairwise((a.h_TD, a.y_T, a.lengths), (b.h_TD, b.y_T, b.lengths), head)
     mine = [basis.vectors(_along(part, head, basis.along), part.h_TD, part.lengths) for part in (a, b)]
     both = torch.stack([exact_ab.flatten().double(), (mine[0] @ mine[1].T).flatten().double()])
-    return float(torch.corrcoef(both)[0, 1]), exact_ab.numel()
+    return float(torch.corrcoef(both)[0, 1]) if exact_ab.numel() > 2 else math.nan, exact_ab.numel()
 
 
 def _along(part: Answers, head: Head, along: Directions) -> Tensor:
