@@ -69,6 +69,8 @@ class Answers:
 def batches(rows: Sequence[Encoded], batch_tokens: int, *, share: bool) -> list[Batch]:
     """Rows of similar length in batches of at most batch_tokens, padding included, the longest first."""
     found: list[Batch] = []
+    if not rows:
+        return found
     for group, shared in _families(rows) if share else [(list(range(len(rows))), 0)]:
         open_rows: list[int] = []
         for i in sorted(group, key=lambda i: -len(rows[i].ids)):

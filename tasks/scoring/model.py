@@ -22,7 +22,9 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 GAIN = 1.5
 """Half precision is taken where it is at least so many times as fast as float32."""
 PROBE = 16
-"""Tokens of the batch on which a model is compared with what we make of it."""
+"""Tokens of the text on which a model is compared with what we make of it."""
+PROBE_TEXT = "Most of what is written here has been read twice: once by its author, and once by somebody who had to."
+"""A plain sentence: on ids that no text has, the states of a model in half precision are chaotic."""
 
 
 @dataclass
@@ -149,11 +151,15 @@ def load(source: Source, device: str = "auto", dtype: str = "auto") -> Loaded:
         raise UnusableModel(_why_not(source, folder, error)) from error
     if source.adapter is not None:
         model = _adapted(model, source.adapter)
-    return take_apart(model.to(place).eval(), tokenizer, source.name)
+    ids = list(tokenizer(PROBE_TEXT)["input_ids"])[:PROBE]
+    return take_apart(model.to(place).eval(), tokenizer, source.name, ids)
 
 
-def take_apart(model: Any, tokenizer: PreTrainedTokenizerBase, name: str) -> Loaded:
-    """Split a loaded model into body and head. Raises UnusableModel if our head does not give the model's logits."""
+def take_apart(model: Any, tokenizer: PreTrainedTokenizerBase, name: str, probe: list[int] | None = None) -> Loaded:
+    """Split a loaded model into body and head, which is tried on the probe's ids.
+
+    Raises UnusableModel if our head does not give the model's logits.
+    """
     module = model.get_output_embeddings()
     weight = getattr(module, "weight", None)
     if not isinstance(weight, Tensor) or weight.dim() != 2 or not weight.is_floating_point():
@@ -168,7 +174,7 @@ def take_apart(model: Any, tokenizer: PreTrainedTokenizerBase, name: str) -> Loa
     if model.config.is_encoder_decoder and start is None:
         raise UnusableModel(f"model.name: {name}: its configuration lacks decoder_start_token_id")
 
-    ids = torch.arange(2, 2 + PROBE)[None] % min(config.vocab_size, len(weight))
+    ids = torch.tensor([probe or list(range(2, 2 + PROBE))]) % len(weight)
     decoder = None if start is None else ids
     tap = Tap(head.weight_VD)
     loaded = Loaded(model, tap, head, tokenizer, weight.device, weight.dtype, start)
@@ -180,10 +186,10 @@ def take_apart(model: Any, tokenizer: PreTrainedTokenizerBase, name: str) -> Loa
         theirs = model(**inputs).logits[0]
         model.set_output_embeddings(tap)
         try:
-            h = loaded.states(ids, lengths=[PROBE], decoder=decoder)
+            h = loaded.states(ids, lengths=[ids.shape[1]], decoder=decoder)
         except RuntimeError:
             tap.width = len(weight)
-            h = loaded.states(ids, lengths=[PROBE], decoder=decoder)
+            h = loaded.states(ids, lengths=[ids.shape[1]], decoder=decoder)
         ours = torch.cat([z for _, z in head.chunks(h[0].to(weight.dtype))], dim=1)
         # What the model makes of logits of any size, whatever its weights are: planted ones show a scale or a cap.
         tap.answer = torch.linspace(-60, 60, theirs.numel(), dtype=h.dtype, device=h.device).view(1, *theirs.shape)
@@ -211,7 +217,7 @@ def _shares(loaded: Loaded, ids: Tensor, whole_NLD: Tensor, tolerance: float) ->
     plain = (DynamicLayer, DynamicSlidingWindowLayer)  # a state space keeps other things, which cannot be shared so
     if not isinstance(own, Cache) or not all(type(layer) in plain for layer in own.layers):
         return False
-    half = PROBE // 2
+    half = ids.shape[1] // 2
     rest = loaded.states(ids[:, half:], past=loaded.prefix(ids[0, :half].tolist()))
     loaded.release()
     return _apart(rest, whole_NLD[:, half:]) <= tolerance

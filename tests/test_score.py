@@ -1,0 +1,217 @@
+"""The step: only what is missing is scored, shard by shard and device by device, and the index answers in SQL."""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks import score as step
+from tasks.config import Curate
+from tasks.database import reading
+from tasks.ingest import ingest
+from tasks.run import recorded
+from tasks.scoring import engine
+
+DATA = Path(__file__).parent / "data"
+DOLLY = (DATA / "dolly.jsonl").read_text().splitlines(keepends=True)
+TRUSTED = (DATA / "trusted.jsonl").read_text().splitlines(keepends=True)
+
+
+@pytest.fixture
+def config(tmp_path: Path, stories: Path, monkeypatch: pytest.MonkeyPatch) -> Curate:
+    monkeypatch.setattr(step, "SHARD", 16)
+    monkeypatch.setattr(engine, "SAMPLE", 8)
+    monkeypatch.setattr(engine, "HELD", 8)
+    (tmp_path / "rows.jsonl").write_text("".join(DOLLY[:60]))
+    (tmp_path / "trusted.jsonl").write_text("".join(TRUSTED[:20]))
+    return Curate.model_validate(
+        {
+            "database": str(tmp_path / "o.duckdb"),
+            "dataset": {"name": "dolly", "path": str(tmp_path / "rows.jsonl")},
+            "reference": {"name": "trusted", "path": str(tmp_path / "trusted.jsonl")},
+            "model": {"name": str(stories), "device": "cpu"},
+            "scoring": {"batch_tokens": 1024, "max_tokens": 256},
+        }
+    )
+
+
+def scored(config: Curate, **options: Any) -> step.Scored:
+    with recorded(config, "score") as run_id:
+        ingest(config.database, config.dataset, "dataset", run_id)
+        ingest(config.database, config.reference, "reference", run_id)
+        return step.score(config, run_id, **options)
+
+
+def ask(config: Curate, question: str) -> list[tuple[Any, ...]]:
+    with reading(config.database) as connection:
+        return connection.execute(question).fetchall()
+
+
+def numbers(config: Curate) -> dict[str, tuple[float, ...]]:
+    rows = ask(config, "SELECT sample_id, value, self_value, nll, conditional_gain, local_value FROM scores")
+    return {row[0]: row[1:] for row in rows}
+
+
+def changed(config: Curate, **sections: dict[str, Any]) -> Curate:
+    tree = config.model_dump()
+    for name, keys in sections.items():
+        tree[name] |= keys
+    return Curate.model_validate(tree)
+
+
+def same(found: dict[str, tuple[float, ...]], expected: dict[str, tuple[float, ...]]) -> None:
+    assert found.keys() == expected.keys()
+    for column in range(5):
+        ours, theirs = ([numbers[key][column] for key in sorted(numbers)] for numbers in (found, expected))
+        assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-5 * max(map(abs, theirs)))
+
+
+def test_all_numbers_are_there_and_each_shard_is_a_task(config: Curate) -> None:
+    ran: list[int] = []
+
+    def as_task(shard: Callable[[int], int]) -> Callable[[int], int]:
+        def told(number: int) -> int:
+            ran.append(number)
+            return shard(number)
+
+        return told
+
+    done = scored(config, as_task=as_task)
+    assert (done.scored, done.unscorable) == (80, 0)
+    assert ran == [0, 1, 2]  # 60 rows, less the 16 that the index and the reference's form were fitted on
+    columns = [
+        "value",
+        "value_per_token",
+        "value_cosine",
+        "self_value",
+        "nll",
+        "worst_token",
+        "conditional_gain",
+        "local_value",
+    ]
+    counts = ", ".join(f"count({column})" for column in columns)
+    assert ask(config, f"SELECT {counts} FROM scores") == [(80,) * len(columns)]
+    assert ask(config, "SELECT count(*), count(DISTINCT sample_id), min(len(vector)) > 10, max(len(vector)) <= 256,"
+                       " max(len(state)) <= 128 FROM vectors") == [(80, 80, True, True, True)]  # fmt: skip
+    ((rank, tokens, residual, deviation, correlation, pairs, rows),) = ask(
+        config, "SELECT rank, tokens, residual, deviation, index_correlation, index_pairs, reference_rows FROM fits"
+    )
+    assert 0 < rank <= 64 and 0 < tokens <= 512 and 0 <= residual < 1 and 0 <= deviation <= 1e-3
+    assert -1 <= correlation <= 1 and pairs > 20 and rows == 20
+    ((notes,),) = ask(config, "SELECT notes FROM runs")
+    assert json.loads(notes)["rank"] == rank and json.loads(notes)["index_correlation"] == correlation
+
+
+def test_two_devices_score_the_same_as_one(config: Curate, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    scored(config)
+    twice = changed(config)
+    twice.database = str(tmp_path / "twice.duckdb")
+    monkeypatch.setattr(step, "devices", lambda _wanted: ["cpu", "cpu"])
+    assert scored(twice).scored == 80
+    same(numbers(twice), numbers(config))
+    assert ask(twice, "SELECT count(*), count(DISTINCT sample_id) FROM store.scores") == [(80, 80)]
+
+
+def test_a_shard_that_fails_stops_the_others_and_keeps_what_was_committed(
+    config: Curate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step, "devices", lambda _wanted: ["cpu", "cpu"])
+
+    def as_task(shard: Callable[[int], int]) -> Callable[[int], int]:
+        def failing(number: int) -> int:
+            if number == 1:
+                raise RuntimeError("a device is gone")
+            return shard(number)
+
+        return failing
+
+    with pytest.raises(RuntimeError, match="a device is gone"):
+        scored(config, as_task=as_task)
+    (have,) = ask(config, "SELECT count(*) FROM scores")[0]
+    assert 36 <= have < 80
+    assert scored(config).scored == 80 - have
+
+
+def test_new_rows_are_scored_alone_with_the_reference_and_the_index_as_they_were(
+    config: Curate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored(config)
+    before = numbers(config)
+    (tmp_path / "rows.jsonl").write_text("".join(DOLLY[:90]))
+    assert scored(config).scored == 30
+    assert {key: row for key, row in numbers(config).items() if key in before} == before
+    ((forms, bases),) = ask(
+        config, "SELECT (SELECT count(DISTINCT (rank, tokens)) FROM fits), (SELECT count(*) FROM store.bases)"
+    )
+    assert (forms, bases) == (1, 1)
+    whole = changed(config)
+    whole.database = str(tmp_path / "whole.duckdb")
+    monkeypatch.setattr(engine, "SAMPLE", 70)  # another sample, another index: but the same values
+    scored(whole)
+    for key, row in numbers(config).items():
+        assert row[:4] == pytest.approx(numbers(whole)[key][:4], rel=1e-2, abs=max(r[0] for r in before.values()) / 500)
+
+
+def test_another_reference_is_answered_by_the_index_and_the_vectors_stay(config: Curate, tmp_path: Path) -> None:
+    scored(config)
+    other = changed(config, reference={"name": "others", "path": str(tmp_path / "others.jsonl")})
+    (tmp_path / "others.jsonl").write_text("".join(TRUSTED[20:60]))
+    scored(other)
+    question = """
+        SELECT corr(v.value, s.value), count(*), avg(v.index_correlation)
+        FROM value_against('others') AS v JOIN scores AS s USING (sample_id, dataset)
+        WHERE s.reference = 'others' AND dataset = '{}'"""
+    for dataset, rows in (("dolly", 60), ("others", 40)):
+        ((correlation, count, quality),) = ask(config, question.format(dataset))
+        assert correlation > 0.9 and count == rows and quality is not None
+    assert ask(config, "SELECT count(*), count(DISTINCT sample_id) FROM store.vectors") == [(120, 120)]
+
+
+def test_influences_are_the_reference_rows_that_pull_most(config: Curate) -> None:
+    scored(config)
+    sample_id = random.Random(0).choice(sorted(numbers(config)))
+    found = ask(config, f"SELECT sample_id, value FROM influences('{sample_id}', 3)")
+    everyone = ask(
+        config,
+        f"""SELECT o.sample_id, list_inner_product(v.vector, o.vector) AS value FROM vectors AS v, vectors AS o
+            WHERE v.sample_id = '{sample_id}' AND o.dataset = 'trusted' AND o.sample_id <> v.sample_id
+            ORDER BY value DESC""",
+    )
+    assert found == everyone[:3] + everyone[-3:]
+
+
+def test_the_conditional_gain_can_be_turned_off_and_a_models_positions_are_a_limit(
+    config: Curate, tmp_path: Path, stories: Path
+) -> None:
+    short = tmp_path / "short"
+    short.mkdir()
+    for file in stories.iterdir():
+        (short / file.name).write_bytes(file.read_bytes())
+    settings = json.loads((short / "config.json").read_text())
+    (short / "config.json").write_text(json.dumps(settings | {"max_position_embeddings": 64}))
+    scored(changed(config, model={"name": str(short)}, scoring={"conditional_gain": False}))
+    ((gains, cut, longest),) = ask(
+        config,
+        "SELECT count(conditional_gain), count(*) FILTER (truncated), max(prompt_tokens + answer_tokens) FROM scores",
+    )
+    assert gains == 0 and cut > 0 and longest == 64
+
+
+def test_a_run_that_continues_keeps_the_precision_that_was_found(
+    config: Curate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    load = step.load
+
+    def told(source: Any, device: str, dtype: str) -> Any:
+        asked.append(dtype)
+        return load(source, device, dtype)
+
+    monkeypatch.setattr(step, "load", told)
+    for rows in (20, 30):
+        (tmp_path / "rows.jsonl").write_text("".join(DOLLY[:rows]))
+        scored(config)
+    assert asked == ["auto", "float32"]
