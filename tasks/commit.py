@@ -31,6 +31,7 @@ class Job:
     model: Loaded
     """For its tokenizer."""
     advance: Callable[[int], None]
+    scored: int = 0
     unscorable: int = 0
 
 
@@ -98,6 +99,7 @@ def commit_scores(job: Job, records: list[Row]) -> None:
         connection.register("shard", pa.Table.from_pylist(records))
         connection.execute(query("score_insert"))
         connection.execute(query("score_insert_vectors"))
+    job.scored += len(records)
     job.advance(len(records))
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tasks.commit import Job, Row, commit_fit, commit_scores, commit_unscorable, record
 from tasks.config import Curate
@@ -34,6 +35,8 @@ SCORING_VERSION = 2
 """Raise it when the same row, model and reference would get another number."""
 SHARD = 2048
 """Rows taken from the database at a time."""
+OPENING = 1000
+"""Rows of the dataset that are fetched to open the engine with."""
 COMMIT_S = 10.0
 """Seconds of computing that a crash may cost."""
 
@@ -87,8 +90,8 @@ def score(config: Curate, run_id: str, as_task: Callable[[Shard], Shard] = lambd
         basis = Basis.read(stored[0]).to(model.device) if stored else None
         engine, first = _open(job, todo, trusted_ids, basis, (before[0], before[1]) if before else None)
         engines = [engine, *(engine.beside(load(source, place, dtype)) for place in places[1:])]
-        scored = len(first) + _score_shards(job, engines, _without(todo, first), as_task)
-    return Scored(key, name, scored, wanted - missing, job.unscorable)
+        _score_shards(job, engines, _without(todo, first), as_task)
+    return Scored(key, name, job.scored, wanted - missing, job.unscorable)
 
 
 def register(config: Curate, source: Source) -> tuple[str, str]:
@@ -126,10 +129,8 @@ def _rows(config: Curate, sample_ids: pa.Table) -> list[Row]:
     return rows
 
 
-def _without(table: pa.Table, sample_ids: set[str]) -> pa.Table:
-    return table.filter(
-        pa.array([sample_id not in sample_ids for sample_id in table["sample_id"].to_pylist()], pa.bool_())
-    )
+def _without(todo: pa.Table, sample_ids: pa.Array) -> pa.Table:
+    return todo.filter(pc.invert(pc.is_in(todo["sample_id"], value_set=sample_ids)))
 
 
 def _encoded(rows: list[Row], model: Loaded, max_tokens: int) -> tuple[Named, list[tuple[str, str]]]:
@@ -148,9 +149,9 @@ def _encoded(rows: list[Row], model: Loaded, max_tokens: int) -> tuple[Named, li
 
 def _open(
     job: Job, todo: pa.Table, trusted_ids: pa.Table, basis: Basis | None, form: tuple[int, int] | None
-) -> tuple[Engine, set[str]]:
+) -> tuple[Engine, pa.Array]:
     """Fit the reference and the index, and commit the rows that this takes; their sample_ids are the second result."""
-    scoring, missing = job.config.scoring, set(todo["sample_id"].to_pylist())
+    scoring = job.config.scoring
 
     def halved(budget: int) -> None:
         log().warning("score: out of memory; going on with scoring.batch_tokens: %d", budget)
@@ -161,8 +162,9 @@ def _open(
         raise ValueError(
             f"reference {job.config.reference.name!r}: the model can score none of its rows; see the view rejects"
         )
-    others = sorted(missing - set(trusted_ids["sample_id"].to_pylist()))[:1000]  # hashes: in random order
-    opening, more = _encoded(_rows(job.config, pa.table({"sample_id": others})), job.model, scoring.max_tokens)
+    others = _without(todo, trusted_ids["sample_id"].combine_chunks())
+    lowest = pc.select_k_unstable(others, k=OPENING, sort_keys=[("sample_id", "ascending")])  # hashes: a random sample
+    opening, more = _encoded(_rows(job.config, others.take(lowest)), job.model, scoring.max_tokens)
     opening = opening[: enough([row for _, row in opening], fitted=basis is not None)]
     done = opened(job.model, [r for _, r in reference], [r for _, r in opening], options, basis, form)
     engine = done.engine
@@ -174,14 +176,16 @@ def _open(
     )  # fmt: skip
     records = [record(job, *reference[found.row], found) for found in done.reference]
     records += [record(job, *opening[found.row], found) for found in done.opening]
-    fresh = [row for row in records if row["sample_id"] in missing]
-    commit_scores(job, fresh)
-    unscorable = [(sample_id, reason) for sample_id, reason in refused + more if sample_id in missing]
-    commit_unscorable(job, unscorable)
-    return engine, {row["sample_id"] for row in fresh} | {sample_id for sample_id, _ in unscorable}
+    unscorable = refused + more
+    taken = pa.array([*(row["sample_id"] for row in records), *(sample_id for sample_id, _ in unscorable)], pa.string())
+    taken = pc.filter(taken, pc.is_in(taken, value_set=todo["sample_id"].combine_chunks()))
+    fresh = set(taken.to_pylist())
+    commit_scores(job, [row for row in records if row["sample_id"] in fresh])
+    commit_unscorable(job, [refusal for refusal in unscorable if refusal[0] in fresh])
+    return engine, taken
 
 
-def _score_shards(job: Job, engines: Sequence[Engine], todo: pa.Table, as_task: Callable[[Shard], Shard]) -> int:
+def _score_shards(job: Job, engines: Sequence[Engine], todo: pa.Table, as_task: Callable[[Shard], Shard]) -> None:
     """Score the rest, shard by shard, as many at a time as there are engines."""
     shards, stop = math.ceil(todo.num_rows / SHARD), threading.Event()
     idle: queue.SimpleQueue[Engine] = queue.SimpleQueue()
@@ -212,11 +216,14 @@ def _score_shards(job: Job, engines: Sequence[Engine], todo: pa.Table, as_task: 
         for number in range(min(len(engines), shards)):
             ready[number] = ahead.submit(prepared, number)
         if len(engines) == 1:
-            return sum(run(number) for number in range(shards))
+            for number in range(shards):
+                run(number)
+            return
         with ThreadPoolExecutor(len(engines)) as side_by_side:
             started = [side_by_side.submit(copy_context().run, run, number) for number in range(shards)]
             try:
-                return sum(future.result() for future in started)
+                for future in started:
+                    future.result()
             finally:
                 stop.set()  # one shard failed: the others end with the batch that they are in
                 side_by_side.shutdown(cancel_futures=True)
