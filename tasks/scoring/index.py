@@ -118,8 +118,8 @@ def _error_directions(h_TD: Tensor, y_T: Tensor, head: Head) -> Directions:
     dots_TT = h_TD.new_zeros(len(y_T), len(y_T))
     for _, e in error_chunks(h_TD, y_T, head, known, 2048):
         dots_TT.addmm_(e, e.T)
-    sizes, vectors = torch.linalg.eigh(dots_TT)
-    k = min(K1, int((sizes > sizes[-1] * 1e-9).sum()))
+    sizes, vectors = (x.to(h_TD.dtype) for x in torch.linalg.eigh(dots_TT.double()))  # float32 fails on equal rows
+    k = min(K1, int((sizes > sizes[-1] * 1e-6).sum()))
     beside_TK = vectors[:, -k:].flip(1) / sizes[-k:].flip(0).sqrt()
     vocabulary = torch.arange(len(head.weight_VD), device=h_TD.device)
     whole = Directions(vocabulary, h_TD.new_zeros(len(vocabulary), k))
@@ -132,14 +132,15 @@ def _error_directions(h_TD: Tensor, y_T: Tensor, head: Head) -> Directions:
 
 
 def _top(x_ND: Tensor, k: int) -> Tensor:
-    """The top k directions of rows [N, D]: [D, k] orthonormal."""
-    k = min(k, *x_ND.shape)
-    gram_NN = x_ND @ x_ND.T if len(x_ND) <= x_ND.shape[1] else x_ND.T @ x_ND
-    sizes, vectors = torch.linalg.eigh(gram_NN.double())
-    top: Tensor = vectors[:, -k:].flip(1).to(x_ND.dtype)
-    if len(x_ND) <= x_ND.shape[1]:
-        top = x_ND.T @ top / sizes[-k:].flip(0).clamp_min(1e-30).sqrt().to(x_ND.dtype)
-    return top
+    """The top k directions of rows [N, D], fewer if the rows have fewer: [D, k] orthonormal."""
+    wide_ND = x_ND.double()
+    few = len(x_ND) <= x_ND.shape[1]
+    sizes, vectors = torch.linalg.eigh(wide_ND @ wide_ND.T if few else wide_ND.T @ wide_ND)
+    k = min(k, max(int((sizes > sizes[-1] * 1e-10).sum()), 1))
+    top = vectors[:, -k:].flip(1)
+    if few:
+        top = wide_ND.T @ top / sizes[-k:].flip(0).clamp_min(1e-30).sqrt()
+    return top.to(x_ND.dtype)
 
 
 def _half(x: Tensor) -> Tensor:

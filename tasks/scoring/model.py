@@ -170,7 +170,7 @@ def take_apart(model: Any, tokenizer: PreTrainedTokenizerBase, name: str, probe:
     cap = getattr(config, "final_logit_softcapping", None)
     bias = getattr(module, "bias", None)
     head = Head(weight.detach(), scale, cap, None if bias is None else bias.detach())
-    start = getattr(config, "decoder_start_token_id", None) if model.config.is_encoder_decoder else None
+    start = getattr(model.config, "decoder_start_token_id", None) if model.config.is_encoder_decoder else None
     if model.config.is_encoder_decoder and start is None:
         raise UnusableModel(f"model.name: {name}: its configuration lacks decoder_start_token_id")
 
