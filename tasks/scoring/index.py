@@ -140,7 +140,8 @@ def _top(x_ND: Tensor, k: int) -> Tensor:
     top = vectors[:, -k:].flip(1)
     if few:
         top = wide_ND.T @ top / sizes[-k:].flip(0).clamp_min(1e-30).sqrt()
-    return top.to(x_ND.dtype)
+    directions: Tensor = top.to(x_ND.dtype)
+    return directions
 
 
 def _half(x: Tensor) -> Tensor:

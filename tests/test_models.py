@@ -1,0 +1,106 @@
+"""What can be loaded is loaded, adapters included; what cannot is refused with one line."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, PromptTuningConfig, get_peft_model
+from transformers import AutoModelForCausalLM
+
+from tasks.scoring import model as loading
+from tasks.scoring.model import devices, load
+from tasks.scoring.source import UnusableModel, find
+
+IDS = torch.arange(3, 40)[None]
+
+
+def copied(stories: Path, folder: Path, **config: Any) -> Path:
+    """The stories model in a folder of its own, with some of its configuration changed."""
+    shutil.copytree(stories, folder, copy_function=shutil.copyfile)
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(settings | config))
+    return folder
+
+
+def adapted(stories: Path, folder: Path, **options: Any) -> Any:
+    """A LoRA adapter with weights that are not zero, saved; the adapted model itself."""
+    torch.manual_seed(0)
+    base = AutoModelForCausalLM.from_pretrained(stories, dtype=torch.float32)
+    model = get_peft_model(base, LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM", **options))
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_" in name:
+                weight.normal_(0, 0.2)
+    model.save_pretrained(folder)
+    return model.eval()
+
+
+def test_an_adapter_is_in_the_states_and_in_the_name_of_the_scores(stories: Path, tmp_path: Path) -> None:
+    judge = adapted(stories, tmp_path / "lora")
+    source = find(str(stories), adapter=str(tmp_path / "lora"))
+    found = load(source, "cpu", "float32").states(IDS)
+    with torch.inference_mode():
+        wanted = judge(input_ids=IDS, output_hidden_states=True).hidden_states[-1]
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+    plain = find(str(stories))
+    assert not torch.allclose(load(plain, "cpu", "float32").states(IDS), wanted, atol=1e-2)
+    assert source.weights == plain.weights and plain.adapter_hash is None
+    adapted(stories, tmp_path / "other", lora_alpha=99)
+    assert source.adapter_hash != find(str(stories), adapter=str(tmp_path / "other")).adapter_hash
+
+
+def test_adapters_that_cannot_be_used_are_refused(stories: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnusableModel, match=r"model.adapter: .*nowhere is no folder with an adapter_config.json"):
+        find(str(stories), adapter=str(tmp_path / "nowhere"))
+    adapted(stories, tmp_path / "pickled")
+    (tmp_path / "pickled" / "adapter_model.safetensors").rename(tmp_path / "pickled" / "adapter_model.bin")
+    with pytest.raises(UnusableModel, match=r"no adapter_model\.safetensors; other weight formats can run code"):
+        find(str(stories), adapter=str(tmp_path / "pickled"))
+    with pytest.raises(UnusableModel, match=r"is an adapter; name its base model here, and it in model\.adapter"):
+        find(str(tmp_path / "pickled"))
+    base = AutoModelForCausalLM.from_pretrained(stories)
+    prompts = get_peft_model(base, PromptTuningConfig(num_virtual_tokens=3, task_type="CAUSAL_LM"))
+    prompts.save_pretrained(tmp_path / "prompts")
+    with pytest.raises(UnusableModel, match="prompts that are learned cannot"):
+        load(find(str(stories), adapter=str(tmp_path / "prompts")), "cpu")
+
+
+@pytest.mark.parametrize("method", ["bitsandbytes", "gptq", "awq", "fbgemm_fp8"])
+def test_a_quantised_model_that_needs_a_gpu_is_refused_with_its_method(
+    stories: Path, tmp_path: Path, method: str
+) -> None:
+    settings = {"quant_method": method, "bits": 4, "group_size": 32}
+    if method == "bitsandbytes":
+        settings |= {"load_in_4bit": True}
+    folder = copied(stories, tmp_path / "quantised", quantization_config=settings)
+    with pytest.raises(UnusableModel) as refused:
+        load(find(str(folder)), "cpu")
+    assert f"quantised with {method}, which cannot be loaded here" in str(refused.value)
+    assert "give the unquantised model or a GGUF file" in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_model_in_half_precision_is_taken_in_it_where_that_is_faster(
+    stories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = tmp_path / "half"
+    AutoModelForCausalLM.from_pretrained(stories, dtype=torch.bfloat16).save_pretrained(half)
+    for file in stories.glob("tokenizer*"):
+        shutil.copyfile(file, half / file.name)
+    monkeypatch.setattr(loading, "GAIN", 0.0)
+    fast = load(find(str(half)), "cpu")
+    assert (fast.dtype, fast.head.weight_VD.dtype) == (torch.bfloat16, torch.bfloat16)
+    assert load(find(str(stories)), "cpu").dtype == torch.float32  # rounding its weights would change the ranking
+    monkeypatch.setattr(loading, "GAIN", 1e9)
+    slow = load(find(str(half)), "cpu")
+    assert slow.dtype == torch.float32
+    torch.testing.assert_close(fast.states(IDS).float(), slow.states(IDS), rtol=0.1, atol=0.1)
+
+
+def test_every_cuda_device_takes_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert devices("auto") == ["cuda:0", "cuda:1", "cuda:2"]
+    assert devices("cpu") == ["cpu"] and devices("cuda") == ["cuda"]
