@@ -14,6 +14,7 @@ Memory while fitting: A (D + r) numbers, A at most ROOM / D, in float32: 0.5 GB 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from itertools import pairwise as neighbours
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ from tasks.scoring.forward import Answers
 
 ROOM = 2**27
 """Numbers of Gbar that are accumulated: 0.5 GB in float32."""
-WIDTH = 512
+WIDTHS = (128, 256, 512)
 """Directions that are tried; a reference that needs more is kept without factors."""
 TILE = 512
 """Answer tokens that visit the vocabulary together while the reference is fitted."""
@@ -124,15 +125,18 @@ def _compressed(
     few = Directions(gbar.tokens_A[kept_A], gbar.u_AR[kept_A])
     full = min(few.u_AR.shape)
     rank, along, b_rD, found_N = full, few, None, by_token_NA[:, :tokens].sum(1)
-    if (width := min(full // 2, WIDTH)) and (form is None or form[1] <= width):
-        u_Ar, b_rD = _svd(few.u_AR, width)
-        by_direction_Nr = _by_direction(probe, Directions(few.tokens_A, u_Ar), b_rD, head)
-        rank = form[1] if form else _smallest(by_direction_Nr, value_N, tolerance) or full
-        if rank <= width:
-            along, b_rD = Directions(few.tokens_A, u_Ar[:, :rank].contiguous()), b_rD[:rank].contiguous()
+    # Half of the directions cost as much as all of them without factors.
+    for narrower, width in neighbours((0, *sorted({min(width, full // 2) for width in WIDTHS} - {0}))):
+        if form and form[1] > width:
+            continue
+        u_Ar, tried_rD = _svd(few.u_AR, width)
+        by_direction_Nr = _by_direction(probe, Directions(few.tokens_A, u_Ar), tried_rD, head)
+        needed = form[1] if form else _smallest(by_direction_Nr, value_N, tolerance)
+        if needed is not None:
+            rank = max(needed, narrower + 1)  # so that the rank tells which width it was found in
+            along, b_rD = Directions(few.tokens_A, u_Ar[:, :rank].contiguous()), tried_rD[:rank].contiguous()
             found_N = by_direction_Nr[:, :rank].sum(1)
-        else:
-            b_rD = None  # so many directions cost as much as all of them
+            break
     kept = few.u_AR if b_rD is None else b_rD
     left_out = max(norm**2 - float(torch.linalg.vector_norm(kept, dtype=torch.float64)) ** 2, 0.0) ** 0.5
     deviation = float((found_N - value_N).abs().max() / value_N.abs().max().clamp_min(1e-300))
