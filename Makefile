@@ -24,6 +24,9 @@ check: .venv/dev-installed
 bench: .venv/dev-installed
 	.venv/bin/python tests/bench_ingest.py tests/data/dolly.jsonl 1
 	.venv/bin/python tests/bench_sql.py
+	.venv/bin/pip install -q --no-deps dattri==0.3.0
+	.venv/bin/python tests/bench_scoring.py
+	.venv/bin/python tests/bench_scale.py
 
 ALIVE = import urllib.request as u; u.urlopen('http://127.0.0.1:4200/api/health')
 # A Prefect server on loopback, and the flow waiting there to be started from its pages or on a schedule.

@@ -35,13 +35,14 @@ class Model(Section):
     name: str = "smollm2-135m-instruct"
     """The embedded default, a folder, a .gguf file, or a hub id."""
     adapter: str | None = None
-    """A PEFT adapter's folder or hub id, put on top of the model."""
+    """A PEFT adapter's folder or hub id, merged into the model; one that changes weights, such as LoRA."""
     revision: str | None = None
     """The revision of a hub id: a branch, a tag or a commit."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """What the model's body computes in; auto is float32. Sums are in float32 whatever stands here."""
+    """What the model computes in. auto: bfloat16 for a model saved in half precision if it is measured to be faster,
+    else float32. Softmax and sums are in float32 whatever stands here."""
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
-    """Where the model runs; auto takes cuda, then mps, then cpu."""
+    """Where the model runs; auto takes every cuda device, then mps, then cpu."""
 
 
 class Scoring(Section):
@@ -52,7 +53,7 @@ class Scoring(Section):
     max_tokens: int = Field(2048, ge=8)
     """Longer rows lose the beginning of their prompt, then the end of their answer, and are marked `truncated`."""
     rank_tolerance: float = Field(1e-3, ge=0, lt=1)
-    """How much of the reference gradient its low-rank form may miss (relative Frobenius norm); 0 is exact."""
+    """How far values may be off for the cheap form of the reference, as a share of the largest value; 0 is exact."""
     conditional_gain: bool = True
     """Also measure how much the prompt helps to predict the answer: one more forward of the answer alone."""
 

@@ -89,8 +89,9 @@ def score(config: Curate, run_id: str, as_task: Callable[[Shard], Shard] = lambd
         log().info("score: %d rows with %s on %s", missing, name, on)
         basis = Basis.read(stored[0]).to(model.device) if stored else None
         engine, first = _open(job, todo, trusted_ids, basis, (before[0], before[1]) if before else None)
-        engines = [engine, *(engine.beside(load(source, place, dtype)) for place in places[1:])]
-        _score_shards(job, engines, _without(todo, first), as_task)
+        rest = _without(todo, first)
+        others = places[1 : math.ceil(rest.num_rows / SHARD)]  # no more devices than shards
+        _score_shards(job, [engine, *(engine.beside(load(source, place, dtype)) for place in others)], rest, as_task)
     return Scored(key, name, job.scored, wanted - missing, job.unscorable)
 
 

@@ -1,6 +1,6 @@
 """What valuing costs beside a plain forward, the paper's own method, backward passes and a library; one table a task.
 
-    python tests/bench_scoring.py [--repeats 3]
+    python tests/bench_scoring.py [--repeats 3] [--every 1]
 
 Each process below is one after the other, on the same rows, in the dtype in which the floor is faster; tokens are real
 ones, padding not counted. `floor` and ours take turns in one process, batch for batch the same, and the table has the
@@ -80,20 +80,23 @@ def whole_text(text: str, model: Loaded) -> Encoded:
 
 
 def opening(model: Loaded, rows: Sequence[Encoded], reference: Sequence[Encoded]) -> Opened:
-    """As a run opens its engine: the reference, and every third row to fit the index on."""
-    return opened(model, reference, rows[::3][:424], Options(conditional_gain=False))
+    """As a run opens its engine: the reference, and a random sample of the rows."""
+    some = random.Random(0).sample(list(rows), min(len(rows), 424))
+    return opened(model, reference, some, Options(conditional_gain=False))
+
+
+def floor(model: Loaded, part: Answers) -> float:
+    """The loss of a batch, in float32, from the logits of its answer positions."""
+    loss = 0.0
+    for tile in part.tiles(256):
+        z = tile.h_TD.to(model.dtype) @ model.head.weight_VD.T
+        loss += float(cross_entropy(z.float(), tile.y_T, reduction="sum"))
+    return loss
 
 
 def methods(engine: Engine) -> dict[str, Callable[[Answers], Any]]:
     """What is done with each batch of answer states."""
     head, reference = engine.model.head, engine.gauge.reference
-
-    def floor(part: Answers) -> float:
-        loss = 0.0
-        for tile in part.tiles(256):
-            z = tile.h_TD.to(engine.model.dtype) @ head.weight_VD.T
-            loss += float(cross_entropy(z.float(), tile.y_T, reduction="sum"))
-        return loss
 
     def value(part: Answers, lengths: bool = False) -> None:
         for tile in part.tiles(256):
@@ -102,10 +105,15 @@ def methods(engine: Engine) -> dict[str, Callable[[Answers], Any]]:
             (found.along_TR * reference.states(tile.h_TD)).sum(1).tolist()
             found.logprob_T.tolist()
 
-    return {"floor": floor, "value": value, "self": lambda part: value(part, True), "all": engine.gauge.measure}
+    return {
+        "floor": lambda part: floor(engine.model, part),
+        "value": value,
+        "self": lambda part: value(part, True),
+        "all": engine.gauge.measure,
+    }
 
 
-def timed(name: str, dtype: str, repeats: int) -> dict[str, Any]:
+def timed(name: str, dtype: str, repeats: int, every: int) -> dict[str, Any]:
     """Seconds of the floor and of ours, in turns; and what the task tells of their quality."""
     model = load(find(MODEL), "cpu", dtype)
     rows, reference, classes, asked = task(name, model)
@@ -114,7 +122,7 @@ def timed(name: str, dtype: str, repeats: int) -> dict[str, Any]:
     report: dict[str, Any] = {"opening": time.perf_counter() - started, "correlation": done.engine.correlation}
     kept, shares = done.engine.gauge.reference, model.shares
     report["form"] = [kept.rank, kept.tokens, kept.deviation]
-    some = rows[::2] if name == "grammars" else rows
+    some = rows[::every]
     seconds: dict[str, list[float]] = {}
 
     def clock(label: str, run: Callable[[], Any]) -> None:
@@ -128,13 +136,15 @@ def timed(name: str, dtype: str, repeats: int) -> dict[str, Any]:
             clock(label, lambda measure=measure: list(visit(model, some, 4096, measure)))  # type: ignore[misc]
     gaining = Options(conditional_gain=True)
     engine = Engine(model, done.engine.gauge, done.engine.neighbours, gaining, 0.0, 0)
-    clock("gain", lambda: list(engine.score(some)))
-    model.shares = shares
-    if name == "dolly":
-        clock("shared", lambda: list(visit(model, some, 4096, done.engine.gauge.measure)))
+    for _ in range(repeats):
+        model.shares = False
+        clock("gain", lambda: list(engine.score(some)))
+        model.shares = shares
+        if name == "dolly":
+            clock("shared", lambda: list(visit(model, some, 4096, done.engine.gauge.measure)))
     report["seconds"] = {label: median(times) for label, times in seconds.items()}
     report["tokens"] = sum(len(row.ids) for row in some)
-    report |= quality(model, done.engine, rows, reference, classes, asked)
+    report |= quality(model, done.engine, rows if classes else some, reference, classes, asked)
     return report
 
 
@@ -164,8 +174,7 @@ def quality(
     if classes:
         columns = [row for part in trusted for row in part.rows]
         same = np.array([[classes[i] == asked[j] for j in columns] for i in order])
-        by_row = sorted(engine.neighbours, key=lambda one: one.row)
-        mine = torch.cat(products) @ torch.stack([by_row[j].vector for j in columns]).T
+        mine = torch.cat(products) @ engine.neighbours.vector_RM[columns].T
         told["index, all pairs"] = float(np.corrcoef(torch.cat(pairs).flatten(), mine.flatten())[0, 1])
         for label, matrix in (("exact", torch.cat(pairs).numpy()), ("index", mine.numpy())):
             aucs = [roc_auc_score(same[:, j], matrix[:, j]) for j in range(len(columns))]
@@ -180,15 +189,21 @@ def alone(method: str, name: str, dtype: str) -> dict[str, Any]:
     rows, reference, *_ = task(name, model)
     if method in SLOW:
         return SLOW[method](model, rows[::10], reference)
-    engine = opening(model, rows[:90], reference).engine
+    rows = rows[:: len(rows) // 90]
+    if method == "floor":
+        before = time.perf_counter()
+        model.shares = False
+        list(visit(model, rows, 4096, lambda part: floor(model, part)))
+        return {"seconds": time.perf_counter() - before, "tokens": sum(len(row.ids) for row in rows)}
+    engine = opening(model, rows, reference).engine
     model.shares = method == "shared"
     engine = Engine(model, engine.gauge, engine.neighbours, Options(conditional_gain=method == "gain"), 0.0, 0)
     before = time.perf_counter()
     if method in ("gain", "shared"):
-        list(engine.score(rows[:90]))
+        list(engine.score(rows))
     else:
-        list(visit(model, rows[:90], 4096, methods(engine)[method]))
-    return {"seconds": time.perf_counter() - before, "tokens": sum(len(row.ids) for row in rows[:90])}
+        list(visit(model, rows, 4096, methods(engine)[method]))
+    return {"seconds": time.perf_counter() - before, "tokens": sum(len(row.ids) for row in rows)}
 
 
 def apart(*arguments: str) -> dict[str, Any]:
@@ -198,8 +213,8 @@ def apart(*arguments: str) -> dict[str, Any]:
     return report
 
 
-def table(name: str, dtype: str, repeats: int) -> None:
-    report = apart("--timed", name, "--dtype", dtype, "--repeats", str(repeats))
+def table(name: str, dtype: str, repeats: int, every: int) -> None:
+    report = apart("--timed", name, "--dtype", dtype, "--repeats", str(repeats), "--every", str(every))
     floor = report["tokens"] / report["seconds"]["floor"]
     sys.stdout.write(f"\n{name}, {dtype}\n\n| method | seconds | tokens/s | times the floor | peak MB | |\n")
     sys.stdout.write("|---|---|---|---|---|---|\n")
@@ -228,10 +243,11 @@ def main() -> None:
     for option in ("--timed", "--alone", "--task", "--dtype"):
         parser.add_argument(option)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--every", type=int, default=1, help="time every so many-th row only")
     chosen = parser.parse_args()
     if chosen.timed or chosen.alone:
         report = (
-            timed(chosen.timed, chosen.dtype, chosen.repeats)
+            timed(chosen.timed, chosen.dtype, chosen.repeats, chosen.every)
             if chosen.timed
             else alone(chosen.alone, chosen.task, chosen.dtype)
         )
@@ -245,7 +261,7 @@ def main() -> None:
     sys.stdout.write(f"floor on 90 rows of grammars, seconds: {json.dumps(seconds)}\n")
     fastest = min(seconds, key=lambda dtype: seconds[dtype])
     for name in ("grammars", "dolly"):
-        table(name, fastest, chosen.repeats)
+        table(name, fastest, chosen.repeats, chosen.every)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""How long ten questions take at a million scored rows: python tests/bench_sql.py. Rows and scores are made by SQL."""
+"""How long questions take at a million scored rows, of which 100,000 are in the index, and a reference of 100 rows.
+
+python tests/bench_sql.py; rows, scores and vectors are made by SQL.
+"""
 
 import sys
 import tempfile
@@ -7,7 +10,7 @@ from pathlib import Path
 
 from tasks.database import reading, turn, writing
 
-N = 1_000_000
+N, INDEXED = 1_000_000, 100_000
 FILL = f"""
 INSERT INTO store.models VALUES ('k', 'm@k', 'w', NULL, 't', 'answers', 2048, 1, '{{}}', now());
 INSERT INTO store.datasets VALUES
@@ -20,6 +23,12 @@ INSERT INTO store.scores
 SELECT md5(i::VARCHAR), 'k', 't', 'y', random(), random(), random(), random(), random() * 3, -random() * 9,
        random(), NULL, NULL, 20, 60, i % 50 = 0, ['a', 'b', 'c'], [0.1, 0.2, -0.3], [-1.0, -2.0, -3.0], now(), 'r'
 FROM range({N}) AS r(i);
+INSERT INTO store.rows
+SELECT 't', md5('t' || i), 'instruction', 'question', 'answer', '[]', NULL, NULL, '{{}}', '{{}}', 't.jsonl', i, NULL
+FROM range(100) AS r(i);
+INSERT INTO store.vectors
+SELECT md5(i), 'k', [random()::FLOAT FOR x IN range(256)], []
+FROM (SELECT i::VARCHAR AS i FROM range({INDEXED}) AS r(i) UNION ALL SELECT 't' || i FROM range(100) AS r(i));
 INSERT INTO store.flags
 SELECT md5(i::VARCHAR), 'd', 'truncated', 'warning', 'cut', NULL, NULL, 'r' FROM range(0, {N}, 50) AS r(i);
 INSERT INTO store.split_rows
@@ -37,6 +46,8 @@ QUESTIONS = [
     "FROM explain(md5('77'))",
     "SELECT position, token, value FROM token_scores WHERE sample_id = md5('4242')",
     "SELECT corr(value, nll), corr(value, answer_tokens) FROM scores",
+    "SELECT dataset, count(*), avg(value) FROM value_against('t') GROUP BY ALL",
+    "SELECT sample_id, value FROM influences(md5('77'), 5)",
     "SELECT f.check_name, avg(s.value) FROM flags AS f JOIN scores AS s USING (sample_id, dataset) GROUP BY ALL",
 ]
 

@@ -15,7 +15,7 @@ from tasks.scoring.index import Basis, correlation, fit_basis
 from tasks.scoring.model import Loaded
 from tasks.scoring.prompt import Encoded
 from tasks.scoring.reference import fit
-from tasks.scoring.signals import Gauge, Signals, leave_one_out, local_values, mean_logprobs
+from tasks.scoring.signals import Gauge, Neighbours, Signals, leave_one_out, mean_logprobs
 
 KEEP = 2**14
 """Answer tokens of the rows that are kept, of the reference and of the dataset each: 0.3 GB at D = 4,096."""
@@ -42,8 +42,7 @@ class Engine:
 
     model: Loaded
     gauge: Gauge
-    neighbours: list[Signals]
-    """The reference rows, measured."""
+    neighbours: Neighbours
     options: Options
     correlation: float
     """Of the index with exact pairwise values, on pairs outside its sample; not a number where there were none."""
@@ -57,7 +56,7 @@ class Engine:
 
     def complete(self, rows: Sequence[Encoded], found: list[Signals]) -> list[Signals]:
         """Add what needs the neighbours, or another forward."""
-        for one, local in zip(found, local_values(found, self.neighbours), strict=True):
+        for one, local in zip(found, self.neighbours.local_values(found), strict=True):
             one.local_value = local
         return gained(self.model, rows, found, self.options)
 
@@ -110,7 +109,8 @@ def opened(
     for found in visit(model, rest, options.batch_tokens, whole.measure, options.on_halved):
         trusted += [replace(one, row=one.row + at_hand) for one in found]
     trusted = gained(model, reference, sorted(trusted, key=lambda found: found.row), options)
-    for one, local in zip(trusted, local_values(trusted, trusted, themselves=True), strict=True):
+    neighbours = Neighbours.of(trusted)
+    for one, local in zip(trusted, neighbours.local_values(trusted, themselves=True), strict=True):
         value, cosine = leave_one_out(one, exact)
         one.value, one.value_cosine = (math.nan, math.nan) if value is None or cosine is None else (value, cosine)
         one.local_value = local
@@ -118,7 +118,7 @@ def opened(
 
     a, b = _joined(_only(shown, held)), _joined(_only(kept, odd))
     close, pairs = correlation(basis, a, b, model.head) if a and b else (math.nan, 0)
-    engine = Engine(model, Gauge.of(model.head, cheap, basis), trusted, options, close, pairs)
+    engine = Engine(model, Gauge.of(model.head, cheap, basis), neighbours, options, close, pairs)
     scored = [one for part in shown for one in engine.complete(opening, engine.gauge.measure(part))]
     return Opened(engine, trusted, scored)
 

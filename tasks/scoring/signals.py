@@ -107,25 +107,39 @@ def mean_logprobs(model: Loaded, rows: Sequence[Encoded], batch_tokens: int) -> 
     return means
 
 
-def local_values(rows: Sequence[Signals], reference: Sequence[Signals], *, themselves: bool = False) -> list[float]:
-    """The mean index product with the reference rows whose first answer state is nearest, by cosine.
+@dataclass(frozen=True)
+class Neighbours:
+    """The reference rows, as other rows' neighbours."""
 
-    themselves: rows are the reference, and none is its own neighbour; alone, a row's local value is not a number.
-    """
-    vector_NM, other_RM = (torch.stack([found.vector for found in these]) for these in (rows, reference))
-    state_NS, other_RS = (
-        torch.nn.functional.normalize(torch.stack([found.state for found in these]), dim=1)
-        for these in (rows, reference)
-    )
-    near_NR = state_NS @ other_RS.T
-    if themselves:
-        near_NR.fill_diagonal_(-torch.inf)
-    k = min(NEAREST, len(reference) - themselves)
-    if k == 0:
-        return [math.nan] * len(rows)
-    products_NR = vector_NM @ other_RM.T
-    means: list[float] = products_NR.gather(1, near_NR.topk(k, dim=1).indices).mean(1).tolist()
-    return means
+    vector_RM: Tensor
+    state_RS: Tensor
+    """Of length one."""
+
+    @staticmethod
+    def of(reference: Sequence[Signals]) -> "Neighbours":
+        """Those that were measured."""
+        return Neighbours(*_places(reference))
+
+    def local_values(self, rows: Sequence[Signals], *, themselves: bool = False) -> list[float]:
+        """The mean index product with the reference rows whose first answer state is nearest, by cosine.
+
+        themselves: rows are the reference, and none is its own neighbour; alone, a row's local value is not a number.
+        """
+        vector_NM, state_NS = _places(rows)
+        near_NR = state_NS @ self.state_RS.T
+        if themselves:
+            near_NR.fill_diagonal_(-torch.inf)
+        k = min(NEAREST, len(self.state_RS) - themselves)
+        if k == 0:
+            return [math.nan] * len(rows)
+        products_NR = vector_NM @ self.vector_RM.T
+        means: list[float] = products_NR.gather(1, near_NR.topk(k, dim=1).indices).mean(1).tolist()
+        return means
+
+
+def _places(rows: Sequence[Signals]) -> tuple[Tensor, Tensor]:
+    states = torch.stack([found.state for found in rows])
+    return torch.stack([found.vector for found in rows]), torch.nn.functional.normalize(states, dim=1)
 
 
 def leave_one_out(found: Signals, reference: Reference) -> tuple[float, float] | tuple[None, None]:
