@@ -134,9 +134,10 @@ def test_the_index_says_how_close_its_products_are(stories: Path) -> None:
     assert done.engine.pairs >= 200 and 0.9 < done.engine.correlation <= 1
     keep = list(visit(model, rows[60:70], 4096, lambda part: part))
     basis = done.engine.gauge.basis
+    flipped = replace(basis, right_DK=basis.right_DK.flip(0))  # directions of other states
     good, pairs = correlation(basis, keep[0], keep[0], model.head)
-    shuffled = replace(basis, right_DK=basis.right_DK[torch.randperm(len(basis.right_DK))])
-    assert pairs == len(keep[0].rows) ** 2 and good > correlation(shuffled, keep[0], keep[0], model.head)[0] + 0.1
+    bad, _ = correlation(flipped, keep[0], keep[0], model.head)
+    assert pairs == len(keep[0].rows) ** 2 and bad < 0.98 < 0.99 < good
 
 
 def test_rows_that_begin_alike_share_their_prefix_and_the_budget_holds() -> None:
