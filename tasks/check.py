@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 
 from jinja2 import Environment, FileSystemLoader
 
-from tasks.database import SQL, Connection, DatabaseError, query, transaction, writing
+from tasks.database import CATALOG, SQL, Connection, DatabaseError, query, transaction, writing
 from tasks.progress import log, progress
 from tasks.run import Refused
 
@@ -172,6 +172,7 @@ def _batch(connection: Connection, variables: dict[str, Any]) -> Iterator[Any]:
     from duckdb_sqlalchemy import ConnectionWrapper
 
     with contextlib.closing(connection.cursor()) as cursor:
+        cursor.execute(f"USE {CATALOG}")
         for handle in (connection, cursor):
             for name, value in variables.items():
                 handle.execute(f"SET VARIABLE {name} = $value", {"value": value})

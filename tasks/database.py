@@ -20,7 +20,10 @@ from pathlib import Path
 import duckdb
 from filelock import FileLock, Timeout
 
-TAKEN = {"store", "main", "system", "temp", "pg_catalog", "information_schema"}
+CATALOG = "oresight"
+ROW_GROUP = 4096
+"""Rows that DuckDB keeps together. A commit makes it merge the last row group with the one before: with its own 122,880
+a commit of a few vectors needs half a GB every now and then (tests/bench_scale.py)."""
 SQL = Path(__file__).parent.parent / "sql"
 OPEN = threading.RLock()
 """Held while this process has a database open: DuckDB lets it in once, either to read or to write."""
@@ -108,8 +111,6 @@ def _open(database: str, *, read_only: bool, wait_s: float = 60) -> Iterator[Con
 
 
 def _connected(database: str, *, read_only: bool, wait_s: float) -> Connection:
-    if (name := Path(database).name.partition(".")[0]) in TAKEN:  # DuckDB calls the catalog after the file
-        raise ValueError(f"{database}: DuckDB has another use for the name {name!r}; call the file something else")
     settings: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
@@ -118,11 +119,17 @@ def _connected(database: str, *, read_only: bool, wait_s: float) -> Connection:
         "temp_directory": f"{database}.tmp",
         "max_temp_directory_size": "500GB",
     }
+    place = database.replace("'", "''")
+    how = f"{'READ_ONLY' if read_only else 'READ_WRITE'}, ROW_GROUP_SIZE {ROW_GROUP}"
     deadline, told = time.monotonic() + wait_s, False
     while True:
+        connection = duckdb.connect(config=settings)
         try:
-            return duckdb.connect(database, read_only=read_only, config=settings)
+            connection.execute(f"ATTACH '{place}' AS {CATALOG} ({how})")
+            connection.execute(f"USE {CATALOG}")
+            return connection
         except duckdb.IOException as error:
+            connection.close()
             holder = re.search(r"Conflicting lock is held in (.*?) \(PID (\d+)\)", str(error))
             if holder is None:
                 raise ValueError(
