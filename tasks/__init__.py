@@ -4,7 +4,9 @@ config.py     all that a run may be told
 database.py   open, migrate, run a named .sql file
 run.py        the record of a run, and the turn that it has on the database
 progress.py   what a step says while it works
-formats/      one file per layout that users hold: messages, alpaca, sharegpt, tables
+formats/      one file per layout that users hold: messages, alpaca, sharegpt, tables; and where pictures stand in them
+album.py      the pictures that rows name -> files that were looked at, or the reason against them
+staging.py    what ingest found, on its way into the database
 ingest.py     files -> rows keyed by content; what cannot be read -> rejects, with line and reason
 check.py      every sql/checks/<stage>/*.sql as a Great Expectations expectation -> checks and flags
 score.py      rows without a fresh score -> scores, shard by shard

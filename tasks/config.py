@@ -24,9 +24,14 @@ class Dataset(Section):
     name: str = Name
     """What the rows are called in the database."""
     path: str
-    """A file, folder or glob (JSONL, JSON, Parquet, CSV, an Arrow folder; .gz and .zst too), or hf:owner/name."""
-    columns: dict[Literal["prompt", "answer", "system", "messages"], str] = {}
-    """Which column holds what, when the layout is not recognised: {prompt: q, answer: a}."""
+    """A file, folder or glob (JSONL, JSON, Parquet, CSV, an Arrow folder; .gz and .zst too), or hf:owner/name.
+    With pictures also a folder with its metadata file, and webdataset shards (.tar)."""
+    columns: dict[Literal["prompt", "answer", "system", "messages", "image"], str] = {}
+    """Which column holds what, when the layout is not recognised: {prompt: q, answer: a, image: file}."""
+    root: str | None = None
+    """The folder that paths of pictures start from and stay inside; by default the folder of the file."""
+    allow_download: bool = False
+    """Fetch pictures that are given as http or https URLs, once; otherwise such rows are rejected."""
 
 
 class Model(Section):

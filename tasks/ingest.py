@@ -7,7 +7,6 @@ one transaction then replaces what the dataset was. A run killed at any moment l
 import glob
 import hashlib
 import re
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,38 +15,22 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import orjson
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.album import Album, Kept, Place, standing
 from tasks.config import Dataset
 from tasks.database import Connection, query, reading, transaction, writing
 from tasks.formats import Layout, recognise
 from tasks.formats.files import Advance, Line, dumps, read
+from tasks.formats.sample import Sample, written
 from tasks.formats.sources import File, found
 from tasks.progress import log, progress
+from tasks.staging import PICTURES, REJECTS, ROWS, Staged, empty_folder
 
-INGEST_VERSION = 1  # add one when the same file would now give other rows
-KIND = "instruction"
+INGEST_VERSION = 2  # add one when the same file would now give other rows
 FIRST_ROWS = 200  # that the layout is recognised from
-BATCH_ROWS, BATCH_CHARACTERS = 20_000, 64_000_000
+TOGETHER = 128  # rows whose pictures are looked at side by side
 RAW_CHARACTERS = 1000  # of a rejected line that are kept
-TEXT = pa.string()
-ROWS = pa.schema(
-    {
-        "position": pa.int64(),
-        "sample_id": TEXT,
-        "kind": TEXT,
-        "prompt": TEXT,
-        "answer": TEXT,
-        "messages": TEXT,
-        "tools": TEXT,
-        "metadata": TEXT,
-        "record": TEXT,
-        "source_file": TEXT,
-        "source_line": pa.int64(),
-    }
-)
-REJECTS = pa.schema({"source_file": TEXT, "source_line": pa.int64(), "reason": TEXT, "raw": TEXT})
 
 
 @dataclass(frozen=True)
@@ -72,6 +55,7 @@ class _Content(NamedTuple):
     answer: str
     messages: str
     tools: str | None
+    images: list[dict[str, Any]] | None
     metadata: str
     record: str
 
@@ -87,15 +71,19 @@ def ingest(database: str, dataset: Dataset, role: Literal["dataset", "reference"
     values: dict[str, Any] = {"dataset": dataset.name, "source_hash": _source_hash(files, dataset, role)}
     with reading(database) as connection:
         known = connection.execute(query("ingest_known"), values).fetchone()
+        pictures = connection.execute(query("ingest_standing"), {"dataset": dataset.name}).fetchall()
+    if any(standing(path) != (size, modified) for path, size, modified in pictures):
+        known = None  # the rows stand as they did, but not the pictures that they name
     if known:
         log().info("%s: unchanged", dataset.name)
         return _ingested(dataset.name, known, reused=True)
     if others:
         log().warning("%s: not read: %s", dataset.name, ", ".join(others))
     size = sum(file.bytes for file in files)
-    with _folder(f"{database}.staging") as folder:
-        with _about(f"{role}.path"), progress(f"{dataset.name}: bytes", size) as advance:
-            layout, rejected = _stage(files, dataset, role, folder, advance)
+    with empty_folder(f"{database}.staging") as folder:
+        album = Album(Path(f"{database}.images"), allow_download=dataset.allow_download)
+        with _about(f"{role}.path"), progress(f"{dataset.name}: bytes", size) as advance, album:
+            layout, rejected = _stage(files, dataset, role, folder, album, advance)
         values |= {"role": role, "source": dataset.path, "layout": layout.name, "rejected": rejected, "run_id": run_id}
         values |= {"files": dumps([{"path": f.path, "sha256": f.sha256, "bytes": f.bytes} for f in files])}
         with writing(database) as connection, transaction(connection):
@@ -120,49 +108,15 @@ def _about(field: str) -> Iterator[None]:
 
 def _source_hash(files: list[File], dataset: Dataset, role: str) -> str:
     """Equal means that reading again would change nothing."""
-    told = [INGEST_VERSION, role, sorted(dataset.columns.items()), [(file.path, file.sha256) for file in files]]
+    how = [role, sorted(dataset.columns.items()), dataset.root, dataset.allow_download]
+    told = [INGEST_VERSION, how, [(file.path, file.sha256) for file in files]]
     return hashlib.sha256(orjson.dumps(told)).hexdigest()
 
 
-@contextmanager
-def _folder(path: str) -> Iterator[Path]:
-    """An empty folder, gone afterwards. What a killed run left there goes first."""
-    shutil.rmtree(path, ignore_errors=True)
-    Path(path).mkdir(parents=True)
-    try:
-        yield Path(path)
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
-
-
-class _Staged:
-    """A Parquet file that takes rows one by one and writes them in batches bounded in rows and in characters."""
-
-    def __init__(self, file: Path, schema: pa.Schema) -> None:
-        options = {"compression": "lz4", "use_dictionary": ["source_file"], "write_statistics": False}
-        self.writer = pq.ParquetWriter(file, schema, **options)
-        self.schema, self.waiting, self.characters, self.count = schema, list[tuple[Any, ...]](), 0, 0
-
-    def add(self, row: tuple[Any, ...], characters: int) -> None:
-        self.waiting.append(row)
-        self.characters += characters
-        self.count += 1
-        if len(self.waiting) >= BATCH_ROWS or self.characters > BATCH_CHARACTERS:
-            self.write()
-
-    def write(self) -> None:
-        if self.waiting:
-            columns = zip(self.schema.types, zip(*self.waiting, strict=True), strict=True)
-            self.writer.write_table(pa.table([pa.array(values, kind) for kind, values in columns], schema=self.schema))
-        self.waiting, self.characters = [], 0
-
-    def close(self) -> None:
-        self.write()
-        self.writer.close()
-
-
-def _stage(files: list[File], dataset: Dataset, role: str, folder: Path, advance: Advance) -> tuple[Layout, int]:
-    """Write rows.parquet and rejects.parquet; gives the layout and the number of rejects.
+def _stage(
+    files: list[File], dataset: Dataset, role: str, folder: Path, album: Album, advance: Advance
+) -> tuple[Layout, int]:
+    """Write rows, rejects and pictures as Parquet; gives the layout and the number of rejects.
 
     Raises ValueError if there are no rows, the layout is unknown or most lines are none.
     """
@@ -178,16 +132,26 @@ def _stage(files: list[File], dataset: Dataset, role: str, folder: Path, advance
     except ValueError as error:
         raise ValueError(f"{dataset.path}: {error}") from error
     log().info("%s: recognised the layout %s", dataset.name, layout.name)
-    rows, rejects = _Staged(folder / "rows.parquet", ROWS), _Staged(folder / "rejects.parquet", REJECTS)
-    for path, line in chain(head, lines):
-        try:
-            content = _content(line, layout)
-        except ValueError as error:
-            rejects.add((path, line.number, str(error), _raw(line.text)), RAW_CHARACTERS)
-        else:
-            rows.add((rows.count, *content, path, line.number), 4 * len(content.record))
-    rows.close()
-    rejects.close()
+    rows, rejects = Staged(folder / "rows.parquet", ROWS), Staged(folder / "rejects.parquet", REJECTS)
+    pictures, roots = Staged(folder / "pictures.parquet", PICTURES), {file.path: _root(file, dataset) for file in files}
+    every = chain(head, lines)
+    while together := list(islice(every, TOGETHER)):
+        read_in = [(path, line, _sample(line, layout)) for path, line in together]
+        places = [
+            [Place(roots[path], source) for source in found.pictures] if isinstance(found, Sample) else []
+            for path, _, found in read_in
+        ]
+        for entry in album.gather(chain.from_iterable(places)):
+            pictures.add(entry, len(entry.thumbnail or b""))
+        for (path, line, found), here in zip(read_in, places, strict=True):
+            try:
+                content = _content(line, layout, found, album.find(here))
+            except ValueError as error:
+                rejects.add((path, line.number, str(error), _raw(line.text)), RAW_CHARACTERS)
+            else:
+                rows.add((rows.count, *content, path, line.number), 4 * len(content.record))
+    for staged in (rows, rejects, pictures):
+        staged.close()
     if rejects.count > rows.count:
         found_wrong = pq.read_table(folder / "rejects.parquet", columns=["source_file", "source_line", "reason"])
         reasons = _reasons(tuple(row.values()) for batch in found_wrong.to_batches() for row in batch.to_pylist())
@@ -195,25 +159,45 @@ def _stage(files: list[File], dataset: Dataset, role: str, folder: Path, advance
     return layout, rejects.count
 
 
-def _content(line: Line, layout: Layout) -> _Content:
-    """What a line holds, as columns. Raises ValueError with the reason if it is no supervised row."""
+def _root(file: File, dataset: Dataset) -> Path | None:
+    """Where paths of pictures start."""
+    if dataset.root:
+        return Path(dataset.root)
+    return None if file.kind == "hub" else Path(file.path) if file.kind == "arrow" else Path(file.path).parent
+
+
+def _sample(line: Line, layout: Layout) -> Sample | str:
+    """The supervised row that a line holds, or the reason why there is none."""
     if line.record is None:
-        raise ValueError(line.reason)
+        return line.reason
     if "\\u0000" in line.text and "\0" in "".join(_texts(line.record)):
-        raise ValueError("holds a NUL character (\\u0000)")
+        return "holds a NUL character (\\u0000)"
     try:
-        messages, tools = layout.read(line.record)
+        return layout.read(line.record)
+    except (ValueError, TypeError, RecursionError) as error:
+        return str(error) if isinstance(error, ValueError) else f"cannot be kept as JSON ({error})"
+
+
+def _content(line: Line, layout: Layout, sample: Sample | str, pictures: list[Kept]) -> _Content:
+    """A row as columns. Raises ValueError with the reason if it is no supervised row."""
+    if isinstance(sample, str) or line.record is None:
+        raise ValueError(sample)
+    messages, tools, _ = sample
+    try:
         turns = orjson.dumps(messages, option=orjson.OPT_SORT_KEYS).decode()
         tools = orjson.dumps(tools, option=orjson.OPT_SORT_KEYS).decode() if tools else None
         metadata = dumps({column: value for column, value in line.record.items() if column not in layout.used})
     except (TypeError, RecursionError) as error:
         raise ValueError(f"cannot be kept as JSON ({error})") from error
     with_tools = f',"tools":{tools}' if tools else ""
-    canonical = f'{{"kind":"{KIND}","messages":{turns}{with_tools}}}'
+    kind = "vqa" if pictures else "instruction"
+    shown = f'"images":{orjson.dumps([picture.sha256 for picture in pictures]).decode()},' if pictures else ""
+    canonical = f'{{{shown}"kind":"{kind}","messages":{turns}{with_tools}}}'
     sample_id = hashlib.sha256(canonical.encode()).hexdigest()[:32]
     *before, answer = messages
-    prompt = before[0]["content"] if len(before) == 1 else "\n\n".join(f"{t['role']}: {t['content']}" for t in before)
-    return _Content(sample_id, KIND, prompt, answer["content"], turns, tools, metadata, line.text)
+    prompt = written(before[0]) if len(before) == 1 else "\n\n".join(f"{t['role']}: {written(t)}" for t in before)
+    images = [picture._asdict() for picture in pictures] or None
+    return _Content(sample_id, kind, prompt, written(answer), turns, tools, images, metadata, line.text)
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -253,7 +237,7 @@ def _wrong_file(path: str, reasons: list[tuple[int, str, str]], lines: int) -> V
 
 def _commit(connection: Connection, folder: Path, values: dict[str, Any]) -> tuple[str, int, int, int]:
     """Replace what the dataset was by what is staged; gives layout, rows, rejected, duplicates."""
-    rows, rejects = (glob.escape(str(folder / f"{name}.parquet")) for name in ("rows", "rejects"))
+    rows, rejects, pictures = (glob.escape(str(folder / f"{name}.parquet")) for name in ("rows", "rejects", "pictures"))
     name = {"dataset": values["dataset"]}
     connection.execute(query("ingest_places"), name | {"rows": rows})
     digest, ids = hashlib.sha256(), connection.execute(query("ingest_ids"))
@@ -266,6 +250,8 @@ def _commit(connection: Connection, folder: Path, values: dict[str, Any]) -> tup
     connection.execute(query("ingest_duplicates"), name)
     connection.execute(query("ingest_clear_rejects"), name)
     connection.execute(query("ingest_rejects"), name | {"rejects": rejects})
+    connection.execute(query("ingest_clear_pictures"), name)
+    connection.execute(query("ingest_pictures"), name | {"pictures": pictures})
     connection.execute(query("ingest_dataset"), values | {"content_hash": digest.hexdigest()})
     known = {"dataset": values["dataset"], "source_hash": values["source_hash"]}
     found_now = connection.execute(query("ingest_known"), known).fetchone()

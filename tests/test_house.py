@@ -17,7 +17,7 @@ STEPS = {"ingest", "check", "score", "flag", "split", "publish"}
 MAY_IMPORT = {
     "flows": {"flows", "tasks"},
     "tasks/scoring": {"tasks.scoring"},
-    "tasks/formats": {"tasks.formats", "tasks.config"},
+    "tasks/formats": {"tasks.formats", "tasks.config", "tasks.scoring.picture"},
     "tasks": {
         "tasks.commit",
         "tasks.config",
@@ -26,7 +26,8 @@ MAY_IMPORT = {
         "tasks.progress",
         "tasks.scoring",
         "tasks.formats",
-        "tasks.card",
+        "tasks.album",
+        "tasks.staging",
     },
 }
 ONE_HOME = {
@@ -111,6 +112,7 @@ def test_every_view_and_macro_of_the_contract_answers_on_an_empty_database(tmp_p
         "stale_scores": "sample_id dataset reference model why",
         "fits": "run_id model reference reference_rows rank tokens residual deviation index_correlation index_pairs",
         "vectors": "sample_id dataset model vector state",
+        "images": "dataset path reason sha256 width height mode format size spread thumbnail",
     }
     with turn(database):
         pass

@@ -9,6 +9,11 @@ SELECT sample_id, dataset, kind, prompt, answer, messages::JSON AS messages, too
 FROM store.rows
 WHERE retired_at IS NULL;
 
+-- The files behind the rows' pictures; a reason says why one cannot be used.
+CREATE OR REPLACE VIEW images AS
+SELECT dataset, path, reason, sha256, width, height, mode, format, size, spread, thumbnail
+FROM store.pictures;
+
 CREATE OR REPLACE VIEW row_sources AS
 SELECT dataset, sample_id, source_file, source_line FROM rows
 UNION ALL
@@ -24,7 +29,7 @@ FROM store.unscorable AS u JOIN store.rows AS r ON r.sample_id = u.sample_id AND
 -- Scores that hold now: against each reference as it stands.
 CREATE OR REPLACE VIEW scores AS
 SELECT s.sample_id, r.dataset, s.reference, m.model, s.value, s.value_per_token, s.value_cosine, s.self_value, s.nll,
-       s.worst_token, s.conditional_gain, s.local_value, s.label_probe, s.answer_tokens, s.prompt_tokens, s.truncated,
+       s.worst_token, s.conditional_gain, s.image_gain, s.local_value, s.label_probe, s.answer_tokens, s.prompt_tokens, s.truncated,
        s.scored_at, s.run_id
 FROM store.scores AS s
 JOIN store.datasets AS d ON d.dataset = s.reference AND d.content_hash = s.reference_hash

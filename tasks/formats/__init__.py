@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tasks.formats import alpaca, messages, sharegpt, table
+from tasks.formats import alpaca, messages, pictures, sharegpt, table
 from tasks.formats.sample import MEDIA, Record, Sample
 
-MEDIA_COLUMNS = {"image": MEDIA["image"], "images": MEDIA["image"], "audios": MEDIA["audio"], "videos": MEDIA["video"]}
+MEDIA_COLUMNS = {"audios": MEDIA["audio"], "videos": MEDIA["video"]}
 READERS = {"messages": messages, "sharegpt": sharegpt, "alpaca": alpaca, "table": table}
 
 
@@ -29,9 +29,9 @@ class Layout(NamedTuple):
 
     def read(self, record: Record) -> Sample:
         """The record as a supervised row. Raises ValueError with a sentence that names the field."""
-        if reason := _no_text_row(record, self.named):
+        if reason := _no_row_of_ours(record, self.named):
             raise ValueError(reason)
-        return self.reader(record, self.columns)
+        return pictures.with_pictures(self.reader(record, self.columns), record, self.columns)
 
 
 def recognise(records: Sequence[Record], named: Mapping[Any, str], field: str = "dataset.columns") -> Layout:
@@ -42,10 +42,12 @@ def recognise(records: Sequence[Record], named: Mapping[Any, str], field: str = 
     found = list(dict.fromkeys(column for record in records for column in record))
     if missing := [column for column in named.values() if column not in found]:
         raise ValueError(f"{field} names {missing[0]!r}, which is no column; there are {_list(found)}")
+    shown = Counter(filter(None, map(pictures.column, records)))
+    image = {"image": shown.most_common(1)[0][0]} if shown else {}
     if "messages" in named:
-        return _layout("messages", dict(named), is_named=True)
+        return _layout("messages", image | dict(named), is_named=True)
     if "prompt" in named and "answer" in named:
-        return _layout("table", dict(named), is_named=True)
+        return _layout("table", image | dict(named), is_named=True)
     if "prompt" in named or "answer" in named:
         raise ValueError(
             f"{field} needs both prompt and answer, for instance {{prompt: question, answer: best_answer}}"
@@ -58,27 +60,29 @@ def recognise(records: Sequence[Record], named: Mapping[Any, str], field: str = 
                 break
     if votes:
         (name, pairs), _ = votes.most_common(1)[0]
-        return _layout(name, dict(pairs) | dict(named), is_named=False)
-    if reason := next(filter(None, (_no_text_row(record, bool(named)) for record in records)), None):
+        return _layout(name, dict(pairs) | image | dict(named), is_named=False)
+    if reason := next(filter(None, (_no_row_of_ours(record, bool(named)) for record in records)), None):
         raise ValueError(reason)
     raise ValueError(
-        f"the columns {_list(found)} are in no layout that is read (messages, sharegpt, alpaca, prompt/completion,"
-        f" question/answer); say which column holds what, for instance {field}: {_guess(records)}"
+        f"the columns {_list(found)} are in no layout that is read (messages, sharegpt, llava, alpaca,"
+        f" prompt/completion, question/answer); say which column holds what, for instance {field}: {_guess(records)}"
     )
 
 
 def _layout(reader: str, columns: dict[str, str], *, is_named: bool) -> Layout:
     columns.setdefault("system", "system")
     name = f"{columns['prompt']}/{columns['answer']}" if reader == "table" else reader
+    if "image" in columns:
+        name = "llava" if reader == "sharegpt" else f"{name} with {columns['image']}"
     used = {*columns.values(), *(["tools"] if "messages" in columns else [])}
     return Layout(name, READERS[reader].read, columns, frozenset(used), is_named)
 
 
-def _no_text_row(record: Record, named: bool) -> str | None:
+def _no_row_of_ours(record: Record, named: bool) -> str | None:
     """Why a record is not a supervised row of text, whatever its layout."""
     for column, medium in MEDIA_COLUMNS.items():
         if record.get(column):
-            return f"field {column!r} holds {medium}; this version values text rows only"
+            return f"field {column!r} holds {medium}; this version values texts and pictures only"
     if named:
         return None
     if "chosen" in record and "rejected" in record:

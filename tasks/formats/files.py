@@ -6,6 +6,7 @@ What does raise is a disk that fails (OSError) and a hub that is away (ValueErro
 import base64
 import csv
 import gzip
+import hashlib
 import io
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -16,9 +17,11 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.formats import shards
 from tasks.formats.sample import Record, held
 from tasks.formats.sources import File
 from tasks.formats.values import Stream, values
+from tasks.scoring.picture import is_picture
 
 LONGEST = 256 << 20  # bytes of one line: a file without line ends must not fill the memory
 ROWS = 512  # of a table in memory at a time
@@ -44,6 +47,8 @@ def read(file: File, advance: Advance) -> Iterator[Line]:
         return _rows(_arrow(file, advance))
     if file.kind == "hub":
         return _rows(_hub(file))
+    if file.kind == ".tar":
+        return _shard(file, advance)
     return _text(file, advance)
 
 
@@ -53,7 +58,10 @@ def dumps(value: Any) -> str:
 
 
 def _as_text(value: Any) -> str:
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
+    if not isinstance(value, bytes):
+        return str(value)
+    # A picture is kept as a file of its own, named by its content: the record tells which.
+    return f"sha256:{hashlib.sha256(value).hexdigest()}" if is_picture(value) else base64.b64encode(value).decode()
 
 
 class _Counted(io.FileIO):
@@ -229,6 +237,13 @@ def _records(batch: pa.RecordBatch) -> Iterator[Record | None]:
                 yield batch.slice(row, 1).to_pylist()[0]
             except UnicodeDecodeError:
                 yield None
+
+
+def _shard(file: File, advance: Advance) -> Iterator[Line]:
+    """Samples of a webdataset shard, numbered by their position."""
+    with _Counted(file.path, advance) as stream:
+        for number, found in enumerate(shards.samples(stream, file.path), start=1):
+            yield Line(number, None, "", found) if isinstance(found, str) else _row(number, found)
 
 
 def _parquet(file: File, advance: Advance) -> Iterator[pa.RecordBatch]:

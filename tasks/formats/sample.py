@@ -1,13 +1,16 @@
 """What every layout gives: the turns of a row; and how a field is read, so that every refusal sounds the same."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
 Record = dict[str, Any]
-Turn = dict[str, str]
+Turn = dict[str, Any]
+"""{role, content}; the content is text, or a list of parts {type: text, text} and {type: image} (with its source)."""
 
-MEDIA = {"image": "an image", "audio": "a sound", "video": "a video"}
+MEDIA = {"audio": "a sound", "video": "a video"}
+IMAGE_KEYS, IMAGE_INNER = ("image", "image_url"), ("bytes", "path", "url", "data")
 ROLES = {
     "system": "system",
     "developer": "system",
@@ -30,6 +33,8 @@ class Sample(NamedTuple):
 
     messages: list[Turn]
     tools: Any = None
+    pictures: Sequence[str | bytes] = ()
+    """In the order of their places: a path, a URL or the bytes."""
 
 
 def text(record: Record, field: str) -> str:
@@ -78,11 +83,19 @@ def to_the_answer(messages: list[Turn], field: str) -> list[Turn]:
         messages.pop()
     if not messages:
         raise ValueError(f"field {field!r} has no turn of the assistant")
-    if not messages[-1]["content"].strip():
+    if not written(messages[-1]).strip():
         raise ValueError(f"the answer, the assistant's last turn of {field!r}, is empty")
-    if not any(turn["role"] != "system" and turn["content"].strip() for turn in messages[:-1]):
+    if not any(turn["role"] != "system" and turn["content"] and written(turn, "?").strip() for turn in messages[:-1]):
         raise ValueError(f"field {field!r} asks nothing before the answer")
     return messages
+
+
+def written(turn: Turn, picture: str = "") -> str:
+    """The text of a turn; `picture` stands for each picture."""
+    content = turn["content"]
+    if isinstance(content, str):
+        return content
+    return "\n".join(filter(None, (part["text"] if part["type"] == "text" else picture for part in content)))
 
 
 def held(value: Any) -> str:
@@ -106,28 +119,40 @@ def _turn(turn: Any, place: str) -> Turn:
     content = turn.get("content", turn.get("value"))
     calls = turn.get("tool_calls") or turn.get("function_call")
     if isinstance(content, list):
-        content = "".join(_part(part, place) for part in content)
+        content = _joined([_part(part, place) for part in content])
     elif isinstance(content, dict) and role == "function_call":
         content = _json(content)
     elif content is None and calls:
         content = ""
     elif not isinstance(content, str):
         raise ValueError(f"{place}: its content holds {held(content)}, not text")
-    if calls:
+    if calls and isinstance(content, str):
         content = "\n".join(part for part in (content, _json(calls)) if part)
     return {"role": ROLES[role.lower()], "content": content}
 
 
-def _part(part: Any, place: str) -> str:
-    """The text of one part of a content that comes in parts."""
+def _part(part: Any, place: str) -> dict[str, Any]:
+    """One part of a content that comes in parts: a text, or a picture with its source if it stands there."""
     if isinstance(part, str):
-        return part
+        return {"type": "text", "text": part}
     kind = part.get("type") if isinstance(part, dict) else None
+    if "image" in str(kind):
+        source = next((part[key] for key in (*IMAGE_KEYS, *IMAGE_INNER) if part.get(key)), None)
+        if isinstance(source, dict):
+            source = next((source[key] for key in IMAGE_INNER if source.get(key)), None)
+        if source is not None and not isinstance(source, str | bytes):
+            raise ValueError(f"{place} holds {held(source)} as a picture, not a path or bytes")
+        return {"type": "image"} if source is None else {"type": "image", "source": source}
     if medium := next((medium for word, medium in MEDIA.items() if word in str(kind)), None):
-        raise ValueError(f"{place} holds {medium}; this version values text rows only")
+        raise ValueError(f"{place} holds {medium}; this version values texts and pictures only")
     if isinstance(part, dict) and isinstance(part.get("text"), str):
-        return str(part["text"])
+        return {"type": "text", "text": part["text"]}
     raise ValueError(f"{place}: its content has a part that is {f'of type {kind!r}' if kind else held(part)}, not text")
+
+
+def _joined(parts: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+    """Text where all parts are text."""
+    return parts if any(part["type"] == "image" for part in parts) else "".join(part["text"] for part in parts)
 
 
 def _tools(value: Any) -> Any:

@@ -7,9 +7,14 @@ from typing import NamedTuple
 
 import orjson
 
+from tasks.formats.pictures import SUFFIXES
+
 TEXTS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 ARCHIVES = (".gz", ".zst")
-READ = f"{', '.join(TEXTS)} (each also as .gz or .zst), .parquet, or the folder that datasets' save_to_disk wrote"
+READ = (
+    f"{', '.join(TEXTS)} (each also as .gz or .zst), .parquet, .tar (webdataset), or"
+    " the folder that datasets' save_to_disk wrote"
+)
 
 
 class File(NamedTuple):
@@ -47,7 +52,7 @@ def found(path: str) -> tuple[list[File], list[str]]:
             "is of a type that is not read" if others == [path] else f"holds {names or 'nothing'}, and nothing to read"
         )
         raise ValueError(f"{path}: {holds}; give {READ}")
-    return files, others
+    return files, [other for other in others if not other.lower().endswith(SUFFIXES)]  # rows name their pictures
 
 
 def _kind(path: str) -> str:
@@ -55,7 +60,7 @@ def _kind(path: str) -> str:
     name = path.lower()
     archive = next((suffix for suffix in ARCHIVES if name.endswith(suffix)), "")
     name = name.removesuffix(archive)
-    return next((kind for kind in (*TEXTS, *([] if archive else [".parquet"])) if name.endswith(kind)), "")
+    return next((kind for kind in (*TEXTS, *([] if archive else [".parquet", ".tar"])) if name.endswith(kind)), "")
 
 
 def _is_arrow(path: str) -> bool:

@@ -13,6 +13,7 @@ PAIRS = (
     ("prompt", "answer"),
     ("question", "answer"),
     ("question", "response"),
+    ("question", "multiple_choice_answer"),
     ("query", "response"),
     ("query", "answer"),
     ("prompt", "output"),

@@ -1,0 +1,1 @@
+DELETE FROM store.pictures WHERE dataset = $dataset;

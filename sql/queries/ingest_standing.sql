@@ -1,0 +1,1 @@
+SELECT path, size, modified_ns FROM store.pictures WHERE dataset = $dataset;
