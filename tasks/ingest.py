@@ -138,14 +138,14 @@ def _stage(
     while together := list(islice(every, TOGETHER)):
         read_in = [(path, line, _sample(line, layout)) for path, line in together]
         places = [
-            [Place(roots[path], source) for source in found.pictures] if isinstance(found, Sample) else []
-            for path, _, found in read_in
+            [Place(roots[path], source) for source in sample.pictures] if isinstance(sample, Sample) else []
+            for path, _, sample in read_in
         ]
         for entry in album.gather(chain.from_iterable(places)):
             pictures.add(entry, len(entry.thumbnail or b""))
-        for (path, line, found), here in zip(read_in, places, strict=True):
+        for (path, line, sample), here in zip(read_in, places, strict=True):
             try:
-                content = _content(line, layout, found, album.find(here))
+                content = _content(line, layout, sample, album.find(here))
             except ValueError as error:
                 rejects.add((path, line.number, str(error), _raw(line.text)), RAW_CHARACTERS)
             else:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, ImageStat
 
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 """Readers that decode by themselves; Pillow's others can start programs or have no business in a dataset."""
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 << 20
