@@ -49,6 +49,7 @@ def record(job: Job, sample_id: str, row: Encoded, found: Signals) -> Row:
         "nll": found.nll,
         "worst_token": found.worst_token,
         "conditional_gain": found.conditional_gain,
+        "image_gain": found.image_gain,
         "local_value": _number(found.local_value),
         "answer_tokens": len(row.answer),
         "prompt_tokens": row.start,

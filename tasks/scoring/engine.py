@@ -124,11 +124,15 @@ def opened(
 
 
 def gained(model: Loaded, rows: Sequence[Encoded], found: list[Signals], options: Options) -> list[Signals]:
-    """With the conditional gain, if it is wanted: one more forward of the answers alone."""
+    """With the gains, if they are wanted: one more forward of the answers alone, one with grey pictures."""
     if options.conditional_gain:
         alone = [rows[one.row].alone() for one in found]
         for one, by_itself in zip(found, mean_logprobs(model, alone, options.batch_tokens), strict=True):
             one.conditional_gain = -one.nll - by_itself
+        shown = [one for one in found if rows[one.row].pictures]
+        blank = [rows[one.row].blanked() for one in shown]
+        for one, unseen in zip(shown, mean_logprobs(model, blank, options.batch_tokens), strict=True):
+            one.image_gain = -one.nll - unseen
     return found
 
 

@@ -2,12 +2,15 @@
 
 Rows are padded on the right. In a causal model no position sees what lies to its right, so padding needs no mask and a
 row's states do not depend on its batch. Rows that begin alike (a system prompt, a few-shot header) compute that prefix
-once: its keys and values are kept, and the rest of each row attends to them. Tests compare both with the row alone.
+once: its keys and values are kept, and the rest of each row attends to them. So do questions on one picture. Tests
+compare both with the row alone. Pictures are decoded and scaled in threads, AHEAD batches before the model needs them.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 import torch
@@ -21,6 +24,7 @@ PAYS = 16
 """A shared prefix is kept once it saves each of its rows so many tokens; below that the copying costs more."""
 SPLIT = 256
 """Another family of rows costs about so many tokens: its prefix, and batches that are not full."""
+AHEAD = 2
 CONTEXT = 4
 """With a shared prefix, a batch may attend to so many times batch_tokens."""
 
@@ -98,38 +102,81 @@ def visit(
     """
     budget = batch_tokens
     todo = deque(batches(rows, budget, share=model.shares))
-    while todo:
-        batch = todo.popleft()
-        try:
-            found = measure(_answers(model, rows, batch))
-        except (RuntimeError, MemoryError) as error:
-            if not _out_of_memory(error):
-                raise
-        else:
-            yield found
-            continue
-        if len(batch.rows) == 1 and batch.shared == 0:
-            length = len(rows[batch.rows[0]].ids)
-            raise TooLong(f"a row of {length} tokens does not fit into memory; lower scoring.max_tokens")
-        budget = max(budget // 2, 1)
-        on_halved(budget)
-        model.release()
-        waiting = sorted(i for b in (batch, *todo) for i in b.rows)
-        pieces = batches([rows[i] for i in waiting], budget, share=model.shares and batch.shared == 0)
-        todo = deque(Batch([waiting[i] for i in piece.rows], piece.shared) for piece in pieces)
+    with _Ahead(model, rows) as ahead:
+        while todo:
+            batch = todo.popleft()
+            ahead.prepare([batch, *islice(todo, AHEAD)])
+            try:
+                found = measure(_answers(model, rows, batch, ahead.take(batch)))
+            except (RuntimeError, MemoryError) as error:
+                if not _out_of_memory(error):
+                    raise
+            else:
+                yield found
+                continue
+            if len(batch.rows) == 1 and batch.shared == 0:
+                length = len(rows[batch.rows[0]].ids)
+                raise TooLong(f"a row of {length} tokens does not fit into memory; lower scoring.max_tokens")
+            budget = max(budget // 2, 1)
+            on_halved(budget)
+            model.release()
+            waiting = sorted(i for b in (batch, *todo) for i in b.rows)
+            pieces = batches([rows[i] for i in waiting], budget, share=model.shares and batch.shared == 0)
+            todo = deque(Batch([waiting[i] for i in piece.rows], piece.shared) for piece in pieces)
 
 
-def _answers(model: Loaded, rows: Sequence[Encoded], batch: Batch) -> Answers:
-    """The states of the answer positions of one batch, rows with as many answer tokens side by side."""
-    order = sorted(batch.rows, key=lambda i: -len(rows[i].answer))
-    skip = batch.shared
+class _Ahead:
+    """What batches need of their pictures, made in threads before their turn."""
+
+    def __init__(self, model: Loaded, rows: Sequence[Encoded]) -> None:
+        self.vision, self.rows = model.vision, rows
+        self.pool = ThreadPoolExecutor(AHEAD) if model.vision else None
+        self.ready: dict[int, tuple[Batch, Future[dict[str, Tensor]]]] = {}
+
+    def __enter__(self) -> "_Ahead":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.pool:
+            self.pool.shutdown(cancel_futures=True)
+
+    def prepare(self, coming: Sequence[Batch]) -> None:
+        if self.pool:
+            for batch in coming:
+                if id(batch) not in self.ready:
+                    self.ready[id(batch)] = batch, self.pool.submit(self._seen, batch)
+
+    def take(self, batch: Batch) -> dict[str, Tensor]:
+        return self.ready.pop(id(batch))[1].result() if self.pool else {}
+
+    def _seen(self, batch: Batch) -> dict[str, Tensor]:
+        """Of the shared prefix, which holds all pictures if it holds one; else of the rows."""
+        assert self.vision is not None
+        order = in_order(self.rows, batch)
+        if batch.shared:
+            one = self.rows[order[0]]
+            return self.vision.inputs([one.pictures], [one.kinds], batch.shared)
+        shown = [self.rows[i] for i in order]
+        longest = max(len(row.ids) for row in shown)
+        return self.vision.inputs([row.pictures for row in shown], [row.kinds for row in shown], longest)
+
+
+def in_order(rows: Sequence[Encoded], batch: Batch) -> list[int]:
+    """The rows of a batch as they are computed: with as many answer tokens side by side."""
+    return sorted(batch.rows, key=lambda i: -len(rows[i].answer))
+
+
+def _answers(model: Loaded, rows: Sequence[Encoded], batch: Batch, seen: dict[str, Tensor]) -> Answers:
+    """The states of the answer positions of one batch."""
+    order, skip = in_order(rows, batch), batch.shared
     lines: list[int] = []
     positions: list[int] = []
     if model.start_token is None:
         ids = _padded([rows[i].ids[skip:] for i in order])
         first = [rows[i].start - 1 - skip for i in order]  # the state at position i predicts the token at i + 1
-        past = model.prefix(rows[order[0]].ids[:skip]) if skip else None
-        h_NLD = model.states(ids, past=past)
+        one = rows[order[0]]
+        past = model.prefix(one.ids[:skip], one.key[:skip], seen) if skip else None
+        h_NLD = model.states(ids, past=past, seen=None if skip else seen)
     else:
         first = [0] * len(order)  # the decoder's position j predicts answer token j
         sources = [rows[i].ids[: rows[i].start] for i in order]
@@ -145,19 +192,21 @@ def _answers(model: Loaded, rows: Sequence[Encoded], batch: Batch) -> Answers:
 
 
 def _families(rows: Sequence[Encoded]) -> list[tuple[list[int], int]]:
-    """Rows grouped by the ids they begin with, and how many those are; 0 where sharing would not pay.
+    """Rows grouped by what they begin with, ids and pictures, and how many ids those are; 0 where it would not pay.
 
     In the order of their ids, rows with a long common prefix are neighbours. A row joins the family before it as long
     as that does not lower the number of tokens saved, (rows - 1) * prefix, by more than a family of its own costs.
     """
-    order = sorted(range(len(rows)), key=lambda i: rows[i].ids)
+    keys = [row.key for row in rows]
+    order = sorted(range(len(rows)), key=lambda i: keys[i])
     families: list[tuple[list[int], int]] = []
     for i in order:
         own = rows[i].start - 1  # the state that predicts the first answer token is each row's own
         if families:
             group, shared = families[-1]
-            common = min(common_prefix(rows[group[-1]].ids, rows[i].ids), own, shared)
-            if common >= PAYS and len(group) * common + SPLIT >= (len(group) - 1) * shared:
+            common = min(common_prefix(keys[group[-1]], keys[i]), own, shared)
+            whole = common >= max(rows[group[0]].seen, rows[i].seen)
+            if whole and common >= PAYS and len(group) * common + SPLIT >= (len(group) - 1) * shared:
                 families[-1] = ([*group, i], common)
                 continue
         families.append(([i], own))

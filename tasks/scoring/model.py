@@ -4,6 +4,7 @@ import gc
 import json
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -11,12 +12,22 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+)
 from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer
 from transformers.utils import logging as transformers_logging
 
 from tasks.scoring.formula import Head
+from tasks.scoring.picture import Picture
+from tasks.scoring.prompt import Unscorable, encode
 from tasks.scoring.source import Source, UnusableModel, converted
+from tasks.scoring.vision import Vision, processor_of
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 GAIN = 1.5
@@ -42,9 +53,12 @@ class Loaded:
     """What an encoder-decoder model's decoder begins with; None for a decoder alone."""
     positions: int | None = None
     """Tokens that a row may have, where the model says so."""
+    vision: Vision | None = None
+    """The processor of a model that sees."""
     shares: bool = False
     """Whether rows may share the keys and values of a prefix, which is tried when the model is loaded."""
-    _prefix: tuple[list[int], Cache] | None = field(default=None, repr=False)
+    _prefix: tuple[list[int], Cache, list[Any]] | None = field(default=None, repr=False)
+    """Ids, with the pictures' content in place, their keys and values, and the positions that they end at."""
 
     def states(
         self,
@@ -53,13 +67,20 @@ class Loaded:
         past: Cache | None = None,
         lengths: list[int] | None = None,
         decoder: Tensor | None = None,
+        seen: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         """What the head receives [N, L, D], in the body's dtype.
 
-        past: keys and values of what precedes ids. For an encoder-decoder model, ids [N, any] of the given lengths go
-        to the encoder and L are the ids of the decoder.
+        past: keys and values of what precedes ids. seen: what the model needs of the rows' pictures. For an
+        encoder-decoder model, ids [N, any] of the given lengths go to the encoder and L are the ids of the decoder.
         """
         inputs: dict[str, Any] = {"input_ids": ids_NL.to(self.device), "use_cache": past is not None}
+        for name, value in (seen or {}).items():
+            inputs[name] = value.to(self.device, self.dtype if value.is_floating_point() else None)
+        if self.vision is not None:
+            kept = self._prefix[2] if past is not None and self._prefix and past is self._prefix[1] else None
+            for i, module in enumerate(self._turning()):
+                module.rope_deltas = kept[i] if kept else None
         if past is not None:
             inputs["past_key_values"] = past
         if decoder is not None:
@@ -69,13 +90,22 @@ class Loaded:
             self.body(**inputs)
         return self.tap.take()
 
-    def prefix(self, ids: list[int]) -> Cache:
-        """Keys and values of a prefix, to be shared by all rows of a batch; the last one asked for is kept."""
-        if self._prefix is None or self._prefix[0] != ids:
+    def prefix(self, ids: list[int], key: list[int] | None = None, seen: Mapping[str, Tensor] | None = None) -> Cache:
+        """Keys and values of a prefix, to be shared by all rows of a batch; the last one asked for is kept.
+
+        key: the ids with the pictures' content in place, where there are pictures; seen: what the model needs of them.
+        """
+        key = ids if key is None else key
+        if self._prefix is None or self._prefix[0] != key:
             fresh = Cache(layer_class_to_replicate=DynamicLayer)
-            self.states(torch.tensor([ids]), past=fresh)
-            self._prefix = ids, Cache(layers=[SharedLayer(layer.keys, layer.values) for layer in fresh.layers])
+            self.states(torch.tensor([ids]), past=fresh, seen=seen)
+            ends = [module.rope_deltas for module in self._turning()]
+            self._prefix = key, Cache(layers=[SharedLayer(layer.keys, layer.values) for layer in fresh.layers]), ends
         return self._prefix[1]
+
+    def _turning(self) -> list[Any]:
+        """Modules that count positions by the pictures before them (M-RoPE), and remember where they were."""
+        return [module for module in self.body.modules() if hasattr(module, "rope_deltas")]
 
     def release(self) -> None:
         """Give back the memory that is not needed between two batches."""
@@ -143,19 +173,28 @@ def load(source: Source, device: str = "auto", dtype: str = "auto") -> Loaded:
     folder = converted(source) if source.gguf else source.folder
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        sees = type(config) in AutoModelForImageTextToText._model_mapping and hasattr(config, "vision_config")
         kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+        kind = AutoModelForImageTextToText if sees else kind
         precision = _auto_dtype(config, place) if dtype == "auto" else DTYPES[dtype]
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        vision = Vision(processor_of(config, folder)) if sees else None
+        tokenizer = vision.tokenizer if vision else AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         model = kind.from_pretrained(folder, dtype=precision, use_safetensors=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise UnusableModel(_why_not(source, folder, error)) from error
     if source.adapter is not None:
         model = _adapted(model, source.adapter)
     ids = list(tokenizer(PROBE_TEXT)["input_ids"])[:PROBE]
-    return take_apart(model.to(place).eval(), tokenizer, source.name, ids)
+    return take_apart(model.to(place).eval(), tokenizer, source.name, ids, vision)
 
 
-def take_apart(model: Any, tokenizer: PreTrainedTokenizerBase, name: str, probe: list[int] | None = None) -> Loaded:
+def take_apart(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    name: str,
+    probe: list[int] | None = None,
+    vision: Vision | None = None,
+) -> Loaded:
     """Split a loaded model into body and head, which is tried on the probe's ids.
 
     Raises UnusableModel if our head does not give the model's logits.
@@ -206,6 +245,9 @@ def take_apart(model: Any, tokenizer: PreTrainedTokenizerBase, name: str, probe:
                 f" linear head with a scale and a soft cap (logits differ by {off:.1%}); its values would be wrong"
             )
     loaded.shares = start is None and _shares(loaded, ids, h, tolerance)
+    if vision is not None:
+        loaded.vision = vision
+        loaded.shares &= _shares_pictures(loaded, name, tolerance)
     return loaded
 
 
@@ -221,6 +263,24 @@ def _shares(loaded: Loaded, ids: Tensor, whole_NLD: Tensor, tolerance: float) ->
     rest = loaded.states(ids[:, half:], past=loaded.prefix(ids[0, :half].tolist()))
     loaded.release()
     return _apart(rest, whole_NLD[:, half:]) <= tolerance
+
+
+def _shares_pictures(loaded: Loaded, name: str, tolerance: float) -> bool:
+    """The same, for a first half that is a picture. Raises UnusableModel if the model cannot be shown one."""
+    vision, picture = loaded.vision, Picture("", "", 80, 64, blank=True)
+    assert vision is not None
+    asked = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": PROBE_TEXT}]}
+    told = {"role": "assistant", "content": PROBE_TEXT}
+    try:
+        row = encode([asked, told], None, loaded.tokenizer, 1 << 20, vision, [picture])
+    except Unscorable as error:
+        raise UnusableModel(f"model.name: {name} cannot be shown a picture: {error}") from error
+    ids, cut = torch.tensor([row.ids]), row.seen
+    whole = loaded.states(ids, seen=vision.inputs([row.pictures], [row.kinds], len(row.ids)))
+    past = loaded.prefix(row.ids[:cut], row.key[:cut], vision.inputs([row.pictures], [row.kinds], cut))
+    rest = loaded.states(ids[:, cut:], past=past)
+    loaded.release()
+    return _apart(rest, whole[:, cut:]) <= tolerance
 
 
 def _apart(a: Tensor, b: Tensor) -> float:

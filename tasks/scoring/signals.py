@@ -37,6 +37,8 @@ class Signals:
     """The state that predicts the first answer token, in the basis [S]."""
     local_value: float | None = None
     conditional_gain: float | None = None
+    image_gain: float | None = None
+    """The same against grey pictures in place of the row's; None for a row without."""
 
     @property
     def value_per_token(self) -> float:
