@@ -13,7 +13,7 @@ from tasks.database import query, transaction, writing
 from tasks.progress import log
 from tasks.run import note
 from tasks.scoring.engine import Engine
-from tasks.scoring.model import Loaded
+from tasks.scoring.loaded import Loaded
 from tasks.scoring.prompt import Encoded
 from tasks.scoring.signals import Signals
 

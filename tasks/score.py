@@ -27,7 +27,8 @@ from tasks.database import query, reading, writing
 from tasks.progress import log, progress
 from tasks.scoring.engine import Engine, Options, enough, opened
 from tasks.scoring.index import Basis
-from tasks.scoring.model import Loaded, devices, load
+from tasks.scoring.loaded import Loaded
+from tasks.scoring.model import devices, load
 from tasks.scoring.prompt import MASKING, Encoded, Unscorable, encode
 from tasks.scoring.source import Source, find
 

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from tasks.scoring.formula import errors, pairwise
 from tasks.scoring.forward import visit
-from tasks.scoring.model import Loaded
+from tasks.scoring.loaded import Loaded
 from tasks.scoring.prompt import Encoded
 from tasks.scoring.reference import fit
 

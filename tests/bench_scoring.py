@@ -30,7 +30,8 @@ from torch.nn.functional import cross_entropy
 from tasks.scoring.engine import Engine, Opened, Options, opened
 from tasks.scoring.formula import errors, pairwise
 from tasks.scoring.forward import Answers, visit
-from tasks.scoring.model import Loaded, load
+from tasks.scoring.loaded import Loaded
+from tasks.scoring.model import load
 from tasks.scoring.prompt import Encoded, encode
 from tasks.scoring.reference import fit
 from tasks.scoring.source import find

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 import flows  # noqa: F401  Prefect is quiet from here on
-from tasks.scoring.model import Loaded, load
+from tasks.scoring.loaded import Loaded
+from tasks.scoring.model import load
 from tasks.scoring.source import find
 
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -15,7 +15,8 @@ from torch import Tensor
 from tasks.scoring.engine import Options, opened
 from tasks.scoring.formula import pairwise
 from tasks.scoring.forward import Answers, visit
-from tasks.scoring.model import Loaded, take_apart
+from tasks.scoring.loaded import Loaded
+from tasks.scoring.model import take_apart
 from tasks.scoring.prompt import Encoded
 from tasks.scoring.signals import Signals
 from tasks.scoring.source import UnusableModel

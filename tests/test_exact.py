@@ -14,7 +14,8 @@ from transformers import AutoModelForCausalLM
 from tasks.scoring.engine import Engine, Opened, Options, opened
 from tasks.scoring.forward import TooLong, batches, visit
 from tasks.scoring.index import correlation
-from tasks.scoring.model import Loaded, load
+from tasks.scoring.loaded import Loaded
+from tasks.scoring.model import load
 from tasks.scoring.prompt import Encoded, encode
 from tasks.scoring.signals import Signals
 from tasks.scoring.source import find

@@ -3,7 +3,7 @@
 import pytest
 from transformers import AutoTokenizer
 
-from tasks.scoring.model import Loaded
+from tasks.scoring.loaded import Loaded
 from tasks.scoring.prompt import Unscorable, encode
 
 QUESTION = {"role": "user", "content": "What is two plus two?"}

@@ -12,7 +12,7 @@ import torch
 
 from tasks.scoring.forward import Answers, visit
 from tasks.scoring.index import Basis, correlation, fit_basis
-from tasks.scoring.model import Loaded
+from tasks.scoring.loaded import Loaded
 from tasks.scoring.prompt import Encoded
 from tasks.scoring.reference import fit
 from tasks.scoring.signals import Gauge, Neighbours, Signals, leave_one_out, mean_logprobs

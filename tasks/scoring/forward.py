@@ -16,7 +16,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from tasks.scoring.model import Loaded
+from tasks.scoring.loaded import Loaded
 from tasks.scoring.prompt import Encoded, common_prefix
 
 Found = TypeVar("Found")

@@ -10,7 +10,7 @@ from torch import Tensor
 from tasks.scoring.formula import Directions, Head, errors
 from tasks.scoring.forward import Answers, visit
 from tasks.scoring.index import Basis
-from tasks.scoring.model import Loaded
+from tasks.scoring.loaded import Loaded
 from tasks.scoring.prompt import Encoded
 from tasks.scoring.reference import Reference
 
