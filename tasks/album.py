@@ -29,6 +29,8 @@ class Place(NamedTuple):
 class Kept(NamedTuple):
     """A picture that can be used."""
 
+    name: str | None
+    """What the row calls it: a path, or nothing where it came inside the row."""
     path: str
     sha256: str
     width: int
@@ -169,7 +171,7 @@ def _at(path: Path, name: str) -> tuple[Kept | str, Entry]:
             raise Unreadable("is no file")
         if size > MAX_BYTES:
             raise Unreadable(f"has more than {MAX_BYTES >> 20} MB")
-        return _kept(path, look(path.read_bytes()), modified)
+        return _kept(path, look(path.read_bytes()), modified, name)
     except (Unreadable, OSError) as error:
         reason = f"the picture {_short(name)} {error if isinstance(error, Unreadable) else error.strerror} ({path})"
         return reason, _bad(path, reason, size, modified)
@@ -183,9 +185,9 @@ def _bad(path: Path, reason: str, size: int | None, modified: int | None) -> Ent
     return Entry(str(path), reason, None, None, None, None, None, size, modified, None, None)
 
 
-def _kept(path: Path, seen: Seen, modified: int | None) -> tuple[Kept, Entry]:
+def _kept(path: Path, seen: Seen, modified: int | None, name: str | None = None) -> tuple[Kept, Entry]:
     path = path.resolve()
-    kept = Kept(str(path), seen.sha256, seen.width, seen.height, seen.mode, seen.size)
+    kept = Kept(name, str(path), seen.sha256, seen.width, seen.height, seen.mode, seen.size)
     return kept, Entry(
         str(path), None, seen.sha256, seen.width, seen.height, seen.mode, seen.format, seen.size, modified,
         seen.spread, seen.thumbnail,

@@ -106,7 +106,9 @@ class Publishing(Section):
     folder: str = "out"
     """Versions are written to FOLDER/SPLIT/vN."""
     formats: list[Literal["parquet", "jsonl"]] = Field(default=["parquet", "jsonl"], min_length=1)
-    """Files to write, each in the layout that the rows came in."""
+    """Files to write, each in the layout that the rows came in; rows in LLaVA's layout get train.json too."""
+    copy_images: bool = False
+    """Copy the rows' pictures to images/ beside the files; otherwise rows go on naming them where they are."""
 
 
 class Curate(Section):

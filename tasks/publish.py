@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from tasks.config import Curate, Publishing
 from tasks.database import Connection, DatabaseError, query, reading, transaction, writing
+from tasks.gallery import Gallery, Shown, as_list
 from tasks.progress import log
 
 PACKAGES = ("oresight", "torch", "transformers", "duckdb", "prefect", "great-expectations")
@@ -141,14 +142,23 @@ def _write(connection: Connection, part: Path, settings: dict[str, Any], row: di
     lines = part / "train.jsonl"
     connection.execute(query("publish_jsonl"), {"file": str(lines)})
     content = _sha256(lines)
-    if "jsonl" not in formats:
+    parents = _records(connection, "publish_parents", place)
+    pictures = [Shown(**row) for row in _records(connection, "publish_pictures", {})]
+    gallery = Gallery(pictures, part, copy_all=settings["publishing"].get("copy_images", False))
+    gallery.copy(with_inner="jsonl" in formats)
+    if "jsonl" in formats:
+        gallery.rename(lines)
+        if any(parent["role"] == "dataset" and parent["layout"] == "llava" for parent in parents):
+            as_list(lines, part / "train.json")
+    else:
         lines.unlink()
     if "parquet" in formats:
         _write_columns(connection, part / "train.parquet")
+        gallery.fill(part / "train.parquet")
     connection.execute(query("publish_dropped"), {"file": str(part / "dropped.parquet")})
-    parents = _records(connection, "publish_parents", place)
     (model,) = _records(connection, "publish_model", {"model_key": row["model_key"]})
-    (part / "README.md").write_text(_card(connection, settings, row, parents, model), encoding="utf-8")
+    (part / "README.md").write_text(_card(connection, settings, row, parents, model, gallery), encoding="utf-8")
+    files = sorted(file for file in part.rglob("*") if file.is_file())
     manifest = {
         "split": row["split"],
         "version": row["version"],
@@ -157,7 +167,9 @@ def _write(connection: Connection, part: Path, settings: dict[str, Any], row: di
         "tokens_kept": row["tokens_kept"],
         "content_sha256": content,
         "decision_hash": row["decision_hash"],
-        "files": [{"path": f.name, "bytes": f.stat().st_size, "sha256": _sha256(f)} for f in sorted(part.iterdir())],
+        "files": [
+            {"path": f.relative_to(part).as_posix(), "bytes": f.stat().st_size, "sha256": _sha256(f)} for f in files
+        ],
         "model": model,
         "reference": {"name": row["reference"], "content_hash": row["reference_hash"]},
         "parents": [{**parent, "files": json.loads(parent["files"] or "null")} for parent in parents],
@@ -167,7 +179,7 @@ def _write(connection: Connection, part: Path, settings: dict[str, Any], row: di
         "created_at": row["created_at"],
     }
     text = json.dumps(manifest, indent=2, default=str, ensure_ascii=False).encode() + b"\n"
-    for written in part.iterdir():
+    for written in part.rglob("*"):
         _to_disk(written)
     with (part / "manifest.json").open("wb") as stream:
         stream.write(text)
@@ -233,6 +245,7 @@ def _card(
     row: dict[str, Any],
     parents: list[dict[str, Any]],
     model: dict[str, Any],
+    gallery: Gallery,
 ) -> str:
     """The dataset card, in Hugging Face's form."""
     templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=False, trim_blocks=True)  # noqa: S701
@@ -245,6 +258,7 @@ def _card(
     return templates.get_template("card.md").render(
         split=row,
         model=model,
+        pictures=gallery.told,
         config=settings,
         rule=budget + per,
         version=version_of("oresight"),

@@ -29,8 +29,9 @@ from tasks.scoring.engine import Engine, Options, enough, opened
 from tasks.scoring.index import Basis
 from tasks.scoring.loaded import Loaded
 from tasks.scoring.model import devices, load
+from tasks.scoring.picture import Picture
 from tasks.scoring.prompt import MASKING, Encoded, Unscorable, encode
-from tasks.scoring.source import Source, find
+from tasks.scoring.source import TOY, Source, find
 
 SCORING_VERSION = 2
 """Raise it when the same row, model and reference would get another number."""
@@ -64,11 +65,11 @@ def score(config: Curate, run_id: str, as_task: Callable[[Shard], Shard] = lambd
     source = find(config.model.name, config.model.revision, config.model.adapter)
     key, name = register(config, source)
     with reading(config.database) as connection:
-        known = dict(connection.execute(query("score_datasets")).fetchall())
+        known = {name: rest for name, *rest in connection.execute(query("score_datasets")).fetchall()}
         for dataset in (config.dataset.name, config.reference.name):
             if dataset not in known:
                 raise ValueError(f"{config.database}: holds no {dataset!r}; run `oresight ingest CONFIG.yaml` first")
-        names = _names(config, key, known[config.reference.name])
+        names = _names(config, key, known[config.reference.name][0])
         datasets = {"dataset": config.dataset.name, "reference": config.reference.name}
         (wanted,) = connection.execute(query("score_wanted"), datasets).fetchone() or (0,)
         todo = connection.execute(query("score_todo"), names).to_arrow_table()
@@ -84,6 +85,13 @@ def score(config: Curate, run_id: str, as_task: Callable[[Shard], Shard] = lambd
     dtype = before[2] if before and config.model.dtype == "auto" else config.model.dtype
     places = devices(config.model.device)
     model = load(source, places[0], dtype)
+    if model.vision is None and known[config.dataset.name][1] == "vqa":
+        raise ValueError(
+            f"model.name: {source.name} reads texts only, and {config.dataset.name!r} has pictures; name a"
+            f" vision-language model, such as HuggingFaceTB/SmolVLM-256M-Instruct, or {TOY} to try this out"
+        )
+    if config.model.name == TOY:
+        log().warning("score: %s is a toy: what it says of pictures other than easy-VQA's means nothing", TOY)
     with progress(f"score with {name}", missing) as advance:
         job = Job(config, run_id, key, names["reference_hash"], model, advance)
         on = f"{' and '.join(places)} in {str(model.dtype).removeprefix('torch.')}"
@@ -143,7 +151,9 @@ def _encoded(rows: list[Row], model: Loaded, max_tokens: int) -> tuple[Named, li
     for row in rows:
         tools = json.loads(row["tools"]) if row["tools"] else None
         try:
-            good.append((row["sample_id"], encode(json.loads(row["messages"]), tools, model.tokenizer, limit)))
+            pictures = [Picture(one["path"], one["sha256"], one["width"], one["height"]) for one in row["images"] or []]
+            messages = json.loads(row["messages"])
+            good.append((row["sample_id"], encode(messages, tools, model.tokenizer, limit, model.vision, pictures)))
         except Unscorable as error:
             bad.append((row["sample_id"], f"cannot be scored: {error}"))
     return good, bad

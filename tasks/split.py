@@ -28,7 +28,7 @@ def split(database: str, splitting: Splitting, dataset: str, reference: str, mod
     `splitting.per`.
     """
     with writing(database) as connection:
-        known = dict(connection.execute(query("score_datasets")).fetchall())
+        known = {name: content for name, content, _ in connection.execute(query("score_datasets")).fetchall()}
         for name in (dataset, reference):
             if name not in known:
                 raise ValueError(f"{database}: holds no {name!r}; run `oresight ingest CONFIG.yaml` first")

@@ -13,6 +13,7 @@ BATCH_ROWS, BATCH_CHARACTERS = 20_000, 64_000_000
 TEXT = pa.string()
 PICTURE = pa.struct(
     {
+        "name": TEXT,
         "path": TEXT,
         "sha256": TEXT,
         "width": pa.int32(),

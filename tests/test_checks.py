@@ -44,13 +44,21 @@ class Store:
                 {"role": "assistant", "content": made[-1]["answer"]},
             ]
             made[-1]["messages"] = row.get("messages", json.dumps(turns))
+            made[-1]["kind"] = "vqa" if row.get("images") else "instruction"
+        pictures = [one for row in rows for one in row.get("images") or [] if "spread" in one]
         with writing(self.database) as connection:
             connection.register("made", pa.Table.from_pylist(made))
             connection.execute(
-                "INSERT INTO store.rows BY NAME SELECT *, $dataset AS dataset, 'instruction' AS kind, '{}' AS metadata,"
+                "INSERT INTO store.rows BY NAME SELECT *, $dataset AS dataset, '{}' AS metadata,"
                 " '{}' AS record, 'rows.jsonl' AS source_file, 1 AS source_line FROM made",
                 {"dataset": dataset},
             )
+            if pictures:
+                connection.register("pictures", pa.Table.from_pylist(pictures))
+                connection.execute(
+                    "INSERT INTO store.pictures BY NAME SELECT path, sha256, spread, $dataset AS dataset FROM pictures",
+                    {"dataset": dataset},
+                )
 
     def scores(self, *scores: dict[str, Any]) -> None:
         some = {"value": 0.5, "self_value": 1.0, "nll": 1.0, "reference_hash": "hash of trusted", "truncated": False}
@@ -135,10 +143,43 @@ RAW: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, 
         [
             {"prompt": "p", "answer": "yes"},
             {"prompt": "p", "answer": "no"},
-            {"prompt": "how many?", "answer": "1", "images": [PICTURE]},
-            {"prompt": "how many?", "answer": "2", "images": [PICTURE | {"path": "b.png"}]},
         ],
         [{"prompt": "one", "answer": "another"}],
+    ),
+    "same_picture_different_answers": (
+        [
+            {"prompt": "what is it?", "answer": "a cat", "images": [PICTURE]},
+            {"prompt": "what is it?", "answer": "A cat ", "images": [PICTURE]},
+            {"prompt": "what is it?", "answer": "a dog", "images": [PICTURE | {"sha256": "two"}]},
+        ],
+        [
+            {"prompt": "How many?", "answer": "1", "images": [PICTURE]},
+            {"prompt": "how many?", "answer": "2", "images": [PICTURE | {"path": "b.png"}]},
+        ],
+        [{"prompt": "how many?", "answer": "3", "images": [PICTURE | {"sha256": "two"}]}],
+    ),
+    "answer_of_another_type": (
+        [
+            *({"prompt": f"how many {i}?", "answer": str(i % 4), "images": [PICTURE]} for i in range(120)),
+            *({"prompt": f"what color is {i}?", "answer": "red", "images": [PICTURE]} for i in range(40)),
+            {"prompt": "how many 61?", "answer": "seldom seen", "images": [PICTURE]},
+            {"prompt": "what color is text?", "answer": "2"},
+        ],
+        [
+            {"prompt": "how many 99?", "answer": "red", "images": [PICTURE]},
+            {"prompt": "What color is 99?", "answer": "2", "images": [PICTURE]},
+        ],
+        NOTHING_TRUSTED,
+    ),
+    "uniform_picture": (
+        [{"images": [PICTURE | {"path": "b.png", "spread": 30.0}]}],
+        [{"images": [PICTURE | {"spread": 1.2}]}, {"images": [PICTURE | {"path": "c.png", "spread": 0.0}]}],
+        NOTHING_TRUSTED,
+    ),
+    "shared_picture": (
+        [{"images": [PICTURE | {"sha256": "two"}]}, {"images": None}],
+        [{"images": [PICTURE]}],
+        [{"images": [PICTURE | {"path": "b.png"}]}],
     ),
 }
 SCORE: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {

@@ -1,7 +1,7 @@
--- Pictures of rows. A row names its pictures in order; what is known of a file stands once for each dataset.
+-- Pictures of rows. A row names its pictures in order (name is null where one came inside the row); what is known of a file stands once for each dataset.
 ALTER TABLE store.rows DROP COLUMN images;
 ALTER TABLE store.rows ADD COLUMN images
-    STRUCT(path VARCHAR, sha256 VARCHAR, width INTEGER, height INTEGER, mode VARCHAR, size BIGINT)[];
+    STRUCT(name VARCHAR, path VARCHAR, sha256 VARCHAR, width INTEGER, height INTEGER, mode VARCHAR, size BIGINT)[];
 
 CREATE TABLE store.pictures (
     dataset VARCHAR NOT NULL,

@@ -1,1 +1,1 @@
-SELECT dataset, content_hash FROM store.datasets;
+SELECT dataset, content_hash, kind FROM store.datasets;

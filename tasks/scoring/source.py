@@ -17,6 +17,8 @@ from platformdirs import user_cache_path
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 EMBEDDED = "smollm2-135m-instruct"
+TOY = "easy-vqa-llava"
+"""A vision-language model that was trained on easy-VQA alone, for the demo and the tests."""
 TEMPLATE_FILES = (
     "tokenizer*",
     "chat_template*",
@@ -24,6 +26,7 @@ TEMPLATE_FILES = (
     "merges.txt",
     "special_tokens_map.json",
     "added_tokens.json",
+    "*processor_config.json",
 )
 WEIGHT_FILES = ("*.safetensors", "*.gguf", "config.json")
 
@@ -52,12 +55,16 @@ def find(name: str, revision: str | None = None, adapter: str | None = None) -> 
     """Where the model is and what its files hash to; nothing is loaded. Raises UnusableModel."""
     if name == EMBEDDED:
         path = _embedded()
+    elif name == TOY:
+        path = Path(__file__).parent / TOY
     elif Path(name).exists():
         path = Path(name)
     elif re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.endswith(".gguf"):
         path = _from_hub("model.name", name, revision)
     else:
-        raise UnusableModel(f"model.name: {name!r} is no folder, no .gguf file and no hub id; give one, or {EMBEDDED}")
+        raise UnusableModel(
+            f"model.name: {name!r} is no folder, no .gguf file and no hub id; give one, {EMBEDDED} or {TOY}"
+        )
     if path.is_file() and path.suffix != ".gguf":
         raise UnusableModel(f"model.name: {name} is a file but not a .gguf file; give the model's folder")
     if path.is_file():

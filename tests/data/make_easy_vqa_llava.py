@@ -36,7 +36,7 @@ NAMES = (
     ("black", "blue", "brown", "gray", "green", "red", "teal", "yellow"),
     ("circle", "rectangle", "triangle"),
 )
-SEEING, EPOCHS, PICTURES, RATE, BLANK = 40, 8, 32, 1.5e-3, 0.1
+SEEING, EPOCHS, PICTURES, RATE, BLANK = 110, 10, 32, 1.5e-3, 0.1
 TEMPLATE = (
     "{% for message in messages %}{{ message['role'] | upper ~ ': ' }}"
     "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
