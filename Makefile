@@ -4,13 +4,17 @@ TORCH = torch==2.13.0
 PYTHON = python3
 RUN = .venv/bin/python -m
 
-.PHONY: demo test check bench serve lock
+.PHONY: demo demo-vqa test check bench serve lock
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_COMPILE = 1
 
 demo: .venv/installed
 	.venv/bin/oresight curate tests/data/demo.yaml
 	@cat tests/data/questions.txt
+
+demo-vqa: .venv/installed
+	.venv/bin/oresight curate tests/data/demo-vqa.yaml
+	@cat tests/data/questions-vqa.txt
 
 test: .venv/dev-installed
 	$(RUN) pytest

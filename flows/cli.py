@@ -42,6 +42,7 @@ def curate(config: Config, changes: Changes = None) -> None:
     typer.echo(f"{'seconds':<{width}}  {curated.seconds:>9.1f}")
     typer.echo(f"split      {curated.folder}{'' if curated.new_version else '  (unchanged, no new version)'}")
     typer.echo(f"checks     {curated.folder.parent / 'checks.html'}")
+    typer.echo(f"report     {curated.report}")
     typer.echo(f"database   {settings.database}")
 
 
@@ -81,7 +82,7 @@ def flag(config: Config, changes: Changes = None) -> None:
     settings = read(config, changes or [])
     names = settings.dataset.name, settings.reference.name
     with recorded(settings, "flag") as run_id:
-        key, rate = _model_key(settings), settings.flagging.false_discovery_rate
+        key, rate = _model(settings)[0], settings.flagging.false_discovery_rate
         found = [
             *step(settings.database, "raw", *names, run_id),
             *step(settings.database, "score", *names, run_id, key, rate),
@@ -97,7 +98,7 @@ def split(config: Config, changes: Changes = None) -> None:
 
     settings = read(config, changes or [])
     with recorded(settings, "split") as run_id:
-        key = _model_key(settings)
+        key, _ = _model(settings)
         done = step(settings.database, settings.splitting, settings.dataset.name, settings.reference.name, key, run_id)
     typer.echo(
         f"{done.name}/v{done.version}: {done.rows_kept} rows kept, {done.rows_dropped} dropped"
@@ -115,6 +116,16 @@ def publish(config: Config, changes: Changes = None) -> None:
         version = _newest(settings)
         done = step(settings.database, settings, settings.splitting.name, version)
     typer.echo(f"{done.folder}{'' if done.new else ' (unchanged)'}")
+
+
+@app.command()
+def report(config: Config, changes: Changes = None) -> None:
+    """One HTML file: what was found, flagged rows with their pictures."""
+    from tasks.report import report as step
+
+    settings = read(config, changes or [])
+    key, model = _model(settings)
+    typer.echo(str(step(settings, key, model)))
 
 
 @app.command()
@@ -178,12 +189,12 @@ def _show(connection: Connection, text: str, format: Format) -> None:
         typer.echo(json.dumps(records, default=str, ensure_ascii=False))
 
 
-def _model_key(settings: Curate) -> str:
-    """The key under which this configuration's scores are kept."""
+def _model(settings: Curate) -> tuple[str, str]:
+    """The key and the name under which this configuration's scores are kept."""
     from tasks.score import register
     from tasks.scoring.source import find
 
-    return register(settings, find(settings.model.name, settings.model.revision, settings.model.adapter))[0]
+    return register(settings, find(settings.model.name, settings.model.revision, settings.model.adapter))
 
 
 def _newest(settings: Curate) -> int:

@@ -14,6 +14,7 @@ from tasks.check import check
 from tasks.config import Curate
 from tasks.ingest import ingest
 from tasks.publish import publish
+from tasks.report import report
 from tasks.run import recorded, summary
 from tasks.score import score
 from tasks.split import split
@@ -29,6 +30,7 @@ ingest_rows = task(name="ingest", **try_again)(ingest)
 check_rows = task(name="check")(check)
 score_rows = task(name="score")(partial(score, as_task=task(name="score shard", task_run_name="shard {number}")))
 split_rows = task(name="split")(split)
+report_rows = task(name="report", **try_again)(report)
 publish_split = task(name="publish", **try_again)(publish)
 
 
@@ -40,11 +42,12 @@ class Curated:
     seconds: float
     folder: Path
     new_version: bool
+    report: Path
 
 
 @flow(name="curate")
 def curate(config: Curate) -> Curated:
-    """Ingest, check, score, check, split, publish. Safe to run again: each step does only what is missing.
+    """Ingest, check, score, check, split, publish, report. Safe to run again: each step does only what is missing.
 
     Args:
         config: The rows to choose from, the rows you trust, the model that compares them, and what to keep.
@@ -60,6 +63,7 @@ def curate(config: Curate) -> Curated:
         check_rows(config.database, "score", dataset, reference, run_id, scored.model_key, rate, page)
         decided = split_rows(config.database, config.splitting, dataset, reference, scored.model_key, run_id)
         published = publish_split(config.database, config, decided.name, decided.version)
+        page_of_rows = report_rows(config, scored.model_key, scored.model)
         counts = {
             "rows read": rows.rows + rows.rejected + rows.duplicates,
             "rejected": rows.rejected,
@@ -70,7 +74,7 @@ def curate(config: Curate) -> Curated:
             "kept": decided.rows_kept,
             "dropped": decided.rows_dropped,
         }
-    curated = Curated(counts, time.monotonic() - started, published.folder, published.new)
+    curated = Curated(counts, time.monotonic() - started, published.folder, published.new, page_of_rows)
     _show(curated, decided.name)
     return curated
 

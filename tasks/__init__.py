@@ -13,6 +13,7 @@ score.py      rows without a fresh score -> scores, shard by shard
 commit.py     what scoring writes, each in one transaction
 scoring/      the mathematics, pure torch; a value is computed in scoring/formula.py
 split.py      flags and a budget -> keep or drop for every row, each with its reason
+report.py     what was found, as one HTML file with the rows' pictures
 gallery.py    the pictures of a split: copied beside it, and put back into the columns they came in
 publish.py    a split -> a folder with its files, a card and a manifest, written last
 """

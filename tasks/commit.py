@@ -55,6 +55,7 @@ def record(job: Job, sample_id: str, row: Encoded, found: Signals) -> Row:
         "prompt_tokens": row.start,
         "truncated": row.truncated,
         "tokens": [job.model.tokenizer.decode([token]) for token in row.answer],
+        "likeliest": None if found.likeliest is None else [job.model.tokenizer.decode([t]) for t in found.likeliest],
         "token_values": found.token_values,
         "token_logprobs": found.token_logprobs,
         "scored_at": datetime.now(UTC),

@@ -188,6 +188,7 @@ def test_a_dropped_row_is_published_with_its_reason_and_its_flags(tmp_path: Path
         "sample_id": rows[4]["sample_id"],
         "prompt": 0,
         "answer": 0,
+        "images": None,
         "reason": "flagged by b: why b",
         "rank": None,
         "value": 4.0,

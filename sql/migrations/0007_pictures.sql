@@ -14,8 +14,9 @@ CREATE TABLE store.pictures (
     format VARCHAR,
     size BIGINT,                         -- bytes; with modified_ns, how ingest sees that a file has changed
     modified_ns BIGINT,
-    spread DOUBLE,                       -- standard deviation of the brightness, 0 to 127.5
+    spread DOUBLE,                       -- standard deviation of the colour that varies most, 0 to 127.5
     thumbnail BLOB                       -- JPEG, at most 256 pixels a side
 );
 
-ALTER TABLE store.scores ADD COLUMN image_gain DOUBLE;   -- nats per token that the picture adds over a blank one
+ALTER TABLE store.scores ADD COLUMN image_gain DOUBLE;   -- nats per token that the picture adds over a grey one
+ALTER TABLE store.scores ADD COLUMN likeliest VARCHAR[]; -- the model's own token at each place of a short answer

@@ -38,7 +38,7 @@ JOIN store.rows AS r ON r.sample_id = s.sample_id AND r.retired_at IS NULL;
 
 CREATE OR REPLACE VIEW token_scores AS
 SELECT s.sample_id, m.model, s.reference, p.position, s.tokens[p.position] AS token,
-       s.token_values[p.position] AS value, s.token_logprobs[p.position] AS logprob
+       s.token_values[p.position] AS value, s.token_logprobs[p.position] AS logprob, s.likeliest[p.position] AS likeliest
 FROM store.scores AS s
 JOIN store.datasets AS d ON d.dataset = s.reference AND d.content_hash = s.reference_hash
 JOIN store.models AS m ON m.model_key = s.model_key,

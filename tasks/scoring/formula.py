@@ -174,6 +174,18 @@ def errors(
     return Errors(logprob_T, log_total_T, push_T, along_TR, squares)
 
 
+def likeliest(h_TD: Tensor, head: Head, chunk: int | None = None) -> Tensor:
+    """The token that the model would have given at each position: argmax_v z_t[v] [T], the first of equals."""
+    best_T = h_TD.new_full((len(h_TD),), -torch.inf)
+    token_T = torch.zeros(len(h_TD), dtype=torch.int64, device=h_TD.device)
+    for here, z in head.chunks(h_TD, chunk):
+        top_T, place_T = z.max(1)
+        better_T = top_T > best_T
+        best_T = torch.where(better_T, top_T, best_T)
+        token_T = torch.where(better_T, place_T + here.start, token_T)
+    return token_T
+
+
 def error_chunks(
     h_TD: Tensor, y_T: Tensor, head: Head, known: Errors, chunk: int | None = None
 ) -> Iterator[tuple[slice, Tensor]]:

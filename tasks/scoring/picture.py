@@ -44,7 +44,7 @@ class Seen(NamedTuple):
     size: int
     """Bytes of the file."""
     spread: float
-    """Standard deviation of the brightness, 0 to 127.5; near 0 the picture shows nothing."""
+    """Standard deviation of the colour channel that varies most, 0 to 127.5; near 0 the picture shows nothing."""
     thumbnail: bytes
     """JPEG, at most THUMBNAIL pixels a side."""
 
@@ -73,7 +73,7 @@ def look(data: bytes) -> Seen:
         small = _upright(picture, THUMBNAIL)
         if picture.getexif().get(0x0112, 1) in (5, 6, 7, 8):  # turned by its camera
             width, height = height, width
-    spread = ImageStat.Stat(small.convert("L")).stddev[0]
+    spread = max(ImageStat.Stat(small).stddev)
     packed = io.BytesIO()
     small.save(packed, "JPEG", quality=80)
     return Seen(

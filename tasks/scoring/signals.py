@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tasks.scoring.formula import Directions, Head, errors
+from tasks.scoring.formula import Directions, Head, errors, likeliest
 from tasks.scoring.forward import Answers, visit
 from tasks.scoring.index import Basis
 from tasks.scoring.loaded import Loaded
@@ -16,6 +16,8 @@ from tasks.scoring.reference import Reference
 
 TILE = 256
 """Answer tokens that visit the vocabulary together, where rows are shorter than that."""
+SHORT = 16
+"""Answer tokens up to which a row is told what the model would have said: a label, a word, a short sentence."""
 NEAREST = 20
 """Reference rows that a local value is the mean over."""
 
@@ -35,6 +37,8 @@ class Signals:
     """Its place in the index [m]."""
     state: Tensor
     """The state that predicts the first answer token, in the basis [S]."""
+    likeliest: list[int] | None = None
+    """What the model would have said at each place of a short answer, given what stands before it."""
     local_value: float | None = None
     conditional_gain: float | None = None
     image_gain: float | None = None
@@ -83,6 +87,8 @@ class Gauge:
         vector_NM = self.basis.vectors(found.along_TR[:, rank:], tile.h_TD, tile.lengths).cpu()
         state_NS = self.basis.states(tile.first()).cpu()
         values, logs = value_T.tolist(), found.logprob_T.tolist()
+        is_short_T = torch.tensor([n <= SHORT for n in tile.lengths for _ in range(n)], device=tile.h_TD.device)
+        said = iter(likeliest(tile.h_TD[is_short_T], self.head).tolist())
         made, begin = [], 0
         for i, (row, length, square) in enumerate(zip(tile.rows, tile.lengths, found.self_values, strict=True)):
             tokens, logprobs = values[begin : begin + length], logs[begin : begin + length]
@@ -90,7 +96,8 @@ class Gauge:
             value = math.fsum(tokens)
             size = math.sqrt(max(square, 0.0)) * self.reference.norm
             cosine = value / size if size else 0.0
-            made.append(Signals(row, value, square, cosine, tokens, logprobs, vector_NM[i], state_NS[i]))
+            said_here = [next(said) for _ in range(length)] if length <= SHORT else None
+            made.append(Signals(row, value, square, cosine, tokens, logprobs, vector_NM[i], state_NS[i], said_here))
         return made
 
 

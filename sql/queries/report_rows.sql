@@ -1,0 +1,26 @@
+-- Rows to show: those with a flag that can drop them, the surest first; or those whose answer surprises the model most.
+-- Reads the variables dataset, reference, model_key and reference_hash.
+WITH flagged AS (
+    SELECT sample_id, list({'check': check_name, 'severity': severity, 'reason': reason} ORDER BY check_name) AS flags,
+           min(q_value) AS q_value
+    FROM flags
+    WHERE dataset = getvariable('dataset') AND severity IN ('warning', 'critical')
+    GROUP BY sample_id
+),
+scored AS (
+    SELECT * FROM store.scores
+    WHERE model_key = getvariable('model_key') AND reference = getvariable('reference')
+      AND reference_hash = getvariable('reference_hash')
+),
+chosen AS (
+    SELECT r.*, f.flags, s.value, s.nll, s.conditional_gain, s.image_gain, s.tokens, s.token_values, s.token_logprobs,
+           s.likeliest, f.q_value
+    FROM rows AS r LEFT JOIN scored AS s USING (sample_id) LEFT JOIN flagged AS f USING (sample_id)
+    WHERE r.dataset = getvariable('dataset') AND ($flagged = (f.flags IS NOT NULL)) AND ($flagged OR s.nll IS NOT NULL)
+    ORDER BY f.q_value NULLS LAST, s.nll DESC NULLS LAST, sample_id
+    LIMIT $n
+)
+SELECT c.* EXCLUDE (images, messages, tools, metadata), c.metadata::VARCHAR AS metadata,
+       list_transform(c.images, lambda one: one.path) AS paths
+FROM chosen AS c
+ORDER BY c.q_value NULLS LAST, c.nll DESC NULLS LAST, c.sample_id;
