@@ -15,5 +15,6 @@ scoring/      the mathematics, pure torch; a value is computed in scoring/formul
 split.py      flags and a budget -> keep or drop for every row, each with its reason
 report.py     what was found, as one HTML file with the rows' pictures
 gallery.py    the pictures of a split: copied beside it, and put back into the columns they came in
+croissant.py  a published split, described for other tools
 publish.py    a split -> a folder with its files, a card and a manifest, written last
 """

@@ -50,6 +50,20 @@ class Gallery:
             where = f"below `{roots.pop()}`"
         return f"{count:,}, {where}; rows name them by paths that start there"
 
+    def columns(self, file: Path) -> dict[str, str]:
+        """What is to be said of the columns of a Parquet file that name or hold pictures."""
+        names, found = {one.name for one in self.pictures if one.name}, dict[str, str]()
+        if self.pictures and file.is_file():
+            with pq.ParquetFile(file) as table:
+                first = next(table.iter_batches(TOGETHER), None)
+            for column, values in (first.to_pydict() if first else {}).items():
+                flat = [one for value in values for one in (value if isinstance(value, list) else [value])]
+                if any(isinstance(one, dict) and isinstance(one.get("bytes"), bytes) for one in flat):
+                    found[column] = "A picture, as bytes."
+                elif any(isinstance(one, str) and one in names for one in flat):
+                    found[column] = f"The path of a picture ({self.told})."
+        return found
+
     def copy(self, *, with_inner: bool) -> None:
         """Copy what is to stand below images/. Raises OSError if a picture is gone."""
         for one in self.pictures:

@@ -17,6 +17,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader
 
 from tasks.config import Curate, Publishing
+from tasks.croissant import describe
 from tasks.database import Connection, DatabaseError, query, reading, transaction, writing
 from tasks.gallery import Gallery, Shown, as_list
 from tasks.progress import log
@@ -158,6 +159,11 @@ def _write(connection: Connection, part: Path, settings: dict[str, Any], row: di
     connection.execute(query("publish_dropped"), {"file": str(part / "dropped.parquet")})
     (model,) = _records(connection, "publish_model", {"model_key": row["model_key"]})
     (part / "README.md").write_text(_card(connection, settings, row, parents, model, gallery), encoding="utf-8")
+    name = f"{row['split']}-v{row['version']}"
+    all_rows = row["rows_kept"] + row["rows_dropped"]
+    about = f"{row['rows_kept']:,} of {all_rows:,} rows of {row['dataset']}, chosen by Oresight"
+    told = gallery.columns(part / "train.parquet")
+    (part / "croissant.json").write_text(describe(part, name, about, told, _sha256), encoding="utf-8")
     files = sorted(file for file in part.rglob("*") if file.is_file())
     manifest = {
         "split": row["split"],
