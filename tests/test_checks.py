@@ -188,6 +188,7 @@ SCORE: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
     "truncated": ([{"truncated": False}], [{"truncated": True}]),
     "unscored": ([{"nll": 2.0}], [{}, {"reference_hash": "hash of an older trusted"}]),
     "low_value": ([{"value": 0.5}, {"value": -5.0}], [{"value": -20.0}, {"value": -30.0}]),
+    "unlikely_answer": ([{"nll": 0.5}, {"nll": 2.0}], [{"nll": 20.0}, {"nll": 30.0}]),
 }
 
 
@@ -220,9 +221,10 @@ def test_a_raw_check_returns_the_bad_rows_and_no_other(store: Store, name: str) 
 def test_a_score_check_returns_the_bad_rows_and_no_other(store: Store, name: str) -> None:
     good, bad = SCORE[name]  # a new check needs scores here
     scores = {f"good{i}": score for i, score in enumerate(good)} | {f"bad{i}": score for i, score in enumerate(bad)}
-    trusted = [{"sample_id": f"trusted{i}", "value": -9.0 + i} for i in range(40)]
-    store.rows("raw", *({"sample_id": sample_id} for sample_id in scores))
-    store.rows("trusted", *({"sample_id": score["sample_id"]} for score in trusted))
+    trusted = [{"sample_id": f"trusted{i}", "value": -9.0 + i, "nll": 0.1 * i} for i in range(40)]
+    shown = {"images": [PICTURE]} if name == "unlikely_answer" else {}
+    store.rows("raw", *({"sample_id": sample_id} | shown for sample_id in scores))
+    store.rows("trusted", *({"sample_id": score["sample_id"]} | shown for score in trusted))
     store.scores(*trusted, *({"sample_id": sample_id} | score for sample_id, score in scores.items() if score))
     found = outcome(store, "score")
     expected = [f"bad{i}" for i in range(len(bad))]

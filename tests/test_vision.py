@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from tasks.scoring import forward
 from tasks.scoring.engine import Options, opened
 from tasks.scoring.model import take_apart
 from tasks.scoring.picture import Picture, Unreadable, pixels
@@ -37,6 +38,12 @@ EXPECTED = {
 }
 ONE_PICTURE = {"paligemma"}
 """Takes rows with pictures only."""
+
+
+@pytest.fixture(autouse=True)
+def _sharing_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These rows are so short and few that sharing would not pay, and would not be tried."""
+    monkeypatch.setattr(forward, "SPLIT", 1)
 
 
 def picture(folder: Path, number: int) -> Picture:

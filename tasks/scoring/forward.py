@@ -24,7 +24,10 @@ PAYS = 16
 """A shared prefix is kept once it saves each of its rows so many tokens; below that the copying costs more."""
 SPLIT = 256
 """Another family of rows costs about so many tokens: its prefix, and batches that are not full."""
+SEEING = 4
+"""An id of a picture costs about so many tokens more, in the picture's encoder."""
 AHEAD = 2
+"""Batches whose pictures are made ready before their turn."""
 CONTEXT = 4
 """With a shared prefix, a batch may attend to so many times batch_tokens."""
 
@@ -210,8 +213,9 @@ def _families(rows: Sequence[Encoded]) -> list[tuple[list[int], int]]:
                 families[-1] = ([*group, i], common)
                 continue
         families.append(([i], own))
-    shared_rows = [(group, shared) for group, shared in families if len(group) > 1]
-    rest = [i for group, _ in families if len(group) == 1 for i in group]
+    pays = [(len(g) - 1) * (shared + SEEING * len(rows[g[0]].places)) >= SPLIT for g, shared in families]
+    shared_rows = [family for family, enough in zip(families, pays, strict=True) if enough]
+    rest = [i for (group, _), enough in zip(families, pays, strict=True) if not enough for i in group]
     return [*shared_rows, *([(rest, 0)] if rest else [])]
 
 

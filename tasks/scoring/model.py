@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import (
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
@@ -52,7 +53,7 @@ def load(source: Source, device: str = "auto", dtype: str = "auto") -> Loaded:
     folder = converted(source) if source.gguf else source.folder
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        sees = type(config) in AutoModelForImageTextToText._model_mapping and hasattr(config, "vision_config")
+        sees = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and hasattr(config, "vision_config")
         kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         kind = AutoModelForImageTextToText if sees else kind
         precision = _auto_dtype(config, place) if dtype == "auto" else DTYPES[dtype]
