@@ -1,12 +1,16 @@
 """Every picture is read as it is meant, or its row is a reject with a sentence; nothing else is lost."""
 
 import base64
+import hashlib
 import io
 import json
 import os
 import resource
 import tarfile
+import threading
 from collections.abc import Callable
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -234,8 +238,6 @@ def test_malformed_pictures_are_read_rightly_or_rejected_and_cost_nothing_else(
 
 
 def shown(path: Path) -> Picture:
-    import hashlib
-
     return Picture(str(path), hashlib.sha256(path.read_bytes()).hexdigest(), 40, 30)
 
 
@@ -294,3 +296,30 @@ def test_a_shard_that_is_cut_off_gives_the_samples_before_the_cut(tmp_path: Path
     done = take(tmp_path / "shard.tar")
     assert 5 < done.rows < 20
     assert [1 for (reason,) in ask(database, "SELECT reason FROM rejects") if "damaged or cut off" in reason]
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_pictures_on_the_web_are_fetched_only_when_allowed(tmp_path: Path, database: str, take: Take) -> None:
+    (tmp_path / "web").mkdir()
+    photo().save(tmp_path / "web" / "a.png")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / "web")))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    rows = [asked(f"{url}/a.png"), asked(f"{url}/gone.png", "and this?"), asked("https://[broken", "or that?")]
+    try:
+        with pytest.raises(ValueError, match=r"is on the web; set dataset.allow_download: true, or give a path"):
+            take(lines(tmp_path / "r.jsonl", rows[:1]))
+        photo().save(tmp_path / "b.png")
+        done = take(lines(tmp_path / "r.jsonl", [*rows, asked("b.png", "here?")]), allow_download=True)
+    finally:
+        server.shutdown()
+    assert (done.rows, done.rejected) == (2, 2)
+    reasons = " ".join(reason for (reason,) in ask(database, "SELECT reason FROM rejects"))
+    assert "cannot be fetched (HTTP Error 404" in reasons and "https://[broken" in reasons
+    paths = [one[0]["path"] for (one,) in ask(database, "SELECT images FROM rows WHERE prompt = 'what?'")]
+    assert Path(paths[0]).read_bytes() == (tmp_path / "web" / "a.png").read_bytes()
+    assert paths[0].startswith(f"{database}.images{os.sep}")

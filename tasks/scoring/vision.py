@@ -63,6 +63,7 @@ class Vision:
         self.processor = processor
         processor.image_processor = _Remembering(processor.image_processor)
         self.tokenizer = processor.tokenizer
+        processor.chat_template = processor.chat_template or self.tokenizer.chat_template  # some models keep it there
         self.places = {int(i) for i in getattr(processor, "image_token_ids", None) or [processor.image_token_id]}
         """Ids that stand for a part of a picture."""
 
