@@ -17,7 +17,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import QuantileTransformer
 
 from tasks.config import Curate
 from tasks.database import reading
@@ -74,7 +74,8 @@ def together(signals: dict[str, dict[str, dict[str, float]]], ids: list[str]) ->
     clean, wrong = list(signals["trusted"]), list(signals["planted"])
     x = np.concatenate([table("trusted", clean), table("planted", wrong)])
     y = [0] * len(clean) + [1] * len(wrong)
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=1000)).fit(x, y)
+    ranks = QuantileTransformer(n_quantiles=len(x), output_distribution="normal")  # the signals have long tails
+    model = make_pipeline(ranks, LogisticRegression(C=1.0, max_iter=1000)).fit(x, y)
     return model.decision_function(table("rows", ids))
 
 

@@ -36,7 +36,9 @@ NAMES = (
     ("black", "blue", "brown", "gray", "green", "red", "teal", "yellow"),
     ("circle", "rectangle", "triangle"),
 )
-SEEING, EPOCHS, PICTURES, RATE, BLANK = 80, 10, 8, 1e-3, 0.05
+SEEING, PICTURES, BLANK = 80, 8, 0.05
+ROUNDS = ((10, 1e-3), (6, 1e-3))
+"""Epochs and highest learning rate; each round warms up and cools down. A folder with a model goes on with the last."""
 TEMPLATE = (
     "{% for message in messages %}{{ message['role'] | upper ~ ': ' }}"
     "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
@@ -182,42 +184,26 @@ def flipped(pixels: Tensor, chance: np.random.Generator) -> Tensor:
     return pixels.flip(-2) if chance.random() < 0.5 else pixels
 
 
-def accuracy(model: LlavaForConditionalGeneration, pixels: Tensor, texts: Texts) -> float:
-    """Share of questions of which every answer token, the end included, is the likeliest one."""
-    right = 0
-    with torch.inference_mode():
-        for start in range(0, len(texts.asks), 500):
-            rows = list(range(start, min(start + 500, len(texts.asks))))
-            logits, labels, row = run(model, pixels, texts, rows, set())
-            wrong = row[logits.argmax(-1) != labels].unique()
-            right += len(rows) - len(wrong)
-    return right / len(texts.asks)
-
-
-def main() -> None:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
-    torch.manual_seed(0)
-    chance = np.random.default_rng(0)
-    train: Rows = list(zip(*easy_vqa.get_train_questions(), strict=True))
-    test: Rows = list(zip(*easy_vqa.get_test_questions(), strict=True))
-    processor = processor_of(train)
-    model = model_of(processor.tokenizer)
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(processor.tokenizer)} tokens", flush=True)
-    pixels = pixels_of(easy_vqa.get_train_image_paths(), processor)
-    texts, held = Texts(train, processor), Texts(test, processor)
-    held_pixels = pixels_of(easy_vqa.get_test_image_paths(), processor)
+def learn_to_answer(
+    model: LlavaForConditionalGeneration,
+    processor: LlavaProcessor,
+    pixels: Tensor,
+    rows: Rows,
+    chance: np.random.Generator,
+    epochs: int,
+    rate: float,
+) -> None:
+    """One round over the questions, a few pictures with all their questions at a time."""
+    texts = Texts(rows, processor)
     of: dict[int, list[int]] = {}
     for row, picture in enumerate(texts.pictures):
         of.setdefault(picture, []).append(row)
-
-    learn_to_see(model, pixels, train, chance)
-    model.model.vision_tower.requires_grad_(False)  # or it forgets the shapes before the questions need them
-    steps = EPOCHS * -(-len(of) // PICTURES)
+    steps = epochs * -(-len(of) // PICTURES)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=RATE, weight_decay=0.05, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=0.1)
+    optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.05, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)
     begun = time.monotonic()
-    for epoch in range(EPOCHS):
+    for epoch in range(epochs):
         model.train()
         order, total = chance.permutation(len(of)), 0.0
         for start in range(0, len(order), PICTURES):
@@ -240,8 +226,43 @@ def main() -> None:
             schedule.step()
             total += float(loss.detach())
         model.eval()
-        print(f"epoch {epoch + 1}: loss {total * PICTURES / len(order):.4f}, held-out accuracy"
-              f" {accuracy(model, held_pixels, held):.4f}, {time.monotonic() - begun:.0f} s", flush=True)  # fmt: skip
+        seconds = time.monotonic() - begun
+        print(f"epoch {epoch + 1}: loss {total * PICTURES / len(order):.4f}, {seconds:.0f} s", flush=True)
+
+
+def accuracy(model: LlavaForConditionalGeneration, pixels: Tensor, texts: Texts) -> float:
+    """Share of questions of which every answer token, the end included, is the likeliest one."""
+    right = 0
+    with torch.inference_mode():
+        for start in range(0, len(texts.asks), 500):
+            rows = list(range(start, min(start + 500, len(texts.asks))))
+            logits, labels, row = run(model, pixels, texts, rows, set())
+            wrong = row[logits.argmax(-1) != labels].unique()
+            right += len(rows) - len(wrong)
+    return right / len(texts.asks)
+
+
+def main() -> None:
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    torch.manual_seed(0)
+    chance = np.random.default_rng(0)
+    train: Rows = list(zip(*easy_vqa.get_train_questions(), strict=True))
+    test: Rows = list(zip(*easy_vqa.get_test_questions(), strict=True))
+    processor = processor_of(train)
+    model = model_of(processor.tokenizer)
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(processor.tokenizer)} tokens", flush=True)
+    pixels = pixels_of(easy_vqa.get_train_image_paths(), processor)
+    held_pixels = pixels_of(easy_vqa.get_test_image_paths(), processor)
+    rounds = ROUNDS
+    if (folder / "model.safetensors").is_file():
+        model, rounds = LlavaForConditionalGeneration.from_pretrained(folder), ROUNDS[-1:]
+    else:
+        learn_to_see(model, pixels, train, chance)
+    model.model.vision_tower.requires_grad_(False)  # or it forgets the shapes before the questions need them
+    for epochs, rate in rounds:
+        learn_to_answer(model, processor, pixels, train, chance, epochs, rate)
+        texts = Texts(test, processor)
+        print(f"held-out accuracy {accuracy(model, held_pixels, texts):.4f}", flush=True)
         model.save_pretrained(folder)
         processor.save_pretrained(folder)
 
