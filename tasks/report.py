@@ -58,21 +58,25 @@ def _rows(connection: Connection, dataset: str, *, flagged: bool, n: int) -> lis
     shown = {path: base64.b64encode(data).decode() for path, data in found if data}
     for row in rows:
         row["pictures"] = [{"path": path, "data": shown.get(path)} for path in row["paths"] or []]
-        row["said"] = said(row["likeliest"])
+        row["said"] = said(row["tokens"], row["likeliest"])
         row["weights"] = weights(row["tokens"], row["token_values"], row["token_logprobs"])
         row["metadata"] = json.loads(row["metadata"])
     return rows
 
 
-def said(tokens: list[str] | None) -> str | None:
-    """What the model would have answered, up to where it would have ended; None for an answer that is not short."""
-    if tokens is None:
+def said(tokens: list[str] | None, likeliest: list[str] | None) -> str | None:
+    """What the model would have answered, as far as that is known: up to where it parts from the answer that was given.
+
+    None for an answer that is not short.
+    """
+    if tokens is None or likeliest is None:
         return None
     text = ""
-    for token in tokens:
-        if token.startswith("<") and token.endswith(">"):  # the end of a turn
-            break
-        text += token
+    for place, (given, own) in enumerate(zip(tokens, likeliest, strict=True)):
+        if not (own.startswith("<") and own.endswith(">")):  # else it would have ended its turn
+            text += own
+        if own != given:
+            return text.strip() + (" ..." if place < len(tokens) - 2 else "")
     return text.strip()
 
 

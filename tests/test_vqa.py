@@ -207,15 +207,17 @@ def test_the_embedded_model_sees_and_finds_planted_answers(run: Run) -> None:
         " WHERE dataset = 'rows'"
     )
     truth = [wrong[row[0]] for row in rows]
-    agreed = [said([row[4]]) == row[1] for row in rows]
+    agreed = [row[4].strip() == row[1] for row in rows]
     right = [agree != bool(bad) for agree, bad in zip(agreed, truth, strict=True)]
     assert np.mean(right) >= 0.9  # on pictures that it has not seen
     assert roc_auc_score(truth, [row[2] for row in rows]) >= 0.95
     assert roc_auc_score(truth, [-row[3] for row in rows]) >= 0.9
 
 
-def test_what_the_model_would_have_said_ends_where_it_would_have_ended() -> None:
-    assert said([" yes", "</s>"]) == "yes"
-    assert said([" dark", " red", "</s>"]) == "dark red"
-    assert said(["</s>", "x"]) == ""
-    assert said(None) is None
+def test_what_the_model_would_have_said_is_known_up_to_where_it_parts_from_what_was_given() -> None:
+    assert said([" yes", "</s>"], [" yes", "</s>"]) == "yes"
+    assert said([" red", "</s>"], [" gray", " no"]) == "gray"
+    assert said([" dark", " red", "</s>"], [" dark", "</s>", "x"]) == "dark"
+    assert said([" a", " b", " c", " d", "</s>"], [" a", " x", " c", " d", "</s>"]) == "a x ..."
+    assert said([" a", "</s>"], ["</s>", "x"]) == ""
+    assert said([" a"], None) is None

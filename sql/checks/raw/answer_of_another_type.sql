@@ -1,4 +1,4 @@
--- warning: an answer that such questions hardly ever get here, though it is common for others, is of another type
+-- info: an answer that such questions hardly ever get here, though it is common for others, is often of another type
 -- Questions are told apart by their first two words. Only where an answer would be expected five times by chance, and is
 -- there less than 0.15 times as often, does its absence say something.
 WITH asked AS (
