@@ -154,11 +154,12 @@ class _Remembering:
         if not all(isinstance(one, Image.Image) and one.info.get("blank") for one in flat):
             return self._inner(images, *args, **options)
         key = tuple(one.size for one in flat), isinstance(images[0], list), repr(sorted(options.items()))
-        if key not in self._known:
-            self._known[key] = self._inner(images, *args, **options)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._inner(images, *args, **options)
             if len(self._known) > SIZES:
                 self._known.popitem(last=False)
-        return copy.copy(self._known[key])
+        return copy.copy(found)  # the processor takes parts out of it
 
 
 def _blank(picture: Picture) -> Image.Image:
