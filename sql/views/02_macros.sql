@@ -28,9 +28,13 @@ SELECT 1 AS step, 'source' AS fact, dataset AS about, source_file || ', line ' |
 UNION ALL SELECT 2, 'prompt', dataset, prompt FROM rows WHERE sample_id = id
 UNION ALL SELECT 3, 'answer', dataset, answer FROM rows WHERE sample_id = id
 UNION ALL
+SELECT 3, 'picture', dataset, format('{} ({} x {}, {})', one.path, one.width, one.height, one.mode)
+FROM (SELECT dataset, unnest(images) AS one FROM rows WHERE sample_id = id)
+UNION ALL
 SELECT 4, 'score', dataset || ' against ' || reference || ', ' || model,
        format('value {:.4g}, per token {:.4g}, nll {:.3f}, worst token {:.2f}, conditional gain {}', value, value_per_token, nll, worst_token,
               coalesce(format('{:.3f}', conditional_gain), 'not measured'))
+       || coalesce(format(', gain of the picture {:.3f}', image_gain), '')
 FROM scores WHERE sample_id = id
 UNION ALL
 (SELECT 5, 'token', model, format('{} {}: value {:.4g}, log-probability {:.2f}', position, token, value, logprob)
