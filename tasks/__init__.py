@@ -5,6 +5,7 @@ database.py   open, migrate, run a named .sql file
 run.py        the record of a run, and the turn that it has on the database
 progress.py   what a step says while it works
 formats/      one file per layout that users hold: messages, alpaca, sharegpt, tables; and where pictures stand in them
+page.py       how an HTML page is written
 album.py      the pictures that rows name -> files that were looked at, or the reason against them
 staging.py    what ingest found, on its way into the database
 ingest.py     files -> rows keyed by content; what cannot be read -> rejects, with line and reason

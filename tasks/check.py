@@ -17,9 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from jinja2 import Environment, FileSystemLoader
-
-from tasks.database import CATALOG, SQL, Connection, DatabaseError, query, transaction, writing
+from tasks.database import CATALOG, SQL, Connection, DatabaseError, let, query, records, transaction, writing
+from tasks.page import write_page
 from tasks.progress import log, progress
 from tasks.run import Refused
 
@@ -174,8 +173,7 @@ def _batch(connection: Connection, variables: dict[str, Any]) -> Iterator[Any]:
     with contextlib.closing(connection.cursor()) as cursor:
         cursor.execute(f"USE {CATALOG}")
         for handle in (connection, cursor):
-            for name, value in variables.items():
-                handle.execute(f"SET VARIABLE {name} = $value", {"value": value})
+            let(handle, **variables)
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False}
         engine = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True, "pool_reset_on_return": None}
@@ -208,7 +206,7 @@ def _recorded(connection: Connection, one: Check, result: Checked, run: dict[str
     """Flag the bad rows and write the result down. Raises RuntimeError if they are not as many as were counted."""
     started = time.monotonic()
     named = {"check_name": one.name, "severity": one.severity}
-    connection.execute("SET VARIABLE check_sql = $value", {"value": one.sql})
+    let(connection, check_sql=one.sql)
     try:
         (flagged,) = connection.execute(query("check_flag"), named | {"run_id": run["run_id"]}).fetchone() or (0,)
     except DatabaseError as error:
@@ -251,23 +249,12 @@ def _tell_reach(connection: Connection, values: dict[str, Any]) -> None:
 
 def _examples(connection: Connection, run_id: str, dataset: str, name: str) -> list[dict[str, Any]]:
     values = {"run_id": run_id, "dataset": dataset, "check_name": name}
-    return _records(connection, "check_examples", values)
-
-
-def _records(connection: Connection, name: str, values: dict[str, Any]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = connection.execute(query(name), values).to_arrow_table().to_pylist()
-    return found
+    return records(connection, "check_examples", values)
 
 
 def _write_page(connection: Connection, page: Path, run_id: str) -> None:
     """Every check of the run so far as HTML that needs nothing from outside; what rows say is escaped."""
-    checks = _records(connection, "check_page", {"run_id": run_id})
+    checks = records(connection, "check_page", {"run_id": run_id})
     for row in checks:
         row["examples"] = _examples(connection, run_id, row["dataset"], row["check_name"]) if row["rows_failed"] else []
-    template = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True).get_template(
-        "check_page.html"
-    )
-    page.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = page.with_name(f".{page.name}.unfinished")
-    unfinished.write_text(template.render(run_id=run_id, checks=checks), encoding="utf-8")
-    unfinished.replace(page)
+    write_page(page, "check_page.html", run_id=run_id, checks=checks)

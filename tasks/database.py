@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import duckdb
 from filelock import FileLock, Timeout
@@ -39,6 +40,18 @@ class DatabaseBusy(RuntimeError):
 def query(name: str) -> str:
     """The text of sql/queries/NAME.sql."""
     return (SQL / "queries" / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def records(connection: Connection, name: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+    """The answer of sql/queries/NAME.sql, a dict a row."""
+    found: list[dict[str, Any]] = connection.execute(query(name), values).to_arrow_table().to_pylist()
+    return found
+
+
+def let(connection: Connection, **variables: str | int | float | None) -> None:
+    """Set variables that SQL reads with getvariable."""
+    for name, value in variables.items():
+        connection.execute(f"SET VARIABLE {name} = $value", {"value": value})
 
 
 @contextmanager

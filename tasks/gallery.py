@@ -6,7 +6,6 @@ go back into Parquet as they came; a JSON line, which cannot hold them, names a 
 """
 
 import json
-import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -15,8 +14,6 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-INNER = re.compile(r'"sha256:([0-9a-f]{64})"')
-"""Stands in a record for a picture that came inside it (formats.files)."""
 TOGETHER = 256  # rows whose pictures are in memory at a time
 
 
@@ -108,21 +105,21 @@ class Gallery:
         """Put the pictures that came inside rows back into a Parquet file, as datasets' Image feature."""
         if not self.inner:
             return
-        from datasets import Features, Image
+        from datasets import Features, Image, Value
 
         filled = file.with_name(".filled")
         with pq.ParquetFile(file) as old:
             first = next(old.iter_batches(TOGETHER))
-            features = Features.from_arrow_schema(self._column_types(first).schema)
+            features = Features.from_arrow_schema(self._filled_batch(first).schema)
             for name, feature in features.items():
-                if feature == {"bytes": feature_of("binary"), "path": feature_of("string")}:
+                if feature == {"bytes": Value("binary"), "path": Value("string")}:
                     features[name] = Image()
             with pq.ParquetWriter(filled, features.arrow_schema, compression="zstd") as new:
                 for batch in old.iter_batches(TOGETHER):
-                    new.write_batch(self._column_types(batch).cast(features.arrow_schema))
+                    new.write_batch(self._filled_batch(batch).cast(features.arrow_schema))
         filled.replace(file)
 
-    def _column_types(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def _filled_batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         columns = [self._filled(column) for column in batch.columns]
         return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
@@ -141,12 +138,6 @@ class Gallery:
             return column
         data = [None if text is None else self.inner[text[7:]].read_bytes() for text in texts]
         return pa.array(data, pa.binary())
-
-
-def feature_of(kind: str) -> Any:
-    from datasets import Value
-
-    return Value(kind)
 
 
 def as_list(lines: Path, file: Path) -> None:

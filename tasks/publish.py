@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from tasks.config import Curate, Publishing
 from tasks.croissant import describe
-from tasks.database import Connection, DatabaseError, query, reading, transaction, writing
+from tasks.database import Connection, DatabaseError, let, query, reading, records, transaction, writing
 from tasks.gallery import Gallery, Shown, as_list
 from tasks.progress import log
 
@@ -47,7 +47,7 @@ def publish(database: str, config: Curate, split: str, version: int) -> Publishe
     if (home / "latest").exists() and not (home / "latest").is_symlink():
         raise ValueError(f"publishing.folder: {home / 'latest'} is no symbolic link; move it away")
     with reading(database) as connection:
-        row = next(iter(_records(connection, "publish_version", place)), None)
+        row = next(iter(records(connection, "publish_version", place)), None)
         if row is None:
             raise ValueError(f"{database}: holds no version {version} of the split {split!r}; {SPLIT_FIRST}")
         settings = json.loads(row.pop("config")) | {"publishing": publishing.model_dump(mode="json")}
@@ -137,15 +137,14 @@ def _point(home: Path) -> None:
 def _write(connection: Connection, part: Path, settings: dict[str, Any], row: dict[str, Any]) -> str:
     """Write all files, the manifest last; gives the manifest's digest."""
     place, formats = {"split": row["split"], "version": row["version"]}, settings["publishing"]["formats"]
-    for name, value in place.items():
-        _let(connection, name, value)
+    let(connection, **place)
     connection.execute(query("publish_kept"))
     lines = part / "train.jsonl"
     connection.execute(query("publish_jsonl"), {"file": str(lines)})
     content = _sha256(lines)
-    parents = _records(connection, "publish_parents", place)
-    pictures = [Shown(**row) for row in _records(connection, "publish_pictures", {})]
-    gallery = Gallery(pictures, part, copy_all=settings["publishing"].get("copy_images", False))
+    parents = records(connection, "publish_parents", place)
+    pictures = [Shown(**row) for row in records(connection, "publish_pictures", {})]
+    gallery = Gallery(pictures, part, copy_all=settings["publishing"]["copy_images"])
     gallery.copy(with_inner="jsonl" in formats)
     if "jsonl" in formats:
         gallery.rename(lines)
@@ -157,7 +156,7 @@ def _write(connection: Connection, part: Path, settings: dict[str, Any], row: di
         _write_columns(connection, part / "train.parquet")
         gallery.fill(part / "train.parquet")
     connection.execute(query("publish_dropped"), {"file": str(part / "dropped.parquet")})
-    (model,) = _records(connection, "publish_model", {"model_key": row["model_key"]})
+    (model,) = records(connection, "publish_model", {"model_key": row["model_key"]})
     (part / "README.md").write_text(_card(connection, settings, row, parents, model, gallery), encoding="utf-8")
     name = f"{row['split']}-v{row['version']}"
     all_rows = row["rows_kept"] + row["rows_dropped"]
@@ -199,12 +198,12 @@ def _write_columns(connection: Connection, file: Path) -> None:
     or varying keys stays JSON. What guesses types from text would not give back what came in."""
     (found,) = connection.execute(query("publish_structure")).fetchone() or ("{}",)
     structure = _plain(connection, json.loads(found))
-    _let(connection, "structure", json.dumps(structure))
+    let(connection, structure=json.dumps(structure))
     try:
-        _let(connection, "wanted", json.dumps(_signed(structure)))
+        let(connection, wanted=json.dumps(_signed(structure)))
         connection.execute(query("publish_train"), {"file": str(file)})
     except DatabaseError:  # a number above 2**63
-        _let(connection, "wanted", json.dumps(structure))
+        let(connection, wanted=json.dumps(structure))
         connection.execute(query("publish_train"), {"file": str(file)})
 
 
@@ -241,10 +240,6 @@ def _signed(structure: Any) -> Any:
     return "BIGINT" if structure == "UBIGINT" else structure
 
 
-def _let(connection: Connection, name: str, value: str | int) -> None:
-    connection.execute(f"SET VARIABLE {name} = $value", {"value": value})
-
-
 def _card(
     connection: Connection,
     settings: dict[str, Any],
@@ -270,8 +265,8 @@ def _card(
         version=version_of("oresight"),
         train_file="train.parquet" if "parquet" in settings["publishing"]["formats"] else "train.jsonl",
         reference=next(parent for parent in parents if parent["dataset"] == row["reference"]),
-        reasons=_records(connection, "publish_reasons", place),
-        checks=_records(connection, "publish_checks", {"dataset": row["dataset"]}),
+        reasons=records(connection, "publish_reasons", place),
+        checks=records(connection, "publish_checks", {"dataset": row["dataset"]}),
         size_category=next((name for limit, name in limits if row["rows_kept"] < limit), "n>1M"),
     )
 
@@ -279,8 +274,3 @@ def _card(
 def _sha256(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _records(connection: Connection, name: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-    records: list[dict[str, Any]] = connection.execute(query(name), parameters).to_arrow_table().to_pylist()
-    return records

@@ -9,10 +9,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader
-
 from tasks.config import Curate
-from tasks.database import Connection, query, reading
+from tasks.database import Connection, let, query, reading, records
+from tasks.page import write_page
 from tasks.progress import log
 
 ROWS = 100
@@ -30,29 +29,20 @@ def report(config: Curate, model_key: str, model: str) -> Path:
             if name not in known:
                 raise ValueError(f"{config.database}: holds no {name!r}; run `oresight ingest CONFIG.yaml` first")
         variables = names | {"model_key": model_key, "reference_hash": known[names["reference"]]}
-        for name, value in variables.items():
-            connection.execute(f"SET VARIABLE {name} = $value", {"value": value})
+        let(connection, **variables)
         flagged = _rows(connection, names["dataset"], flagged=True, n=ROWS)
         surprising = _rows(connection, names["dataset"], flagged=False, n=SURPRISING)
-        datasets = _records(connection, "report_datasets", names)
-        checks = _records(connection, "report_flagged", {"dataset": names["dataset"]})
+        datasets = records(connection, "report_datasets", names)
+        checks = records(connection, "report_flagged", {"dataset": names["dataset"]})
     page = Path(config.publishing.folder) / config.splitting.name / "report.html"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    template = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True).get_template("report.html")
-    unfinished = page.with_name(f".{page.name}.unfinished")
-    unfinished.write_text(
-        template.render(
-            names=names, model=model, datasets=datasets, checks=checks, flagged=flagged, surprising=surprising
-        ),
-        encoding="utf-8",
-    )
-    unfinished.replace(page)
+    found = {"datasets": datasets, "checks": checks, "flagged": flagged, "surprising": surprising}
+    write_page(page, "report.html", names=names, model=model, **found)
     log().info("report: %d flagged rows shown in %s", len(flagged), page)
     return page
 
 
 def _rows(connection: Connection, dataset: str, *, flagged: bool, n: int) -> list[dict[str, Any]]:
-    rows = _records(connection, "report_rows", {"flagged": flagged, "n": n})
+    rows = records(connection, "report_rows", {"flagged": flagged, "n": n})
     paths = sorted({path for row in rows for path in row["paths"] or []})
     found = connection.execute(query("report_thumbnails"), {"dataset": dataset, "paths": paths}).fetchall()
     shown = {path: base64.b64encode(data).decode() for path, data in found if data}
@@ -90,8 +80,3 @@ def weights(tokens: list[str] | None, values: list[float] | None, logprobs: list
         {"token": token, "value": value, "logprob": logprob, "share": value / largest}
         for token, value, logprob in list(every)[:SHOWN_TOKENS]
     ]
-
-
-def _records(connection: Connection, name: str, values: dict[str, Any]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = connection.execute(query(name), values).to_arrow_table().to_pylist()
-    return found

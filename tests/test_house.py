@@ -27,6 +27,7 @@ MAY_IMPORT = {
         "tasks.scoring",
         "tasks.formats",
         "tasks.album",
+        "tasks.page",
         "tasks.croissant",
         "tasks.gallery",
         "tasks.staging",

@@ -79,7 +79,7 @@ def _layout(reader: str, columns: dict[str, str], *, is_named: bool) -> Layout:
 
 
 def _no_row_of_ours(record: Record, named: bool) -> str | None:
-    """Why a record is not a supervised row of text, whatever its layout."""
+    """Why a record is not a supervised row that is read, whatever its layout."""
     for column, medium in MEDIA_COLUMNS.items():
         if record.get(column):
             return f"field {column!r} holds {medium}; this version values texts and pictures only"
