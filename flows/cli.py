@@ -65,28 +65,30 @@ def ingest(config: Config, changes: Changes = None) -> None:
 
 @app.command()
 def score(config: Config, changes: Changes = None) -> None:
-    """Score the rows that have no fresh score."""
+    """Score the rows that have no fresh score, and the canaries that are planted for it."""
+    from tasks.plant import plant
     from tasks.score import score as step
 
     settings = read(config, changes or [])
     with recorded(settings, "score") as run_id:
+        plant(settings, run_id)
         done = step(settings, run_id)
     typer.echo(f"{done.model}: {done.scored} rows scored, {done.reused} reused, {done.unscorable} cannot be scored")
 
 
 @app.command()
 def flag(config: Config, changes: Changes = None) -> None:
-    """Run the checks on rows and scores, and flag the rows that they return."""
+    """Learn from the canaries what is suspicious, run all checks, and flag the rows that they return."""
     from tasks.check import check as step
+    from tasks.flag import flag as judge
 
     settings = read(config, changes or [])
     names = settings.dataset.name, settings.reference.name
     with recorded(settings, "flag") as run_id:
-        key, rate = _model(settings)[0], settings.flagging.false_discovery_rate
-        found = [
-            *step(settings.database, "raw", *names, run_id),
-            *step(settings.database, "score", *names, run_id, key, rate),
-        ]
+        key, _ = _model(settings)
+        raw = step(settings.database, "raw", *names, run_id, flagging=settings.flagging)
+        judge(settings, key, run_id)
+        found = [*raw, *step(settings.database, "score", *names, run_id, key, settings.flagging)]
     for done in found:
         typer.echo(f"{done.name}: {done.rows_failed} of {done.rows_tested} rows ({done.severity})")
 

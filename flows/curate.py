@@ -12,7 +12,9 @@ from prefect.runtime import flow_run
 
 from tasks.check import check
 from tasks.config import Curate
+from tasks.flag import flag
 from tasks.ingest import ingest
+from tasks.plant import plant
 from tasks.publish import publish
 from tasks.report import report
 from tasks.run import recorded, summary
@@ -28,7 +30,9 @@ def _reading_failed(_task: Any, _run: Any, state: Any) -> bool:
 try_again: dict[str, Any] = {"retries": 2, "retry_delay_seconds": 5, "retry_condition_fn": _reading_failed}
 ingest_rows = task(name="ingest", **try_again)(ingest)
 check_rows = task(name="check")(check)
+plant_canaries = task(name="plant")(plant)
 score_rows = task(name="score")(partial(score, as_task=task(name="score shard", task_run_name="shard {number}")))
+flag_rows = task(name="flag")(flag)
 split_rows = task(name="split")(split)
 report_rows = task(name="report", **try_again)(report)
 publish_split = task(name="publish", **try_again)(publish)
@@ -47,7 +51,7 @@ class Curated:
 
 @flow(name="curate")
 def curate(config: Curate) -> Curated:
-    """Ingest, check, score, check, split, publish, report. Safe to run again: each step does only what is missing.
+    """Ingest, check, plant, score, flag, check, split, publish, report. Safe to run again: what stands is not redone.
 
     Args:
         config: The rows to choose from, the rows you trust, the model that compares them, and what to keep.
@@ -57,10 +61,11 @@ def curate(config: Curate) -> Curated:
     with recorded(config, "curate", flow_run.id) as run_id:
         rows = ingest_rows(config.database, config.dataset, "dataset", run_id)
         ingest_rows(config.database, config.reference, "reference", run_id)
-        check_rows(config.database, "raw", dataset, reference, run_id, page=page)
+        check_rows(config.database, "raw", dataset, reference, run_id, flagging=config.flagging, page=page)
+        canaries = plant_canaries(config, run_id)
         scored = score_rows(config, run_id)
-        rate = config.flagging.false_discovery_rate
-        check_rows(config.database, "score", dataset, reference, run_id, scored.model_key, rate, page)
+        flag_rows(config, scored.model_key, run_id)
+        check_rows(config.database, "score", dataset, reference, run_id, scored.model_key, config.flagging, page)
         decided = split_rows(config.database, config.splitting, dataset, reference, scored.model_key, run_id)
         published = publish_split(config.database, config, decided.name, decided.version)
         page_of_rows = report_rows(config, scored.model_key, scored.model)
@@ -70,6 +75,7 @@ def curate(config: Curate) -> Curated:
             "duplicates": rows.duplicates,
             "scored": scored.scored,
             "reused": scored.reused,
+            "canaries": canaries,
             "flagged": summary(config.database, "flagged_rows", dataset),
             "kept": decided.rows_kept,
             "dropped": decided.rows_dropped,

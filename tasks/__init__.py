@@ -9,13 +9,21 @@ page.py       how an HTML page is written
 album.py      the pictures that rows name -> files that were looked at, or the reason against them
 staging.py    what ingest found, on its way into the database
 ingest.py     files -> rows keyed by content; what cannot be read -> rejects, with line and reason
+checkfile.py  a file of sql/checks, or of a user's folder -> a check
 check.py      every sql/checks/<stage>/*.sql as a Great Expectations expectation -> checks and flags
+defects.py    the known defects, by kind
+plant.py      trusted rows -> canaries: copies with a known defect, scored as rows are
 score.py      rows without a fresh score -> scores, shard by shard
 commit.py     what scoring writes, each in one transaction
 scoring/      the mathematics, pure torch; a value is computed in scoring/formula.py
+twins.py      what a canary's twin may not tell of it
+labels.py     what other rows teach about answers that repeat
+detector.py   signals of rows, trusted rows and canaries -> suspicion, p-values, what can be detected
+flag.py       scores and canaries -> how suspicious each row is; the check looks_mislabeled gives the verdict
 split.py      flags and a budget -> keep or drop for every row, each with its reason
 report.py     what was found, as one HTML file with the rows' pictures
 gallery.py    the pictures of a split: copied beside it, and put back into the columns they came in
 croissant.py  a published split, described for other tools
+gate.py       what must hold before a version is published
 publish.py    a split -> a folder with its files, a card and a manifest, written last
 """

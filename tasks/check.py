@@ -1,10 +1,7 @@
 """Every sql/checks/STAGE/*.sql as a Great Expectations expectation. The only `import great_expectations`.
 
-A check file is one SELECT that returns the bad rows: sample_id, dataset, reason, maybe p_value and q_value.
-It may use getvariable('dataset'), 'reference', 'reference_hash', 'model_key' and 'false_discovery_rate'. Its first line
-is `-- critical: why it matters` (or warning, info); a second line `-- tolerate: 0.05` lets that share of the rows fail.
 Great Expectations counts the bad rows, hands out at most a sample of them, and is slow at that: so the same SQL also
-fills `flags`, and both counts must agree.
+fills `flags`, and both counts must agree. Checks reach the database, but no file.
 """
 
 import contextlib
@@ -15,27 +12,16 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
+from tasks.checkfile import Check, Severity, must_select, own_checks, read
+from tasks.config import Flagging
 from tasks.database import CATALOG, SQL, Connection, DatabaseError, let, query, records, transaction, writing
 from tasks.page import write_page
 from tasks.progress import log, progress
 from tasks.run import Refused
 
-Severity = Literal["critical", "warning", "info"]
 CHECKS = SQL / "checks"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One file of sql/checks."""
-
-    name: str
-    severity: Severity
-    why: str
-    tolerate: float
-    """Share of the tested rows that may fail before the check counts as failed."""
-    sql: str
 
 
 @dataclass(frozen=True)
@@ -57,7 +43,7 @@ def check(
     reference: str,
     run_id: str,
     model_key: str | None = None,
-    false_discovery_rate: float = 0.1,
+    flagging: Flagging | None = None,
     page: Path | None = None,
     folder: Path = CHECKS,
 ) -> list[Checked]:
@@ -66,17 +52,24 @@ def check(
     Raises Refused, after all of it is recorded, if a critical check failed; RuntimeError if a check itself crashed, and
     then nothing is recorded; ValueError for a dataset that is not there or a check file that is not one.
     """
+    flagging = flagging or Flagging()
     assert stage == "raw" or model_key is not None, "scores are checked for one model: give its model_key"
-    checks = [_read(file) for file in sorted((folder / stage).glob("*.sql"))]
+    checks = [read(file) for file in sorted((folder / stage).glob("*.sql"))]
+    checks += own_checks(flagging, stage, {file.stem for file in folder.glob("*/*.sql")})
     _bad_rows()  # imported before the database is opened: it takes seconds
     names = {"dataset": dataset, "reference": reference}
     run = {"run_id": run_id, "dataset": dataset, "stage": stage}
-    with writing(database) as connection:
+    with writing(database, guarded=True) as connection:
         known = dict(connection.execute(query("check_datasets"), names).fetchall())
         if missing := sorted(set(names.values()) - known.keys()):
             raise ValueError(f"{database}: holds no {missing[0]!r}; run `oresight ingest CONFIG.yaml` first")
         scores = {"model_key": model_key, "reference_hash": known[reference]}
-        variables = names | scores | {"false_discovery_rate": false_discovery_rate}
+        variables = names | scores | {"false_discovery_rate": flagging.false_discovery_rate}
+        for one in checks:
+            must_select(connection, one)
+            if taken := sorted(variables.keys() & one.parameters.keys()):
+                raise ValueError(f"{one.file}: the parameter {taken[0]!r} has that name already; give it another")
+        variables |= {name: value for one in checks for name, value in one.parameters.items()}
         found, suite, results = _validated(connection, stage, checks, variables)
         with transaction(connection):
             connection.execute(query("check_forget_flags"), {"dataset": dataset, "stage": stage})
@@ -87,8 +80,6 @@ def check(
         if page:
             _write_page(connection, page, run_id)
         refusal = _refusal(connection, found, run)
-        if stage == "score" and not any(result.rows_failed for result in found if result.name == "low_value"):
-            _tell_reach(connection, names | scores | {"rate": false_discovery_rate})
     failed = ", ".join(
         f"{result.name} ({result.severity}, {result.rows_failed:,} rows)" for result in found if not result.success
     )
@@ -96,18 +87,6 @@ def check(
     if refusal:
         raise Refused(refusal)
     return found
-
-
-def _read(file: Path) -> Check:
-    """A check file. Raises ValueError, naming the file, if its first line does not say how severe it is and why."""
-    text = file.read_text(encoding="utf-8").strip().rstrip(";")
-    head = re.match(r"-- (critical|warning|info): (.+)\n(?:-- tolerate: (0?\.\d+|0|1)\n)?", text)
-    if head is None:
-        raise ValueError(
-            f"{file}: must begin with `-- critical: why it matters` (or warning, info), then maybe `-- tolerate: 0.05`"
-        )
-    severity = next(level for level in get_args(Severity) if level == head[1])
-    return Check(file.stem, severity, head[2].strip(), float(head[3] or 0), text[head.end() :])
 
 
 @cache
@@ -152,7 +131,7 @@ def _validated(
             suite.add_expectation(expectation)
             result = batch.validate(expectation, result_format="BASIC")
             if crash := _crash(result.exception_info):
-                raise RuntimeError(f"check {one.name} crashed, which says nothing about the data: {crash}")
+                raise one.crashed(crash)
             failed, seconds = result.result["observed_value"], time.monotonic() - started
             found.append(Checked(one.name, one.severity, bool(result.success), failed, tested, seconds))
             results.append(result.to_json_dict())
@@ -210,7 +189,7 @@ def _recorded(connection: Connection, one: Check, result: Checked, run: dict[str
     try:
         (flagged,) = connection.execute(query("check_flag"), named | {"run_id": run["run_id"]}).fetchone() or (0,)
     except DatabaseError as error:
-        raise RuntimeError(f"check {one.name} crashed, which says nothing about the data: {error}") from error
+        raise one.crashed(str(error).splitlines()[0]) from error
     if flagged != result.rows_failed:
         raise RuntimeError(f"check {one.name} counted {result.rows_failed} bad rows and then returned {flagged}")
     result = replace(result, seconds=result.seconds + time.monotonic() - started)
@@ -229,22 +208,6 @@ def _refusal(connection: Connection, found: list[Checked], run: dict[str, str]) 
     counts = " and ".join(f"{result.name} ({result.rows_failed:,} of {result.rows_tested:,} rows)" for result in failed)
     first = _examples(connection, run["run_id"], run["dataset"], failed[0].name)[0]
     return f"{run['dataset']} failed {counts}; row {first['sample_id'][:12]}, for instance: {first['reason']}"
-
-
-def _tell_reach(connection: Connection, values: dict[str, Any]) -> None:
-    """Say so if low_value found nothing because so few trusted rows could not have shown a single bad one."""
-    trusted, valued, at_once, enough = connection.execute(query("check_reach"), values).fetchone() or (0, 0, 0, 0)
-    if at_once <= 1:
-        return
-    once = f"once {at_once:,} of the {valued:,} rows are worth less than every trusted row"
-    log().info(
-        "check: with %s trusted rows, at a false discovery rate of %g, low_value can flag a row %s; "
-        "%s trusted rows could show up a single bad row",
-        f"{trusted:,}",
-        values["rate"],
-        f"only {once}" if at_once <= valued else "never",
-        f"{enough:,}",
-    )
 
 
 def _examples(connection: Connection, run_id: str, dataset: str, name: str) -> list[dict[str, Any]]:

@@ -31,6 +31,8 @@ class Job:
     model: Loaded
     """For its tokenizer."""
     advance: Callable[[int], None]
+    canaries: frozenset[str] = frozenset()
+    """They are scored as rows are and counted apart."""
     scored: int = 0
     unscorable: int = 0
 
@@ -101,7 +103,7 @@ def commit_scores(job: Job, records: list[Row]) -> None:
         connection.register("shard", pa.Table.from_pylist(records))
         connection.execute(query("score_insert"))
         connection.execute(query("score_insert_vectors"))
-    job.scored += len(records)
+    job.scored += sum(row["sample_id"] not in job.canaries for row in records)
     job.advance(len(records))
 
 
@@ -114,5 +116,5 @@ def commit_unscorable(job: Job, refused: list[tuple[str, str]]) -> None:
     with writing(job.config.database) as connection, transaction(connection):
         connection.register("shard", pa.table(columns))
         connection.execute(query("score_insert_unscorable"), {"model_key": job.key, "run_id": job.run_id})
-    job.unscorable += len(refused)
+    job.unscorable += sum(sample_id not in job.canaries for sample_id, _ in refused)
     job.advance(len(refused))

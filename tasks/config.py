@@ -67,9 +67,25 @@ class Flagging(Section):
     """When a row is suspicious."""
 
     false_discovery_rate: float = Field(0.1, gt=0, lt=1)
-    """Wanted share of good rows among the rows flagged for their value."""
+    """Wanted share of good rows among the rows that are flagged as looking mislabeled."""
     canaries: float = Field(0.1, ge=0, le=1)
-    """Reserved for planted defects; this version plants none."""
+    """Copies of trusted rows with a planted defect, of each kind, as a share of the trusted rows; at least 50 of each,
+    none at 0. From them the flags learn what a bad row looks like."""
+    checks_folder: str | None = None
+    """A folder with checks of your own: SQL files, those in its subfolder raw run before the rows are scored."""
+    parameters: dict[str, bool | int | float | str] = {}
+    """Values for the parameters that your checks declare: {min_words: 3}."""
+
+
+class Require(Section):
+    """What must hold, or else nothing is published and the run ends with exit code 1."""
+
+    false_flags: float | None = Field(None, ge=0, le=1)
+    """At most this share of trusted rows may be flagged when they are judged as if they were new."""
+    detectability: float | None = Field(None, ge=0, le=1)
+    """At least one kind of planted defect must be told from trusted rows with this AUC."""
+    dropped: float | None = Field(None, ge=0, le=1)
+    """At most this share of the rows may be dropped."""
 
 
 class Splitting(Section):
@@ -109,6 +125,8 @@ class Publishing(Section):
     """Files to write, each in the layout that the rows came in; rows in LLaVA's layout get train.json too."""
     copy_images: bool = False
     """Copy the rows' pictures to images/ beside the files; otherwise rows go on naming them where they are."""
+    require: Require = Require()
+    """What must hold before a version is published."""
 
 
 class Curate(Section):

@@ -78,10 +78,21 @@ def turn(database: str, wait_s: float = 30) -> Iterator[None]:
         lock.release()
 
 
+def is_select(connection: Connection, text: str) -> bool:
+    """Whether a text is one SELECT and nothing else. Raises DatabaseError if it is not SQL."""
+    statements = connection.extract_statements(text)
+    return len(statements) == 1 and statements[0].type == duckdb.StatementType.SELECT
+
+
 @contextmanager
-def writing(database: str) -> Iterator[Connection]:
-    """A connection that may write, for a step that has its `turn`. Wrap what belongs together in `transaction`."""
+def writing(database: str, *, guarded: bool = False) -> Iterator[Connection]:
+    """A connection that may write, for a step that has its `turn`. Wrap what belongs together in `transaction`.
+
+    guarded, it reaches no file but the database, so that it may run what users have written.
+    """
     with _open(database, read_only=False) as connection:
+        if guarded:
+            connection.execute("SET enable_external_access = false")
         yield connection
 
 

@@ -22,7 +22,7 @@ from tasks.config import Dataset
 from tasks.database import Connection, query, reading, transaction, writing
 from tasks.formats import Layout, recognise
 from tasks.formats.files import Advance, Line, dumps, read
-from tasks.formats.sample import Sample, written
+from tasks.formats.sample import Sample, content_id, written
 from tasks.formats.sources import File, found
 from tasks.progress import log, progress
 from tasks.staging import PICTURES, REJECTS, ROWS, Staged, empty_folder
@@ -189,11 +189,8 @@ def _content(line: Line, layout: Layout, sample: Sample | str, pictures: list[Ke
         metadata = dumps({column: value for column, value in line.record.items() if column not in layout.used})
     except (TypeError, RecursionError) as error:
         raise ValueError(f"cannot be kept as JSON ({error})") from error
-    with_tools = f',"tools":{tools}' if tools else ""
     kind = "vqa" if pictures else "instruction"
-    shown = f'"images":{orjson.dumps([picture.sha256 for picture in pictures]).decode()},' if pictures else ""
-    canonical = f'{{{shown}"kind":"{kind}","messages":{turns}{with_tools}}}'
-    sample_id = hashlib.sha256(canonical.encode()).hexdigest()[:32]
+    sample_id = content_id(turns, tools, [picture.sha256 for picture in pictures])
     *before, answer = messages
     prompt = written(before[0]) if len(before) == 1 else "\n\n".join(f"{t['role']}: {written(t)}" for t in before)
     images = [picture._asdict() for picture in pictures] or None

@@ -20,6 +20,7 @@ from tasks.config import Curate, Publishing
 from tasks.croissant import describe
 from tasks.database import Connection, DatabaseError, let, query, reading, records, transaction, writing
 from tasks.gallery import Gallery, Shown, as_list
+from tasks.gate import gate
 from tasks.progress import log
 
 PACKAGES = ("oresight", "torch", "transformers", "duckdb", "prefect", "great-expectations")
@@ -38,7 +39,7 @@ def publish(database: str, config: Curate, split: str, version: int) -> Publishe
     """Write a version of a split to FOLDER/SPLIT/vN, unless it is there already.
 
     Raises ValueError if there is no such version, it was decided with other settings than `config.splitting`, or
-    something else is in its place.
+    something else is in its place; Refused if `publishing.require` does not hold.
     """
     publishing = config.publishing
     home = Path(publishing.folder) / split
@@ -56,6 +57,7 @@ def publish(database: str, config: Curate, split: str, version: int) -> Publishe
             raise ValueError(f"splitting: {split}/v{version} was decided with another {changed[0]}; {SPLIT_FIRST}")
         new = not folder.exists()
         if new:
+            gate(connection, config, place)
             with _unfinished(home, folder) as part:
                 digest = _write(connection, part, settings, row)
         else:

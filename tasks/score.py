@@ -77,8 +77,8 @@ def score(config: Curate, run_id: str, as_task: Callable[[Shard], Shard] = lambd
         trusted_ids = trusted.to_arrow_table()
         before = connection.execute(query("score_fit"), {k: names[k] for k in names if k != "dataset"}).fetchone()
         stored = connection.execute(query("score_basis"), {"model_key": key}).fetchone()
-    missing = todo.num_rows
-    if missing == 0:
+    missing = todo.num_rows - (canaries := pc.sum(todo["is_canary"]).as_py() or 0)
+    if todo.num_rows == 0:
         log().info("score: nothing to do, all %d rows have a fresh score from %s", wanted, name)
         return Scored(key, name, 0, wanted, 0)
     log().info("score: loading %s%s", name, " (a GGUF file is converted once, for a minute)" if source.gguf else "")
@@ -92,10 +92,12 @@ def score(config: Curate, run_id: str, as_task: Callable[[Shard], Shard] = lambd
         )
     if config.model.name == TOY:
         log().warning("score: %s is a toy: what it says of pictures other than easy-VQA's means nothing", TOY)
-    with progress(f"score with {name}", missing) as advance:
-        job = Job(config, run_id, key, names["reference_hash"], model, advance)
+    with progress(f"score with {name}", todo.num_rows) as advance:
+        planted = todo.filter(todo["is_canary"])["sample_id"].to_pylist()
+        job = Job(config, run_id, key, names["reference_hash"], model, advance, frozenset(planted))
         on = f"{' and '.join(places)} in {str(model.dtype).removeprefix('torch.')}"
-        log().info("score: %d rows with %s on %s", missing, name, on)
+        more = f" and {canaries} canaries" if canaries else ""
+        log().info("score: %d rows%s with %s on %s", missing, more, name, on)
         basis = Basis.read(stored[0]).to(model.device) if stored else None
         engine, first = _open(job, todo, trusted_ids, basis, (before[0], before[1]) if before else None)
         rest = _without(todo, first)
@@ -151,7 +153,10 @@ def _encoded(rows: list[Row], model: Loaded, max_tokens: int) -> tuple[Named, li
     for row in rows:
         tools = json.loads(row["tools"]) if row["tools"] else None
         try:
-            pictures = [Picture(one["path"], one["sha256"], one["width"], one["height"]) for one in row["images"] or []]
+            pictures = [
+                Picture(one["path"], one["sha256"], one["width"], one["height"], row["is_blank"])
+                for one in row["images"] or []
+            ]
             messages = json.loads(row["messages"])
             good.append((row["sample_id"], encode(messages, tools, model.tokenizer, limit, model.vision, pictures)))
         except Unscorable as error:
@@ -174,7 +179,7 @@ def _open(
         raise ValueError(
             f"reference {job.config.reference.name!r}: the model can score none of its rows; see the view rejects"
         )
-    others = _without(todo, trusted_ids["sample_id"].combine_chunks())
+    others = _without(todo.filter(pc.invert(todo["is_canary"])), trusted_ids["sample_id"].combine_chunks())
     lowest = pc.select_k_unstable(others, k=OPENING, sort_keys=[("sample_id", "ascending")])  # hashes: a random sample
     opening, more = _encoded(_rows(job.config, others.take(lowest)), job.model, scoring.max_tokens)
     opening = opening[: enough([row for _, row in opening], fitted=basis is not None)]

@@ -1,7 +1,6 @@
 """Checks return the bad rows, all of them and no other; their flags and results are recorded whatever they say."""
 
 import json
-import logging
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from scipy.stats import false_discovery_control
 
 from tasks.check import CHECKS, Checked, check
+from tasks.config import Flagging
 from tasks.database import reading, turn, writing
 from tasks.run import Refused
 
@@ -67,6 +67,20 @@ class Store:
             " 1 AS prompt_tokens, [] AS tokens, [] AS token_values, [] AS token_logprobs, now() AS scored_at,"
             " '' AS run_id FROM made",
             made=pa.Table.from_pylist([some | score for score in scores]),
+        )
+
+    def suspicions(self, q_values: dict[str, float]) -> None:
+        some = {
+            "suspicion": 1.0,
+            "p_value": 0.01,
+            "looks_like": "swapped_answer",
+            "signals": ["nll"],
+            "role": "dataset",
+        }
+        self.execute(
+            "INSERT INTO store.suspicions BY NAME SELECT *, 'raw' AS dataset, 'key' AS model_key,"
+            " 'trusted' AS reference, 'hash of trusted' AS reference_hash, '' AS run_id FROM made",
+            made=pa.Table.from_pylist([some | {"sample_id": name, "q_value": q} for name, q in q_values.items()]),
         )
 
     def check(self, stage: Any = "score", **options: Any) -> dict[str, Checked]:
@@ -188,7 +202,7 @@ SCORE: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
     "truncated": ([{"truncated": False}], [{"truncated": True}]),
     "unscored": ([{"nll": 2.0}], [{}, {"reference_hash": "hash of an older trusted"}]),
     "low_value": ([{"value": 0.5}, {"value": -5.0}], [{"value": -20.0}, {"value": -30.0}]),
-    "unlikely_answer": ([{"nll": 0.5}, {"nll": 2.0}], [{"nll": 20.0}, {"nll": 30.0}]),
+    "looks_mislabeled": ([{}, {"q_value": 0.11}], [{"q_value": 0.1}, {"q_value": 0.001}]),
 }
 
 
@@ -222,9 +236,10 @@ def test_a_score_check_returns_the_bad_rows_and_no_other(store: Store, name: str
     good, bad = SCORE[name]  # a new check needs scores here
     scores = {f"good{i}": score for i, score in enumerate(good)} | {f"bad{i}": score for i, score in enumerate(bad)}
     trusted = [{"sample_id": f"trusted{i}", "value": -9.0 + i, "nll": 0.1 * i} for i in range(40)]
-    shown = {"images": [PICTURE]} if name == "unlikely_answer" else {}
-    store.rows("raw", *({"sample_id": sample_id} | shown for sample_id in scores))
-    store.rows("trusted", *({"sample_id": score["sample_id"]} | shown for score in trusted))
+    store.rows("raw", *({"sample_id": sample_id} for sample_id in scores))
+    store.rows("trusted", *({"sample_id": score["sample_id"]} for score in trusted))
+    if name == "looks_mislabeled":
+        store.suspicions({sample_id: score.pop("q_value") for sample_id, score in scores.items() if score})
     store.scores(*trusted, *({"sample_id": sample_id} | score for sample_id, score in scores.items() if score))
     found = outcome(store, "score")
     expected = [f"bad{i}" for i in range(len(bad))]
@@ -291,8 +306,8 @@ def test_an_empty_dataset_passes_every_check(store: Store) -> None:
 
 def test_flags_are_replaced_and_those_of_other_datasets_and_stages_stay(store: Store) -> None:
     store.rows("raw", {"sample_id": "a", "answer": "..."}, {"sample_id": "b", "answer": "!"})
-    store.execute("INSERT INTO store.flags VALUES ('x', 'other', 'wordless_answer', 'info', '', NULL, NULL, '')")
-    store.execute("INSERT INTO store.flags VALUES ('a', 'raw', 'unscored', 'info', '', NULL, NULL, '')")
+    store.execute("INSERT INTO store.flags VALUES ('x', 'other', 'wordless_answer', 'info', '', NULL, NULL, '', [])")
+    store.execute("INSERT INTO store.flags VALUES ('a', 'raw', 'unscored', 'info', '', NULL, NULL, '', [])")
     store.check("raw")
     store.check("raw")
     assert store.flagged("wordless_answer") == ["a", "b", "x"]
@@ -402,7 +417,7 @@ def low_values(store: Store, values: Any, trusted: Any, rate: float) -> dict[str
     store.rows("raw", *({"sample_id": row["sample_id"]} for row in rows))
     store.rows("trusted", *({"sample_id": row["sample_id"]} for row in references))
     store.scores(*rows, *references)
-    store.check(false_discovery_rate=rate)
+    store.check(flagging=Flagging(false_discovery_rate=rate))
     found = store.execute("SELECT sample_id, p_value, q_value FROM flags WHERE check_name = 'low_value'")
     return {sample_id: (p, q) for sample_id, p, q in found}
 
@@ -430,22 +445,12 @@ def test_rows_like_the_trusted_ones_are_not_flagged_and_planted_ones_are(store: 
     assert len(found) <= 24
 
 
-def test_too_few_trusted_rows_are_told_with_the_number_that_would_do(
-    store: Store, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    assert low_values(store, [-50.0] * 4 + [1.0] * 96, np.linspace(0, 2, 199), rate=0.1) == {}
-    assert (
-        "with 199 trusted rows, at a false discovery rate of 0.1, low_value can flag a row only once 5 of the 100 rows"
-        in caplog.text
-    )
-    assert "999 trusted rows could" in caplog.text
-
-
-def test_as_many_low_rows_as_were_told_are_flagged(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+def test_as_many_low_rows_as_the_trusted_ones_allow_are_flagged(store: Store) -> None:
     assert len(low_values(store, [-50.0] * 5 + [1.0] * 95, np.linspace(0, 2, 199), rate=0.1)) == 5
-    assert "low_value can flag" not in caplog.text
+
+
+def test_one_low_row_less_is_too_few(store: Store) -> None:
+    assert low_values(store, [-50.0] * 4 + [1.0] * 96, np.linspace(0, 2, 199), rate=0.1) == {}
 
 
 def test_999_trusted_rows_show_a_single_bad_row(store: Store) -> None:

@@ -31,6 +31,12 @@ MAY_IMPORT = {
         "tasks.croissant",
         "tasks.gallery",
         "tasks.staging",
+        "tasks.checkfile",
+        "tasks.defects",
+        "tasks.twins",
+        "tasks.labels",
+        "tasks.detector",
+        "tasks.gate",
     },
 }
 ONE_HOME = {
@@ -107,6 +113,14 @@ def test_every_view_and_macro_of_the_contract_answers_on_an_empty_database(tmp_p
         "token_scores": "sample_id model reference position token value logprob",
         "checks": "run_id stage check_name severity success rows_failed seconds",
         "flags": "sample_id dataset check_name severity reason p_value q_value run_id",
+        "canaries": "sample_id reference canary twin prompt answer images is_blank dataset model suspicion"
+        " twin_suspicion",
+        "suspicions": "sample_id dataset reference model suspicion p_value q_value looks_like signals label_probe"
+        " agreement",
+        "calibration": "dataset model reference stated measured standard_error recall clean_flagged",
+        "verdicts": "sample_id dataset verdict answer record why who decided_at",
+        "verdict_history": "sample_id dataset verdict answer why who decided_at",
+        "flag_precision": "dataset check_name flagged reviewed confirmed precision low high",
         "detectability": "dataset model canary auc auc_low auc_high canaries",
         "splits": "split version rows_kept rows_dropped tokens_kept manifest_sha256 folder created_at run_id",
         "split_rows": "split version sample_id decision reason rank value",
@@ -131,6 +145,7 @@ def test_every_view_and_macro_of_the_contract_answers_on_an_empty_database(tmp_p
             "split_diff('a', 1, 2)",
             "row_history('a')",
             "influences('a', 3)",
+            "nearest_accepted('a', 3)",
             "value_against('a')",
         ):
             assert connection.execute(f"FROM {macro}").fetchall() == []

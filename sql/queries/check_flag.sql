@@ -1,8 +1,8 @@
--- The bad rows of one check, whose text the variable `check_sql` holds; p_value and q_value may be missing from it.
+-- The bad rows of one check, whose text the variable `check_sql` holds; p_value, q_value and signals may be missing from it.
 INSERT INTO store.flags BY NAME
-SELECT sample_id, dataset, $check_name AS check_name, $severity AS severity, reason, p_value, q_value, $run_id AS run_id
+SELECT sample_id, dataset, $check_name AS check_name, $severity AS severity, reason, p_value, q_value, signals, $run_id AS run_id
 FROM (
     FROM query(getvariable('check_sql'))
     UNION ALL BY NAME
-    SELECT NULL::DOUBLE AS p_value, NULL::DOUBLE AS q_value WHERE false
+    SELECT NULL::DOUBLE AS p_value, NULL::DOUBLE AS q_value, NULL::VARCHAR[] AS signals WHERE false
 );

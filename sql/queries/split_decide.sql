@@ -1,8 +1,10 @@
--- Keep or drop for every current row of the dataset, with rank and reason.
+-- Keep or drop for every current row of the dataset, with rank and reason. What people decided comes before flags and value.
 CREATE OR REPLACE TEMP TABLE decided AS
 WITH current_rows AS (
-    SELECT sample_id, md5(record) AS content, CASE WHEN $per IS NOT NULL THEN metadata::JSON->>$pointer END AS part
-    FROM store.rows WHERE dataset = $dataset AND retired_at IS NULL
+    SELECT r.sample_id, md5(coalesce(v.record::VARCHAR, r.record)) AS content, v.record, v.verdict, v.who, v.why,
+           CASE WHEN $per IS NOT NULL THEN metadata::JSON->>$pointer END AS part
+    FROM store.rows AS r LEFT JOIN verdicts AS v ON v.dataset = r.dataset AND v.sample_id = r.sample_id
+    WHERE r.dataset = $dataset AND retired_at IS NULL
 ),
 scored AS (
     SELECT sample_id, value, answer_tokens,
@@ -20,10 +22,13 @@ flagged AS (
     GROUP BY sample_id
 ),
 judged AS (
-    SELECT c.sample_id, c.content, c.part, s.value, s.answer_tokens, s.merit, md5(c.sample_id || $seed) AS draw,
-           CASE WHEN s.sample_id IS NULL THEN 'not scored: ' || coalesce(u.reason, 'no score yet')
+    SELECT c.sample_id, c.content, c.record, c.part, c.verdict IS NOT NULL AS by_hand, s.value, s.answer_tokens, s.merit, md5(c.sample_id || $seed) AS draw,
+           CASE c.verdict WHEN 'keep' THEN 'kept by ' || c.who ELSE 'kept with another answer by ' || c.who END
+           || CASE WHEN c.why != '' THEN ' (' || c.why || ')' ELSE '' END AS told,
+           CASE WHEN c.verdict = 'drop' THEN 'dropped by hand: ' || c.who || CASE WHEN c.why != '' THEN ', ' || c.why ELSE '' END
+                WHEN s.sample_id IS NULL THEN 'not scored: ' || coalesce(u.reason, 'no score yet')
                 WHEN s.merit IS NULL OR NOT isfinite(s.merit) THEN 'not scored: its value is not a number'
-                WHEN $drop = 'flagged' AND f.sample_id IS NOT NULL
+                WHEN $drop = 'flagged' AND f.sample_id IS NOT NULL AND c.verdict IS NULL
                 THEN 'flagged by ' || f.first_flag || CASE WHEN f.flags > 1 THEN ' (and ' || (f.flags - 1) || ' more)' ELSE '' END
            END AS refusal
     FROM current_rows AS c
@@ -57,12 +62,13 @@ ranked AS (
            count(*) OVER (PARTITION BY part) AS candidates
     FROM judged
     WHERE refusal IS NULL
-    WINDOW by_merit AS (ORDER BY merit DESC, draw, sample_id),
-           in_part AS (PARTITION BY part ORDER BY merit DESC, draw, sample_id)
+    WINDOW by_merit AS (ORDER BY by_hand DESC, merit DESC, draw, sample_id),
+           in_part AS (PARTITION BY part ORDER BY by_hand DESC, merit DESC, draw, sample_id)
 )
-SELECT j.sample_id, j.content, r.rank, j.value, coalesce(j.answer_tokens, 0) AS answer_tokens,
+SELECT j.sample_id, j.content, j.record, r.rank, j.value, coalesce(j.answer_tokens, 0) AS answer_tokens,
        r.rank IS NOT NULL AND r.place <= b.row_budget AND coalesce(r.tokens_so_far <= b.token_budget, true) AS kept,
        CASE WHEN j.refusal IS NOT NULL THEN j.refusal
+            WHEN kept AND j.by_hand THEN 'kept by hand: ' || j.told
             ELSE CASE WHEN kept THEN 'kept: rank ' ELSE 'over budget: rank ' END || r.place || ' of ' || r.candidates
                  || CASE WHEN $per IS NOT NULL THEN ' in ' || $per || ' ' || coalesce(left(j.part, 100), '(none)') ELSE '' END || ' by ' || $by
                  || CASE WHEN kept THEN ''

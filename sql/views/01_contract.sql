@@ -29,12 +29,14 @@ FROM store.unscorable AS u JOIN store.rows AS r ON r.sample_id = u.sample_id AND
 -- Scores that hold now: against each reference as it stands.
 CREATE OR REPLACE VIEW scores AS
 SELECT s.sample_id, r.dataset, s.reference, m.model, s.value, s.value_per_token, s.value_cosine, s.self_value, s.nll,
-       s.worst_token, s.conditional_gain, s.image_gain, s.local_value, s.label_probe, s.answer_tokens, s.prompt_tokens, s.truncated,
+       s.worst_token, s.conditional_gain, s.image_gain, s.local_value, p.label_probe, s.answer_tokens, s.prompt_tokens, s.truncated,
        s.scored_at, s.run_id
 FROM store.scores AS s
 JOIN store.datasets AS d ON d.dataset = s.reference AND d.content_hash = s.reference_hash
 JOIN store.models AS m ON m.model_key = s.model_key
-JOIN store.rows AS r ON r.sample_id = s.sample_id AND r.retired_at IS NULL;
+JOIN store.rows AS r ON r.sample_id = s.sample_id AND r.retired_at IS NULL
+LEFT JOIN store.suspicions AS p ON p.sample_id = s.sample_id AND p.dataset = r.dataset AND p.role = 'dataset'
+    AND p.model_key = s.model_key AND p.reference = s.reference AND p.reference_hash = s.reference_hash;
 
 CREATE OR REPLACE VIEW token_scores AS
 SELECT s.sample_id, m.model, s.reference, p.position, s.tokens[p.position] AS token,
@@ -71,12 +73,63 @@ SELECT run_id, dataset, stage, check_name, severity, success, rows_failed, rows_
 FROM store.checks;
 
 CREATE OR REPLACE VIEW flags AS
-SELECT sample_id, dataset, check_name, severity, reason, p_value, q_value, run_id
+SELECT sample_id, dataset, check_name, severity, reason, p_value, q_value, signals, run_id
 FROM store.flags;
 
+-- How suspicious each row is, as odds (natural logarithm, up to a constant), whether or not it is flagged. 
+CREATE OR REPLACE VIEW suspicions AS
+SELECT p.sample_id, p.dataset, p.reference, m.model, p.suspicion, p.p_value, p.q_value, p.looks_like, p.signals, p.label_probe,
+       p.agreement, p.run_id
+FROM store.suspicions AS p
+JOIN store.datasets AS d ON d.dataset = p.reference AND d.content_hash = p.reference_hash
+JOIN store.models AS m ON m.model_key = p.model_key
+WHERE p.role = 'dataset';
+
+-- Copies of trusted rows with a known defect, and how suspicious a detector that had not seen copy and twin found them.
+CREATE OR REPLACE VIEW canaries AS
+SELECT c.sample_id, c.reference, c.canary, c.twin, c.prompt, c.answer, c.images, c.is_blank, p.dataset, m.model, p.suspicion,
+       t.suspicion AS twin_suspicion
+FROM store.canaries AS c
+LEFT JOIN store.suspicions AS p ON p.sample_id = c.sample_id AND p.looks_like = c.canary AND p.role = 'canary'
+LEFT JOIN store.suspicions AS t ON t.sample_id = c.twin AND t.role = 'reference' AND t.dataset = p.dataset AND t.model_key = p.model_key
+LEFT JOIN store.models AS m ON m.model_key = p.model_key;
+
+-- Which planted defects this model can tell from trusted rows; detectable: the interval (95%, bootstrap) is above chance.
 CREATE OR REPLACE VIEW detectability AS
-SELECT t.dataset, m.model, t.canary, t.auc, t.auc_low, t.auc_high, t.canaries
+SELECT t.dataset, m.model, t.canary, t.auc, t.auc_low, t.auc_high, t.canaries, t.auc_low > 0.5 AS detectable, t.reference,
+       t.best_signal, t.best_signal_auc
 FROM store.detectability AS t JOIN store.models AS m ON m.model_key = t.model_key;
+
+-- Stated against measured false-discovery rate, on trusted rows and canaries that the detector had not seen.
+CREATE OR REPLACE VIEW calibration AS
+SELECT c.dataset, m.model, c.reference, c.stated, c.measured, c.standard_error, c.recall, c.clean_flagged
+FROM store.calibration AS c JOIN store.models AS m ON m.model_key = c.model_key;
+
+-- What people decided about rows, every time; verdicts holds what counts now.
+CREATE OR REPLACE VIEW verdict_history AS
+SELECT sample_id, dataset, verdict, answer, why, who, decided_at FROM store.verdicts;
+
+CREATE OR REPLACE VIEW verdicts AS
+FROM (
+    FROM store.verdicts
+    QUALIFY row_number() OVER (PARTITION BY dataset, sample_id ORDER BY decided_at DESC, rowid DESC) = 1
+)
+SELECT sample_id, dataset, verdict, answer, record::JSON AS record, why, who, decided_at
+WHERE verdict != 'undo';
+
+-- How often people agreed with a check's flags, of those that they looked at, with Wilson's 95% interval.
+CREATE OR REPLACE VIEW flag_precision AS
+SELECT dataset, check_name, flagged, reviewed, confirmed, confirmed / reviewed AS precision,
+       (confirmed + 1.92) / (reviewed + 3.84) - 1.96 * sqrt(confirmed * (reviewed - confirmed) / reviewed + 0.96) / (reviewed + 3.84) AS low,
+       (confirmed + 1.92) / (reviewed + 3.84) + 1.96 * sqrt(confirmed * (reviewed - confirmed) / reviewed + 0.96) / (reviewed + 3.84) AS high
+FROM (
+    SELECT f.dataset, f.check_name, count(*) AS flagged, count(v.verdict) AS reviewed,
+           count(*) FILTER (v.verdict IN ('drop', 'relabel'))::DOUBLE AS confirmed
+    FROM store.flags AS f LEFT JOIN verdicts AS v ON v.dataset = f.dataset AND v.sample_id = f.sample_id
+    WHERE f.severity IN ('warning', 'critical')
+    GROUP BY ALL
+)
+WHERE reviewed > 0;
 
 CREATE OR REPLACE VIEW splits AS
 SELECT split, version, rows_kept, rows_dropped, tokens_kept, manifest_sha256, folder, created_at, run_id

@@ -22,27 +22,6 @@ FULL JOIN (SELECT * FROM split_rows WHERE split = name AND version = b) AS n USI
 WHERE o.decision IS DISTINCT FROM n.decision
 ORDER BY sample_id;
 
--- Everything known about a row, one fact a line.
-CREATE OR REPLACE MACRO explain(id) AS TABLE
-SELECT 1 AS step, 'source' AS fact, dataset AS about, source_file || ', line ' || source_line AS detail FROM row_sources WHERE sample_id = id
-UNION ALL SELECT 2, 'prompt', dataset, prompt FROM rows WHERE sample_id = id
-UNION ALL SELECT 3, 'answer', dataset, answer FROM rows WHERE sample_id = id
-UNION ALL
-SELECT 3, 'picture', dataset, format('{} ({} x {}, {})', one.path, one.width, one.height, one.mode)
-FROM (SELECT dataset, unnest(images) AS one FROM rows WHERE sample_id = id)
-UNION ALL
-SELECT 4, 'score', dataset || ' against ' || reference || ', ' || model,
-       format('value {:.4g}, per token {:.4g}, nll {:.3f}, worst token {:.2f}, conditional gain {}', value, value_per_token, nll, worst_token,
-              coalesce(format('{:.3f}', conditional_gain), 'not measured'))
-       || coalesce(format(', gain of the picture {:.3f}', image_gain), '')
-FROM scores WHERE sample_id = id
-UNION ALL
-(SELECT 5, 'token', model, format('{} {}: value {:.4g}, log-probability {:.2f}', position, token, value, logprob)
- FROM token_scores WHERE sample_id = id ORDER BY value LIMIT 5)
-UNION ALL SELECT 6, 'flag', dataset, check_name || ' (' || severity || '): ' || reason FROM flags WHERE sample_id = id
-UNION ALL SELECT 7, 'split', split || '/v' || version, decision || ': ' || reason FROM split_rows WHERE sample_id = id
-ORDER BY step, about;
-
 -- Every row's value against any dataset whose rows have been scored once, from the index: no model is asked.
 -- A row of that dataset is valued against its other rows.
 CREATE OR REPLACE MACRO value_against(name) AS TABLE
@@ -76,3 +55,56 @@ FROM pulls AS p JOIN rows AS r ON r.sample_id = p.sample_id AND r.dataset = p.re
 QUALIFY row_number() OVER (PARTITION BY p.model, p.reference ORDER BY p.value DESC) <= n
      OR row_number() OVER (PARTITION BY p.model, p.reference ORDER BY p.value) <= n
 ORDER BY p.model, p.reference, p.value DESC;
+
+-- The n rows of a row's own dataset that no check flags and whose first answer state is nearest, by cosine.
+CREATE OR REPLACE MACRO nearest_accepted(id, n := 5) AS TABLE
+WITH near AS (
+    SELECT v.model, o.dataset, o.sample_id, list_cosine_similarity(v.state, o.state) AS cosine
+    FROM (SELECT DISTINCT model, dataset, state FROM vectors WHERE sample_id = id) AS v
+    JOIN vectors AS o ON o.model = v.model AND o.dataset = v.dataset AND o.sample_id <> id
+    ANTI JOIN (SELECT dataset, sample_id FROM flags WHERE severity IN ('warning', 'critical')) AS f
+        ON f.dataset = o.dataset AND f.sample_id = o.sample_id
+    QUALIFY row_number() OVER (PARTITION BY v.model, o.dataset ORDER BY cosine DESC, o.sample_id) <= n
+)
+SELECT e.model, e.dataset, e.sample_id, e.cosine, r.prompt, r.answer
+FROM near AS e JOIN rows AS r ON r.sample_id = e.sample_id AND r.dataset = e.dataset
+ORDER BY e.model, e.dataset, e.cosine DESC;
+
+-- Everything known about a row, one fact a line.
+CREATE OR REPLACE MACRO explain(id) AS TABLE
+SELECT 1 AS step, 'source' AS fact, dataset AS about, source_file || ', line ' || source_line AS detail FROM row_sources WHERE sample_id = id
+UNION ALL SELECT 2, 'prompt', dataset, prompt FROM rows WHERE sample_id = id
+UNION ALL SELECT 3, 'answer', dataset, answer FROM rows WHERE sample_id = id
+UNION ALL
+SELECT 3, 'picture', dataset, format('{} ({} x {}, {})', one.path, one.width, one.height, one.mode)
+FROM (SELECT dataset, unnest(images) AS one FROM rows WHERE sample_id = id)
+UNION ALL
+SELECT 4, 'score', dataset || ' against ' || reference || ', ' || model,
+       format('value {:.4g}, per token {:.4g}, nll {:.3f}, worst token {:.2f}, conditional gain {}', value, value_per_token, nll, worst_token,
+              coalesce(format('{:.3f}', conditional_gain), 'not measured'))
+       || coalesce(format(', gain of the picture {:.3f}', image_gain), '')
+FROM scores WHERE sample_id = id
+UNION ALL
+(SELECT 5, 'token', model, format('{} {}: value {:.4g}, log-probability {:.2f}', position, token, value, logprob)
+ FROM token_scores WHERE sample_id = id ORDER BY value LIMIT 5)
+UNION ALL
+SELECT 6, 'suspicion', dataset || ' against ' || reference || ', ' || model,
+       format('{:.2f}, p {:.3g}, q {:.3g}; most like {}; what weighs most: {}', suspicion, p_value, q_value, looks_like,
+              coalesce(nullif(array_to_string(signals, ', '), ''), 'nothing'))
+       || coalesce(format('; probability of the answer by the label probe {:.3f}', label_probe), '')
+FROM suspicions WHERE sample_id = id
+UNION ALL SELECT 7, 'flag', dataset, check_name || ' (' || severity || '): ' || reason FROM flags WHERE sample_id = id
+UNION ALL
+SELECT 8, CASE WHEN value > 0 THEN 'pulled up by' ELSE 'pulled down by' END, reference || ', ' || model,
+       format('{} ({:.4g}): {} -> {}', left(sample_id, 12), value, left(prompt, 100), left(answer, 100))
+FROM influences(id, 2)
+UNION ALL
+SELECT 9, 'nearest accepted', dataset || ', ' || model,
+       format('{} (cosine {:.3f}): {} -> {}', left(sample_id, 12), cosine, left(prompt, 100), left(answer, 100))
+FROM nearest_accepted(id, 3)
+UNION ALL
+SELECT 10, 'verdict', dataset, verdict || ' by ' || who || ' at ' || strftime(decided_at, '%Y-%m-%d %H:%M')
+       || CASE WHEN why != '' THEN ': ' || why ELSE '' END || coalesce(', with the answer: ' || answer, '')
+FROM verdict_history WHERE sample_id = id
+UNION ALL SELECT 11, 'split', split || '/v' || version, decision || ': ' || reason FROM split_rows WHERE sample_id = id
+ORDER BY step, about;

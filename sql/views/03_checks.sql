@@ -1,10 +1,10 @@
--- What checks of scores share; they set the variables. Rows of a kind whose signal is as low as hardly any trusted row's:
---     p(row) = (1 + trusted rows with a signal as low or lower) / (1 + trusted rows)      (conformal p-value)
---     q(row) = min over rows with an equal or larger p of  p * rows / rank of p           (Benjamini-Hochberg)
+-- What checks of scores share; they set the variables. Rows whose value is as low as hardly any trusted row's:
+--     p(row) = (1 + trusted rows with a value as low or lower) / (1 + trusted rows)      (conformal p-value)
+--     q(row) = min over rows with an equal or larger p of  p * rows / rank of p          (Benjamini-Hochberg)
 -- Both depend on the row only through `as_low`, of which there are at most as many as trusted rows, plus one.
-CREATE OR REPLACE MACRO store.unlike_trusted(signal, kinds) AS TABLE
+CREATE OR REPLACE MACRO store.valued_less() AS TABLE
 WITH fresh AS (
-    SELECT sample_id, CASE signal WHEN 'value' THEN value WHEN 'likelihood' THEN -nll END AS good
+    SELECT sample_id, value AS good
     FROM store.scores
     WHERE model_key = getvariable('model_key') AND reference = getvariable('reference')
       AND reference_hash = getvariable('reference_hash')
@@ -12,7 +12,7 @@ WITH fresh AS (
 held AS (
     SELECT f.sample_id, f.good, r.dataset
     FROM fresh AS f JOIN rows AS r USING (sample_id)
-    WHERE isfinite(f.good) AND list_contains(kinds, r.kind)
+    WHERE isfinite(f.good)
 ),
 trusted AS (
     SELECT good, sum(count(*)) OVER (ORDER BY good) AS as_low

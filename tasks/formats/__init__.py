@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tasks.formats import alpaca, messages, pictures, sharegpt, table
-from tasks.formats.sample import MEDIA, Record, Sample
+from tasks.formats.sample import MEDIA, Record, Sample, last_turn, written
 
 MEDIA_COLUMNS = {"audios": MEDIA["audio"], "videos": MEDIA["video"]}
 READERS = {"messages": messages, "sharegpt": sharegpt, "alpaca": alpaca, "table": table}
@@ -32,6 +32,15 @@ class Layout(NamedTuple):
         if reason := _no_row_of_ours(record, self.named):
             raise ValueError(reason)
         return pictures.with_pictures(self.reader(record, self.columns), record, self.columns)
+
+    def answered(self, record: Record, answer: str) -> Record:
+        """The record with another answer in the place of its own. Raises ValueError if that cannot be done."""
+        field = self.columns.get("answer") or self.columns["messages"]
+        is_text = "answer" in self.columns and isinstance(record[field], str)
+        changed = record | {field: answer if is_text else last_turn(record[field], answer)}
+        if written(self.read(changed).messages[-1]) != answer:
+            raise ValueError("the answer of this row cannot be replaced; drop the row and add it anew")
+        return changed
 
 
 def recognise(records: Sequence[Record], named: Mapping[Any, str], field: str = "dataset.columns") -> Layout:

@@ -1,5 +1,6 @@
 """What every layout gives: the turns of a row; and how a field is read, so that every refusal sounds the same."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -35,6 +36,14 @@ class Sample(NamedTuple):
     tools: Any = None
     pictures: Sequence[str | bytes] = ()
     """In the order of their places: a path, a URL or the bytes."""
+
+
+def content_id(turns: str, tools: str | None, pictures: Sequence[str]) -> str:
+    """The id of a row's content: canonical JSON of its turns and tools, and the SHA-256 of its pictures."""
+    with_tools = f',"tools":{tools}' if tools else ""
+    shown = f'"images":{orjson.dumps(list(pictures)).decode()},' if pictures else ""
+    canonical = f'{{{shown}"kind":"{"vqa" if pictures else "instruction"}","messages":{turns}{with_tools}}}'
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
 
 def text(record: Record, field: str) -> str:
@@ -88,6 +97,15 @@ def to_the_answer(messages: list[Turn], field: str) -> list[Turn]:
     if not any(turn["role"] != "system" and turn["content"] and written(turn, "?").strip() for turn in messages[:-1]):
         raise ValueError(f"field {field!r} asks nothing before the answer")
     return messages
+
+
+def last_turn(value: Any, answer: str) -> Any:
+    """A list of turns, or its JSON text, with another text in the assistant's last turn."""
+    if isinstance(value, str):
+        return orjson.dumps(last_turn(orjson.loads(value), answer)).decode()
+    place = max(i for i, turn in enumerate(value) if _turn(turn, "turn")["role"] == "assistant")
+    turn = value[place]
+    return [*value[:place], turn | {"value" if "value" in turn else "content": answer}, *value[place + 1 :]]
 
 
 def written(turn: Turn, picture: str = "") -> str:

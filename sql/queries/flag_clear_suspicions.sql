@@ -1,0 +1,1 @@
+DELETE FROM store.suspicions WHERE dataset = $dataset AND model_key = $model_key AND reference = $reference;

@@ -1,0 +1,1 @@
+SELECT state FROM asked JOIN store.vectors USING (sample_id) WHERE model_key = $model_key ORDER BY position;

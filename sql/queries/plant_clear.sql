@@ -1,0 +1,1 @@
+DELETE FROM store.canaries WHERE reference = $reference;

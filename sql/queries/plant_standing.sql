@@ -1,0 +1,1 @@
+SELECT sample_id, canary FROM store.canaries WHERE reference = $reference AND reference_hash = $reference_hash;

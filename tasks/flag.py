@@ -1,0 +1,211 @@
+"""Scores and canaries -> how suspicious each row is, and what this model can detect. A check then gives the verdict."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tasks.config import Curate
+from tasks.database import Connection, query, reading, transaction, writing
+from tasks.detector import FEWEST, Detection, Table, detect, folds, least_share
+from tasks.labels import Labels, label_names, label_signals
+from tasks.progress import log
+from tasks.twins import without_twin
+
+SIGNALS = (
+    "value", "value_per_token", "value_cosine", "local_value", "self_value", "nll", "worst_token", "first_token",
+    "last_token", "conditional_gain", "total_gain", "image_gain",
+)  # fmt: skip
+LABEL_SIGNALS = ("label_probe", "agreement")
+USUAL = 0.05
+"""Share of bad rows that a reference should be large enough for."""
+Floats = NDArray[np.float64]
+Columns = dict[str, NDArray[Any]]
+
+
+def flag(config: Curate, model_key: str, run_id: str) -> Detection | None:
+    """Judge every scored row of the dataset in the light of trusted rows and canaries; None if there is no canary.
+
+    Raises ValueError if the dataset or the reference is not there.
+    """
+    names: dict[str, Any] = {
+        "dataset": config.dataset.name,
+        "reference": config.reference.name,
+        "model_key": model_key,
+    }
+    with reading(config.database) as connection:
+        known = {name: content for name, content, _ in connection.execute(query("score_datasets")).fetchall()}
+        for name in (config.dataset.name, config.reference.name):
+            if name not in known:
+                raise ValueError(f"{config.database}: holds no {name!r}; run `oresight ingest CONFIG.yaml` first")
+        names["reference_hash"] = known[config.reference.name]
+        asked = connection.execute(query("flag_signals"), names).to_arrow_table()
+        told = _told(asked)
+        labels = _without_twins(connection, told, model_key) if (told["role"] == "canary").any() else None
+    rate = config.flagging.false_discovery_rate
+    found = detect(_table(told, labels), rate) if (told["role"] == "canary").any() else None
+    with writing(config.database) as connection, transaction(connection):
+        key = {name: names[name] for name in ("dataset", "model_key", "reference")}
+        for clear in ("flag_clear_suspicions", "flag_clear_detectability", "flag_clear_calibration"):
+            connection.execute(query(clear), key)
+        if found:
+            connection.register("suspicions", _suspicions(told, found, labels))
+            connection.execute(query("flag_insert_suspicions"), names | {"run_id": run_id})
+            connection.register("kinds", pa.Table.from_pylist(_kinds(found)))
+            connection.execute(query("flag_insert_detectability"), key | {"run_id": run_id})
+            connection.register("trials", pa.Table.from_pylist(_trials(found)))
+            connection.execute(query("flag_insert_calibration"), key | {"run_id": run_id})
+    _tell(found, int((told["role"] == "reference").sum()), rate)
+    return found
+
+
+def _told(asked: pa.Table) -> Columns:
+    """The answer of flag_signals as columns."""
+    texts = {
+        name: np.array(asked[name].to_pylist(), dtype=object)
+        for name in ("role", "sample_id", "twin", "canary", "answer")
+    }
+    numbers = {
+        name: asked[name].cast(pa.float64()).to_numpy(zero_copy_only=False).copy()
+        for name in (*SIGNALS, "answer_tokens")
+    }
+    return texts | numbers
+
+
+def _without_twins(connection: Connection, told: Columns, model_key: str) -> Labels | None:
+    """Take the twins out of the canaries' values, and add what answers that repeat tell."""
+    canary, trusted = np.flatnonzero(told["role"] == "canary"), np.flatnonzero(told["role"] == "reference")
+    twins = _twins(told)
+    vector_RM, state_RS = _places(connection, told["sample_id"][trusted], model_key)
+    vector_CM, state_CS = _places(connection, told["sample_id"][canary], model_key)
+    before = told["value"][canary]
+    value, local = without_twin(before, vector_CM, state_CS, twins, vector_RM, state_RS)
+    told["value"][canary], told["local_value"][canary] = value, local
+    told["value_per_token"][canary] = value / told["answer_tokens"][canary]
+    told["value_cosine"][canary] *= np.divide(value, before, out=np.ones_like(value), where=before != 0)
+    if not label_names(told["answer"][told["role"] != "canary"], told["answer"][trusted]):
+        return None
+    place = np.full(len(told["role"]), -1)
+    place[canary] = trusted[twins]
+    fold = np.zeros(len(place), dtype=np.int64)
+    rows = np.flatnonzero(told["role"] == "dataset")
+    fold[trusted], fold[rows] = folds(len(trusted)), folds(len(rows))
+    fold[canary] = fold[place[canary]]
+    states = np.empty((len(place), state_RS.shape[1]), dtype=np.float32)
+    states[trusted], states[canary] = state_RS, state_CS
+    states[rows] = _states(connection, told["sample_id"][rows], model_key)
+    return label_signals(states, told["answer"], told["role"] == "reference", fold, place)
+
+
+def _twins(told: Columns) -> NDArray[np.int64]:
+    """Places of the canaries' twins among the trusted rows, whose ids are in order."""
+    found: NDArray[np.int64] = np.searchsorted(
+        told["sample_id"][told["role"] == "reference"].astype(str), told["twin"][told["role"] == "canary"].astype(str)
+    )
+    return found
+
+
+def _places(connection: Connection, sample_ids: NDArray[Any], model_key: str) -> tuple[Floats, Floats]:
+    connection.register("asked", pa.table({"sample_id": sample_ids, "position": np.arange(len(sample_ids))}))
+    found = connection.execute(query("flag_vectors"), {"model_key": model_key}).to_arrow_table()
+    return _matrix(found["vector"]).astype(np.float64), _matrix(found["state"]).astype(np.float64)
+
+
+def _states(connection: Connection, sample_ids: NDArray[Any], model_key: str) -> NDArray[np.float32]:
+    connection.register("asked", pa.table({"sample_id": sample_ids, "position": np.arange(len(sample_ids))}))
+    return _matrix(connection.execute(query("flag_states"), {"model_key": model_key}).to_arrow_table()["state"])
+
+
+def _matrix(lists: pa.ChunkedArray) -> NDArray[np.float32]:
+    """[N, m] of N lists of equal length."""
+    flat: NDArray[np.float32] = pa.compute.list_flatten(lists.combine_chunks()).to_numpy()
+    return flat.reshape(len(lists), -1)
+
+
+def _table(told: Columns, labels: Labels | None) -> Table:
+    columns = [told[name] for name in SIGNALS] + ([labels.probe, labels.agreement] if labels else [])
+    x = np.column_stack(columns)
+    rows, trusted, canary = (x[told["role"] == role] for role in ("dataset", "reference", "canary"))
+    kinds = list(told["canary"][told["role"] == "canary"])
+    names = SIGNALS + (LABEL_SIGNALS if labels else ())
+    return Table(names, rows, trusted, canary, kinds, _twins(told))
+
+
+def _suspicions(told: Columns, found: Detection, labels: Labels | None) -> pa.Table:
+    """The table of suspicions; of trusted rows and canaries those by a model that has not seen them."""
+    n, parts = (
+        len(told["role"]),
+        {"dataset": found.suspicion_N, "reference": found.trusted_R, "canary": found.canaries_C},
+    )
+    suspicion, p, q = (np.full(n, np.nan) for _ in range(3))
+    looks_like, signals = told["canary"].copy(), np.full(n, None, dtype=object)
+    for role, values in parts.items():
+        suspicion[told["role"] == role] = values
+    rows = told["role"] == "dataset"
+    p[rows], q[rows], looks_like[rows] = found.p_N, found.q_N, np.array(found.looks_like_N, dtype=object)
+    for place, weigh in zip(np.flatnonzero(rows), found.weigh_N2, strict=True):
+        signals[place] = weigh
+    texts = {name: told[name].tolist() for name in ("sample_id", "role")} | {"looks_like": looks_like.tolist()}
+    numbers = {"suspicion": suspicion, "p_value": p, "q_value": q}
+    numbers |= {"label_probe": labels.probe, "agreement": labels.agreement} if labels else {}
+    columns = {name: pa.array(values, pa.string()) for name, values in texts.items()}
+    columns |= {name: pa.array(values, pa.float64(), from_pandas=True) for name, values in numbers.items()}
+    return pa.table(columns | {"signals": pa.array(signals.tolist(), pa.list_(pa.string()))})
+
+
+def _kinds(found: Detection) -> list[dict[str, Any]]:
+    return [
+        {
+            "canary": one.kind,
+            "auc": one.auc,
+            "auc_low": one.low,
+            "auc_high": one.high,
+            "canaries": one.canaries,
+            "best_signal": one.signal,
+            "best_signal_auc": one.signal_auc,
+        }
+        for one in found.kinds
+    ]
+
+
+def _trials(found: Detection) -> list[dict[str, Any]]:
+    return [
+        {
+            "stated": one.stated,
+            "measured": one.measured,
+            "standard_error": one.error,
+            "recall": one.recall,
+            "clean_flagged": one.clean,
+        }
+        for one in found.trials
+    ]
+
+
+def _tell(found: Detection | None, trusted: int, rate: float) -> None:
+    """What can be detected, what cannot, and from how many bad rows on."""
+    if found is None:
+        log().info(
+            "flag: nothing was learnt, because there are fewer than %d canaries of any kind; no row is suspected",
+            FEWEST,
+        )
+        return
+    seen = [f"{one.kind} {one.auc:.2f} ({one.low:.2f} to {one.high:.2f})" for one in found.kinds if one.is_detectable]
+    blind = [
+        f"{one.kind} {one.auc:.2f} ({one.low:.2f} to {one.high:.2f})" for one in found.kinds if not one.is_detectable
+    ]
+    log().info("flag: AUC on planted defects: %s", ", ".join(seen) or "none is above chance")
+    if blind:
+        log().info("flag: not detectable with this model: %s", ", ".join(blind))
+    log().info("flag: %s", reach(trusted, rate))
+
+
+def reach(trusted: int, rate: float) -> str:
+    """What the number of trusted rows makes impossible, in words."""
+    least = least_share(trusted, rate)
+    needed = int(np.ceil(1 / (USUAL * rate))) - 1
+    head = f"with {trusted:,} trusted rows, at a {rate:.0%} rate, "
+    if least > 1:
+        return f"{head}no row can be flagged; {needed:,} trusted rows could flag where {USUAL:.0%} are bad"
+    more = "" if trusted >= needed else f"; {needed:,} trusted rows would do where {USUAL:.0%} are bad"
+    return f"{head}flags need at least {least:.1%} bad rows{more}"
