@@ -6,7 +6,9 @@ import logging
 import os
 import sys
 import traceback
+from contextlib import suppress
 from enum import StrEnum
+from getpass import getuser
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -14,7 +16,7 @@ import typer
 
 import flows  # noqa: F401  sets Prefect's environment before Prefect is imported
 from tasks.config import Curate, read
-from tasks.database import Connection, DatabaseBusy, DatabaseError, query, reading
+from tasks.database import Connection, DatabaseBusy, DatabaseError, query, reading, turn
 from tasks.run import Refused, recorded
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -128,6 +130,25 @@ def report(config: Config, changes: Changes = None) -> None:
     settings = read(config, changes or [])
     key, model = _model(settings)
     typer.echo(str(step(settings, key, model)))
+
+
+@app.command()
+def review(
+    config: Config,
+    changes: Changes = None,
+    port: Annotated[int, typer.Option(help="The port on this machine.")] = 8090,
+    who: Annotated[str, typer.Option(help="Whose verdicts these are; by default your name on this machine.")] = "",
+    show: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+) -> None:
+    """A local page that shows flagged rows, the most suspicious first: keep, drop or relabel with one key."""
+    from flows.review import serve
+
+    settings = read(config, changes or [])
+    with suppress(DatabaseBusy), turn(settings.database, wait_s=1):
+        pass  # so that the tables are those of this version; whoever has the turn has seen to that
+    key, _ = _model(settings)
+    typer.echo(f"http://127.0.0.1:{port}/  (end with Ctrl-C; the next run obeys the verdicts)")
+    serve(settings, key, who or getuser(), port, show=show)
 
 
 @app.command()

@@ -21,6 +21,9 @@ labels.py     what other rows teach about answers that repeat
 detector.py   signals of rows, trusted rows and canaries -> suspicion, p-values, what can be detected
 flag.py       scores and canaries -> how suspicious each row is; the check looks_mislabeled gives the verdict
 split.py      flags and a budget -> keep or drop for every row, each with its reason
+evidence.py   a row with all that speaks for and against it
+verdict.py    what a person says of a row, which the next split obeys
+charts.py     figures as SVG text
 report.py     what was found, as one HTML file with the rows' pictures
 gallery.py    the pictures of a split: copied beside it, and put back into the columns they came in
 croissant.py  a published split, described for other tools

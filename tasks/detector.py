@@ -15,6 +15,7 @@ If clean rows of the dataset are like the trusted rows, a clean row has p <= u w
 wrong with the others; then Benjamini-Hochberg keeps the expected share of clean rows among the flagged at the rate.
 """
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ DRAWS = 1000
 TRIALS = 200
 BAD = 0.2
 """Share of canaries among the rows of a trial."""
+USUAL = 0.05
+"""Share of bad rows that a reference should be large enough for."""
 RATES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 
 
@@ -179,9 +182,15 @@ def detect(table: Table, rate: float = 0.1, seed: int = 0) -> Detection | None:
     )
 
 
-def least_share(trusted: int, rate: float) -> float:
-    """The share of bad rows below which none can be flagged: no p-value is below 1 / (1 + trusted)."""
-    return 1 / ((1 + trusted) * rate)
+def reach(trusted: int, rate: float) -> str:
+    """What the number of trusted rows makes impossible, in words: no p-value is below 1 / (1 + trusted)."""
+    least = 1 / ((1 + trusted) * rate)
+    needed = math.ceil(1 / (USUAL * rate)) - 1
+    head = f"with {trusted:,} trusted rows, at a {rate:.0%} rate, "
+    if least > 1:
+        return f"{head}no row can be flagged; {needed:,} trusted rows could flag where {USUAL:.0%} are bad"
+    more = "" if trusted >= needed else f"; {needed:,} trusted rows would do where {USUAL:.0%} are bad"
+    return f"{head}flags need at least {least:.1%} bad rows{more}"
 
 
 def _ranked(table: Table) -> tuple[list[str], Floats, Floats, Floats]:

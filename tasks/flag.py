@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tasks.config import Curate
 from tasks.database import Connection, query, reading, transaction, writing
-from tasks.detector import FEWEST, Detection, Table, detect, folds, least_share
+from tasks.detector import FEWEST, Detection, Table, detect, folds, reach
 from tasks.labels import Labels, label_names, label_signals
 from tasks.progress import log
 from tasks.twins import without_twin
@@ -18,8 +18,6 @@ SIGNALS = (
     "last_token", "conditional_gain", "total_gain", "image_gain",
 )  # fmt: skip
 LABEL_SIGNALS = ("label_probe", "agreement")
-USUAL = 0.05
-"""Share of bad rows that a reference should be large enough for."""
 Floats = NDArray[np.float64]
 Columns = dict[str, NDArray[Any]]
 
@@ -198,14 +196,3 @@ def _tell(found: Detection | None, trusted: int, rate: float) -> None:
     if blind:
         log().info("flag: not detectable with this model: %s", ", ".join(blind))
     log().info("flag: %s", reach(trusted, rate))
-
-
-def reach(trusted: int, rate: float) -> str:
-    """What the number of trusted rows makes impossible, in words."""
-    least = least_share(trusted, rate)
-    needed = int(np.ceil(1 / (USUAL * rate))) - 1
-    head = f"with {trusted:,} trusted rows, at a {rate:.0%} rate, "
-    if least > 1:
-        return f"{head}no row can be flagged; {needed:,} trusted rows could flag where {USUAL:.0%} are bad"
-    more = "" if trusted >= needed else f"; {needed:,} trusted rows would do where {USUAL:.0%} are bad"
-    return f"{head}flags need at least {least:.1%} bad rows{more}"

@@ -19,7 +19,7 @@ def gate(connection: Connection, config: Curate, place: dict[str, Any]) -> None:
         if number is None:
             missed.append(f"{name} was not measured, because there are no canaries, and")
         elif number < bound if is_least else number > bound:
-            missed.append(f"{name} is {number:.3g} and")
+            missed.append(f"{name} is {number:.6g} and")
         else:
             continue
         missed[-1] += f" must be at {'least' if is_least else 'most'} {bound:g}"

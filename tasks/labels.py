@@ -15,8 +15,6 @@ from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_label_quality_scores
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from tasks.twins import unit
 
@@ -30,8 +28,8 @@ LEARNT = 5000
 """Rows that one probe is fitted on, at most."""
 NEAREST = 20
 CHUNK = 4096
-STRENGTH = 0.003
-"""Inverse of the probe's L2 regularisation, on standardised states."""
+STRENGTH = 0.01
+"""Inverse of the probe's L2 regularisation, on states whose numbers have a mean square of one."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +62,7 @@ def label_signals(
     is_label = np.isin(answers, names)
     label = np.searchsorted(names, answers.astype(str))
     learn = real & is_label
+    states_ND = states_ND / np.sqrt(np.square(states_ND).mean() or 1)
     probs = _cross_fitted(states_ND, label, learn, is_label, trusted, fold)
     mine = np.flatnonzero(learn)
     wrong = mine[find_label_issues(label[mine], probs[mine], n_jobs=1)]
@@ -105,7 +104,7 @@ def _cross_fitted(
         known = np.flatnonzero(learn & (fold != k))
         known = known[np.argsort(~trusted[known], kind="stable")][:LEARNT]
         judged = np.flatnonzero(judge & (fold == k))
-        probe: Any = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=200))
+        probe: Any = LogisticRegression(C=STRENGTH, max_iter=200)
         probe.fit(states_ND[known], label[known])
         probs[np.ix_(judged, probe.classes_)] = probe.predict_proba(states_ND[judged])
     return probs

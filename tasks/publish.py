@@ -269,6 +269,7 @@ def _card(
         reference=next(parent for parent in parents if parent["dataset"] == row["reference"]),
         reasons=records(connection, "publish_reasons", place),
         checks=records(connection, "publish_checks", {"dataset": row["dataset"]}),
+        kinds=records(connection, "report_detectability", {k: row[k] for k in ("dataset", "model_key", "reference")}),
         size_category=next((name for limit, name in limits if row["rows_kept"] < limit), "n>1M"),
     )
 

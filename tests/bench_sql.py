@@ -21,7 +21,8 @@ SELECT 'd', md5(i::VARCHAR), 'instruction', repeat('question ' || i || ' ', 10),
        '[]', NULL, NULL, '{{"category": "' || i % 8 || '"}}', '{{}}', 'd.jsonl', i, NULL FROM range({N}) AS r(i);
 INSERT INTO store.scores
 SELECT md5(i::VARCHAR), 'k', 't', 'y', random(), random(), random(), random(), random() * 3, -random() * 9,
-       random(), NULL, NULL, 20, 60, i % 50 = 0, ['a', 'b', 'c'], [0.1, 0.2, -0.3], [-1.0, -2.0, -3.0], now(), 'r'
+       random(), NULL, NULL, 20, 60, i % 50 = 0, ['a', 'b', 'c'], [0.1, 0.2, -0.3], [-1.0, -2.0, -3.0],
+       now(), 'r', NULL, NULL
 FROM range({N}) AS r(i);
 INSERT INTO store.rows
 SELECT 't', md5('t' || i), 'instruction', 'question', 'answer', '[]', NULL, NULL, '{{}}', '{{}}', 't.jsonl', i, NULL
@@ -30,10 +31,10 @@ INSERT INTO store.vectors
 SELECT md5(i), 'k', [random()::FLOAT FOR x IN range(256)], []
 FROM (SELECT i::VARCHAR AS i FROM range({INDEXED}) AS r(i) UNION ALL SELECT 't' || i FROM range(100) AS r(i));
 INSERT INTO store.flags
-SELECT md5(i::VARCHAR), 'd', 'truncated', 'warning', 'cut', NULL, NULL, 'r' FROM range(0, {N}, 50) AS r(i);
+SELECT md5(i::VARCHAR), 'd', 'truncated', 'warning', 'cut', NULL, NULL, 'r', NULL FROM range(0, {N}, 50) AS r(i);
 INSERT INTO store.split_rows
 SELECT 's', 1, md5(i::VARCHAR), CASE WHEN i % 5 = 0 THEN 'drop' ELSE 'keep' END,
-       'over budget: rank ' || i, i, random()
+       'over budget: rank ' || i, i, random(), NULL
 FROM range({N}) AS r(i);
 """
 QUESTIONS = [

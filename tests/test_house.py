@@ -37,6 +37,8 @@ MAY_IMPORT = {
         "tasks.labels",
         "tasks.detector",
         "tasks.gate",
+        "tasks.evidence",
+        "tasks.charts",
     },
 }
 ONE_HOME = {

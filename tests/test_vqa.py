@@ -20,9 +20,10 @@ from sklearn.metrics import roc_auc_score
 from tasks.check import check
 from tasks.config import Curate
 from tasks.database import reading
+from tasks.evidence import said
 from tasks.ingest import ingest
 from tasks.publish import publish
-from tasks.report import report, said
+from tasks.report import report
 from tasks.run import recorded
 from tasks.score import score
 from tasks.split import split

@@ -1,0 +1,81 @@
+"""Figures as SVG text, which a page shows without any script. They are as wide as a phone."""
+
+import math
+from typing import Any
+
+import altair as alt
+import pandas as pd
+import vl_convert
+
+WIDTH = 330
+FLAGGED, PLAIN, LINE = "#c0392b", "#9fb3c8", "#2c3e50"
+Rows = list[dict[str, Any]]
+
+
+def histogram(rows: Rows) -> str:
+    """Values, the flagged ones in colour. Rows: start, stop, state, rows."""
+    return _svg(
+        alt.Chart(pd.DataFrame(rows))
+        .mark_bar()
+        .encode(
+            x=alt.X("start:Q", bin="binned", title="value", axis=alt.Axis(tickCount=5)),
+            x2="stop:Q",
+            y=alt.Y("rows:Q", title="rows", stack=True),
+            color=alt.Color(
+                "state:N",
+                title=None,
+                scale=alt.Scale(domain=["flagged", "not flagged"], range=[FLAGGED, PLAIN]),
+                legend=alt.Legend(orient="top"),
+            ),
+        )
+    )
+
+
+def detectability(rows: Rows) -> str:
+    """AUC with its interval for each kind of canary. Rows: canary, auc, auc_low, auc_high."""
+    found = pd.DataFrame(rows)
+    scale = alt.Scale(domain=[min(0.4, found["auc_low"].min()), 1])
+    low, auc, half = (alt.X(f"{name}:Q", scale=scale, title="AUC") for name in ("auc_low", "auc", "half"))
+    kinds = alt.Y("canary:N", sort=None, title=None)
+    bars = alt.Chart(found).mark_rule(color=LINE).encode(x=low, x2="auc_high:Q", y=kinds)
+    points = alt.Chart(found).mark_point(filled=True, size=60, color=LINE, opacity=1).encode(x=auc, y=kinds)
+    chance = alt.Chart(pd.DataFrame({"half": [0.5]})).mark_rule(strokeDash=[4, 4], color=FLAGGED).encode(x=half)
+    return _svg(chance + bars + points, height=26 * len(rows))
+
+
+def calibration(rows: Rows) -> str:
+    """Stated against measured false-discovery rate. Rows: stated, measured, standard_error."""
+    found = pd.DataFrame(rows)
+    found["low"] = (found["measured"] - 2 * found["standard_error"]).clip(lower=0)
+    found["high"] = found["measured"] + 2 * found["standard_error"]
+    top = max(found["stated"].max(), found["high"].max())
+    scale = alt.Scale(domain=[0, math.ceil(top * 10) / 10])
+    x = alt.X("stated:Q", scale=scale, title="stated rate")
+    line = alt.Chart(found).mark_line(strokeDash=[4, 4], color=PLAIN).encode(x=x, y=alt.Y("stated:Q", scale=scale))
+    bars = alt.Chart(found).mark_rule(color=LINE).encode(x=x, y=alt.Y("low:Q", title="measured rate"), y2="high:Q")
+    points = alt.Chart(found).mark_line(point=True, color=LINE).encode(x=x, y="measured:Q")
+    return _svg(line + bars + points)
+
+
+def sources(rows: Rows) -> str:
+    """Flagged rows by file and check. Rows: check_name, source, rows."""
+    height = 26 * len({row["source"] for row in rows}) + 10
+    return _svg(
+        alt.Chart(pd.DataFrame(rows))
+        .mark_bar()
+        .encode(
+            x=alt.X("rows:Q", title="flagged rows"),
+            y=alt.Y("source:N", sort="-x", title=None, axis=alt.Axis(labelLimit=140)),
+            color=alt.Color("check_name:N", title=None, legend=alt.Legend(orient="top", columns=1)),
+        ),
+        height=height,
+    )
+
+
+def _svg(chart: Any, height: int = 200) -> str:
+    sized = chart.properties(width=WIDTH, height=height, autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
+    styled = (
+        sized.configure(font="sans-serif").configure_view(stroke=None).configure_axis(labelLimit=150, labelOverlap=True)
+    )
+    text: str = vl_convert.vegalite_to_svg(styled.to_dict())
+    return text

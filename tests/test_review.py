@@ -1,0 +1,159 @@
+"""What a person says of flagged rows counts: on the page, in the database, in the next split."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tasks.formats import recognise
+from tasks.score import register
+from tasks.scoring.source import find
+from tasks.verdict import decide, waiting
+from tests.curated import Curated
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def queue(curated: Curated) -> list[dict[str, Any]]:
+    source = find(curated.config.model.name, None, None)
+    return waiting(curated.config, register(curated.config, source)[0])
+
+
+def decided(curated: Curated, sample_id: str) -> tuple[str, str]:
+    """In the newest version."""
+    (found,) = curated.ask(
+        "SELECT decision, reason FROM split_rows WHERE sample_id = ? ORDER BY version DESC LIMIT 1", sample_id
+    )
+    return found
+
+
+@pytest.fixture(scope="module")
+def curated(tmp_path_factory: pytest.TempPathFactory) -> Curated:
+    done = Curated(tmp_path_factory.mktemp("review"))
+    done.oresight("curate", *done.arguments)
+    return done
+
+
+@pytest.fixture
+def page(curated: Curated) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "flows.cli", "review", *curated.arguments, "--port", str(port), "--who", "ana"]
+    elsewhere = {
+        name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"
+    }  # NiceGUI looks at it
+    server = subprocess.Popen([*command, "--no-show"], cwd=curated.root, env=elsewhere)
+    try:
+        address = f"http://127.0.0.1:{port}/"
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(address, timeout=10).close()
+                break
+            except OSError:
+                time.sleep(0.25)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
+def test_ten_verdicts_by_keyboard_are_in_the_next_split(curated: Curated, page: str) -> None:
+    from playwright.sync_api import expect, sync_playwright
+
+    rows = queue(curated)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        tab = browser.new_page(viewport={"width": 900, "height": 1100})
+        asked: list[str] = []
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.goto(page)
+        place = tab.get_by_test_id("place")
+        for number, key in enumerate("kdrkdrkddu"):
+            expect(place).to_contain_text(f"{number + 1} of {len(rows)}", timeout=20_000)
+            if key == "r":
+                tab.keyboard.press("r")
+                answer = tab.get_by_label("the right answer, then Enter")
+                answer.fill("magenta")
+                answer.press("Enter")
+            elif key == "u":
+                tab.keyboard.press("d")
+                expect(place).to_contain_text(f"{number + 2} of {len(rows)}", timeout=20_000)
+                tab.keyboard.press("ArrowLeft")
+                expect(tab.get_by_test_id("verdict")).to_contain_text("drop by ana")
+                tab.keyboard.press("u")
+                expect(tab.get_by_test_id("verdict")).to_have_count(0)
+            else:
+                tab.keyboard.press(key)
+        expect(tab.get_by_test_id("precision")).to_contain_text("6 of 9 flags")
+        tab.screenshot(path=str(curated.folder / "review.png"))
+        tab.set_viewport_size({"width": 390, "height": 844})
+        tab.screenshot(path=str(curated.folder / "phone.png"))
+        browser.close()
+    assert {url.split("/")[2] for url in asked if url.startswith(("http", "ws"))} == {page.split("/")[2]}
+    curated.oresight("curate", *curated.arguments)
+    wanted = dict(zip([row["sample_id"] for row in rows[:10]], "kdrkdrkdd-", strict=True))
+    for sample_id, key in wanted.items():
+        decision, reason = decided(curated, sample_id)
+        assert (decision, reason.split(":")[0]) == {
+            "k": ("keep", "kept by hand"),
+            "d": ("drop", "dropped by hand"),
+            "r": ("keep", "kept by hand"),
+            "-": ("drop", "flagged by looks_mislabeled"),
+        }[key]
+    lines = (curated.folder / "out" / "curated" / "latest" / "train.jsonl").read_text().splitlines()
+    answers = [json.loads(line)["conversations"][-1]["value"] for line in lines]
+    assert answers.count("magenta") == 2
+    assert curated.ask("SELECT DISTINCT who FROM verdicts") == [("ana",)]
+    assert "magenta" in curated.oresight("explain", rows[2]["sample_id"], "--database", curated.config.database)
+
+
+def test_a_verdict_survives_another_scoring_and_the_newest_counts(curated: Curated) -> None:
+    row = queue(curated)[20]["sample_id"]
+    decide(curated.config, row, "drop", who="ana")
+    decide(curated.config, row, "keep", why="a good\nrow", who="bo")
+    changed = [*curated.arguments, "--set", "scoring.max_tokens=512"]
+    curated.oresight("curate", *changed)
+    assert decided(curated, row) == ("keep", "kept by hand: kept by bo (a good row)")
+    assert curated.ask("SELECT verdict FROM verdict_history WHERE sample_id = ? ORDER BY decided_at", row) == [
+        ("drop",),
+        ("keep",),
+    ]
+
+
+def test_what_cannot_be_decided_is_a_sentence(curated: Curated) -> None:
+    row = queue(curated)[21]["sample_id"]
+    with pytest.raises(ValueError, match="needs the right answer"):
+        decide(curated.config, row, "relabel", " ")
+    with pytest.raises(ValueError, match="has no row nobody"):
+        decide(curated.config, "nobody", "keep")
+    assert curated.ask("SELECT * FROM verdicts WHERE sample_id = ?", row) == []
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"instruction": "Ask", "input": "", "output": "old"},
+        {"question": "Ask", "answer": "old"},
+        {"prompt": [{"role": "user", "content": "Ask"}], "completion": [{"role": "assistant", "content": "old"}]},
+        {"messages": [{"role": "user", "content": "Ask"}, {"role": "assistant", "content": "old"}]},
+        {"conversations": [{"from": "human", "value": "Ask"}, {"from": "gpt", "value": "old"}]},
+        {"messages": json.dumps([{"role": "user", "content": "Ask"}, {"role": "assistant", "content": "old"}])},
+    ],
+)  # fmt: skip
+def test_another_answer_stands_where_the_layout_has_it(record: dict[str, Any]) -> None:
+    layout = recognise([record], {})
+    changed = layout.answered(record, 'new\n"one"')
+    assert layout.read(changed).messages[-1]["content"] == 'new\n"one"'
+    assert layout.read(changed).messages[:-1] == layout.read(record).messages[:-1]
+    assert "old" not in json.dumps(changed)
+    assert "old" in json.dumps(record)
