@@ -36,7 +36,8 @@ class Review:
             self.answer = ui.input("the right answer, then Enter").classes("w-full").props("data-testid=answer")
             self.answer.on("keydown.enter", lambda: self._decide("relabel"))
             self.answer.visible = False
-            self.why = ui.input("why (optional), before the verdict").classes("w-full")
+            self.why = ui.input("why (optional): write, press Enter, then give the verdict").classes("w-full")
+            self.why.on("keydown.enter", lambda: self.why.run_method("blur"))  # keys are verdicts again
             self._measured()
 
     @ui.refreshable_method
@@ -107,6 +108,7 @@ class Review:
         """Keep the verdict and go on to the next row; what cannot be kept is said, and nothing moves."""
         if not self.rows:
             return
+        self.answer.run_method("blur")
         row, answer = self.rows[self.place], self.answer.value if verdict == "relabel" else None
         try:
             await run.io_bound(decide, self.config, row["sample_id"], verdict, answer, self.why.value or "", self.who)
