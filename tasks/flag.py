@@ -22,8 +22,8 @@ Floats = NDArray[np.float64]
 Columns = dict[str, NDArray[Any]]
 
 
-def flag(config: Curate, model_key: str, run_id: str) -> Detection | None:
-    """Judge every scored row of the dataset in the light of trusted rows and canaries; None if there is no canary.
+def flag(config: Curate, model_key: str, run_id: str) -> None:
+    """Judge every scored row of the dataset in the light of trusted rows and canaries; without canaries, none.
 
     Raises ValueError if the dataset or the reference is not there.
     """
@@ -55,7 +55,6 @@ def flag(config: Curate, model_key: str, run_id: str) -> Detection | None:
             connection.register("trials", pa.Table.from_pylist(_trials(found)))
             connection.execute(query("flag_insert_calibration"), key | {"run_id": run_id})
     _tell(found, int((told["role"] == "reference").sum()), rate)
-    return found
 
 
 def _told(asked: pa.Table) -> Columns:
@@ -107,6 +106,7 @@ def _twins(told: Columns) -> NDArray[np.int64]:
 def _places(connection: Connection, sample_ids: NDArray[Any], model_key: str) -> tuple[Floats, Floats]:
     connection.register("asked", pa.table({"sample_id": sample_ids, "position": np.arange(len(sample_ids))}))
     found = connection.execute(query("flag_vectors"), {"model_key": model_key}).to_arrow_table()
+    assert found.num_rows == len(sample_ids), "every scored row has its vector"
     return _matrix(found["vector"]).astype(np.float64), _matrix(found["state"]).astype(np.float64)
 
 

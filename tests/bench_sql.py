@@ -16,19 +16,21 @@ INSERT INTO store.models VALUES ('k', 'm@k', 'w', NULL, 't', 'answers', 2048, 1,
 INSERT INTO store.datasets VALUES
     ('d', 'dataset', 'd.jsonl', 'alpaca', 'instruction', {N}, 0, 0, 'x', '[]', 's', now(), 'r'),
     ('t', 'reference', 't.jsonl', 'alpaca', 'instruction', 0, 0, 0, 'y', '[]', 's', now(), 'r');
-INSERT INTO store.rows
+INSERT INTO store.rows (dataset, sample_id, kind, prompt, answer, messages, tools, images, metadata, record,
+    source_file, source_line, retired_at)
 SELECT 'd', md5(i::VARCHAR), 'instruction', repeat('question ' || i || ' ', 10), repeat('answer ' || i || ' ', 10),
        '[]', NULL, NULL, '{{"category": "' || i % 8 || '"}}', '{{}}', 'd.jsonl', i, NULL FROM range({N}) AS r(i);
 INSERT INTO store.scores
 SELECT md5(i::VARCHAR), 'k', 't', 'y', random(), random(), random(), random(), random() * 3, -random() * 9,
-       random(), NULL, NULL, 20, 60, i % 50 = 0, ['a', 'b', 'c'], [0.1, 0.2, -0.3], [-1.0, -2.0, -3.0],
+       random(), NULL, 20, 60, i % 50 = 0, ['a', 'b', 'c'], [0.1, 0.2, -0.3], [-1.0, -2.0, -3.0],
        now(), 'r', NULL, NULL
 FROM range({N}) AS r(i);
-INSERT INTO store.rows
+INSERT INTO store.rows (dataset, sample_id, kind, prompt, answer, messages, tools, images, metadata, record,
+    source_file, source_line, retired_at)
 SELECT 't', md5('t' || i), 'instruction', 'question', 'answer', '[]', NULL, NULL, '{{}}', '{{}}', 't.jsonl', i, NULL
 FROM range(100) AS r(i);
 INSERT INTO store.vectors
-SELECT md5(i), 'k', [random()::FLOAT FOR x IN range(256)], []
+SELECT md5(i), 'k', [random()::FLOAT FOR x IN range(256)], [random()::FLOAT FOR x IN range(128)]
 FROM (SELECT i::VARCHAR AS i FROM range({INDEXED}) AS r(i) UNION ALL SELECT 't' || i FROM range(100) AS r(i));
 INSERT INTO store.flags
 SELECT md5(i::VARCHAR), 'd', 'truncated', 'warning', 'cut', NULL, NULL, 'r', NULL FROM range(0, {N}, 50) AS r(i);
@@ -49,6 +51,7 @@ QUESTIONS = [
     "SELECT corr(value, nll), corr(value, answer_tokens) FROM scores",
     "SELECT dataset, count(*), avg(value) FROM value_against('t') GROUP BY ALL",
     "SELECT sample_id, value FROM influences(md5('77'), 5)",
+    "SELECT sample_id, cosine FROM nearest_accepted(md5('77'), 5)",
     "SELECT f.check_name, avg(s.value) FROM flags AS f JOIN scores AS s USING (sample_id, dataset) GROUP BY ALL",
 ]
 

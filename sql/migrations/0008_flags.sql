@@ -73,3 +73,4 @@ CREATE TABLE store.verdicts (            -- what people decided; the newest of a
 );
 
 ALTER TABLE store.split_rows ADD COLUMN record VARCHAR;  -- JSON, where a verdict gave the row another answer
+ALTER TABLE store.scores DROP COLUMN label_probe;       -- it depends on the other rows, so it stands with the suspicion

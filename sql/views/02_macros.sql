@@ -44,31 +44,42 @@ LEFT JOIN quality AS q ON q.model = v.model;
 
 -- The n reference rows that pull a row up most, and the n that pull it down most, from the index.
 CREATE OR REPLACE MACRO influences(id, n := 5) AS TABLE
-WITH pulls AS (
-    SELECT v.model, o.dataset AS reference, o.sample_id, list_inner_product(v.vector, o.vector) AS value
-    FROM (SELECT DISTINCT model, vector FROM vectors WHERE sample_id = id) AS v
-    JOIN vectors AS o ON o.model = v.model AND o.sample_id <> id
-    JOIN datasets AS d ON d.dataset = o.dataset AND d.role = 'reference'
+WITH trusted AS MATERIALIZED (
+    SELECT v.model_key, d.dataset AS reference, v.sample_id, v.vector
+    FROM store.datasets AS d JOIN store.rows AS r ON r.dataset = d.dataset AND r.retired_at IS NULL
+    JOIN store.vectors AS v ON v.sample_id = r.sample_id
+    WHERE d.role = 'reference' AND v.sample_id <> id
+),
+pulls AS (
+    SELECT o.model_key, o.reference, o.sample_id, list_inner_product(v.vector, o.vector) AS value
+    FROM (SELECT model_key, vector FROM store.vectors WHERE sample_id = id) AS v JOIN trusted AS o USING (model_key)
+    QUALIFY row_number() OVER (PARTITION BY model_key, reference ORDER BY value DESC, o.sample_id) <= n
+         OR row_number() OVER (PARTITION BY model_key, reference ORDER BY value, o.sample_id) <= n
 )
-SELECT p.model, p.reference, p.sample_id, p.value, r.prompt, r.answer
-FROM pulls AS p JOIN rows AS r ON r.sample_id = p.sample_id AND r.dataset = p.reference
-QUALIFY row_number() OVER (PARTITION BY p.model, p.reference ORDER BY p.value DESC) <= n
-     OR row_number() OVER (PARTITION BY p.model, p.reference ORDER BY p.value) <= n
-ORDER BY p.model, p.reference, p.value DESC;
+SELECT m.model, p.reference, p.sample_id, p.value, r.prompt, r.answer
+FROM pulls AS p JOIN store.models AS m USING (model_key)
+JOIN rows AS r ON r.sample_id = p.sample_id AND r.dataset = p.reference
+ORDER BY m.model, p.reference, p.value DESC;
 
 -- The n rows of a row's own dataset that no check flags and whose first answer state is nearest, by cosine.
 CREATE OR REPLACE MACRO nearest_accepted(id, n := 5) AS TABLE
-WITH near AS (
-    SELECT v.model, o.dataset, o.sample_id, list_cosine_similarity(v.state, o.state) AS cosine
-    FROM (SELECT DISTINCT model, dataset, state FROM vectors WHERE sample_id = id) AS v
-    JOIN vectors AS o ON o.model = v.model AND o.dataset = v.dataset AND o.sample_id <> id
-    ANTI JOIN (SELECT dataset, sample_id FROM flags WHERE severity IN ('warning', 'critical')) AS f
-        ON f.dataset = o.dataset AND f.sample_id = o.sample_id
-    QUALIFY row_number() OVER (PARTITION BY v.model, o.dataset ORDER BY cosine DESC, o.sample_id) <= n
+WITH accepted AS MATERIALIZED (
+    SELECT v.model_key, r.dataset, v.sample_id, v.state
+    FROM store.rows AS r JOIN store.vectors AS v ON v.sample_id = r.sample_id
+    ANTI JOIN (SELECT dataset, sample_id FROM store.flags WHERE severity IN ('warning', 'critical')) AS f
+        ON f.dataset = r.dataset AND f.sample_id = r.sample_id
+    WHERE r.retired_at IS NULL AND v.sample_id <> id
+      AND r.dataset IN (SELECT dataset FROM store.rows WHERE sample_id = id AND retired_at IS NULL)
+),
+near AS (
+    SELECT o.model_key, o.dataset, o.sample_id, list_cosine_similarity(v.state, o.state) AS cosine
+    FROM (SELECT model_key, state FROM store.vectors WHERE sample_id = id) AS v JOIN accepted AS o USING (model_key)
+    QUALIFY row_number() OVER (PARTITION BY model_key, dataset ORDER BY cosine DESC, o.sample_id) <= n
 )
-SELECT e.model, e.dataset, e.sample_id, e.cosine, r.prompt, r.answer
-FROM near AS e JOIN rows AS r ON r.sample_id = e.sample_id AND r.dataset = e.dataset
-ORDER BY e.model, e.dataset, e.cosine DESC;
+SELECT m.model, e.dataset, e.sample_id, e.cosine, r.prompt, r.answer
+FROM near AS e JOIN store.models AS m USING (model_key)
+JOIN rows AS r ON r.sample_id = e.sample_id AND r.dataset = e.dataset
+ORDER BY m.model, e.dataset, e.cosine DESC;
 
 -- Everything known about a row, one fact a line.
 CREATE OR REPLACE MACRO explain(id) AS TABLE

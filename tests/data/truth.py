@@ -8,8 +8,20 @@ from sklearn.metrics import roc_auc_score
 
 from tasks.database import reading
 
-SUSPICIOUS = {"value": -1, "value_per_token": -1, "value_cosine": -1, "self_value": 1, "nll": 1, "conditional_gain": -1}
-QUESTION = "SELECT metadata->>'id', {} FROM scores JOIN rows USING (sample_id, dataset) WHERE dataset = 'dolly'"
+SUSPICIOUS = {
+    "value": -1,
+    "value_per_token": -1,
+    "value_cosine": -1,
+    "self_value": 1,
+    "nll": 1,
+    "conditional_gain": -1,
+    "suspicion": 1,
+}
+QUESTION = """
+    SELECT metadata->>'id', {}
+    FROM scores JOIN rows USING (sample_id, dataset) JOIN suspicions USING (sample_id, dataset)
+    WHERE dataset = 'dolly'
+"""
 
 
 def main(database: str) -> None:
