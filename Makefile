@@ -29,6 +29,8 @@ bench: .venv/dev-installed
 	.venv/bin/python tests/bench_ingest.py tests/data/dolly.jsonl 1
 	.venv/bin/python tests/bench_pictures.py
 	.venv/bin/python tests/bench_vqa.py
+	.venv/bin/python tests/bench_flags.py
+	.venv/bin/python tests/bench_flagging.py
 	.venv/bin/python tests/bench_sql.py
 	.venv/bin/pip install -q --no-deps dattri==0.3.0
 	.venv/bin/python tests/bench_scoring.py

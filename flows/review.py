@@ -1,5 +1,6 @@
 """The page on which a person looks at flagged rows and says keep, drop or relabel with one key. Served on loopback."""
 
+import socket
 from html import escape
 from typing import Any
 
@@ -33,8 +34,8 @@ class Review:
                 ui.button("undo (U)", on_click=lambda: self._decide("undo"), color="grey")
                 ui.button("back (←)", on_click=lambda: self._go(-1)).props("flat")
                 ui.button("next (→)", on_click=lambda: self._go(1)).props("flat")
-            self.answer = ui.input("the right answer, then Enter").classes("w-full").props("data-testid=answer")
-            self.answer.on("keydown.enter", lambda: self._decide("relabel"))
+            self.answer = ui.textarea("the right answer, then Enter; Shift+Enter is a new line").classes("w-full")
+            self.answer.props("autogrow").on("keydown.enter.exact.prevent", lambda: self._decide("relabel"))
             self.answer.visible = False
             self.why = ui.input("why (optional): write, press Enter, then give the verdict").classes("w-full")
             self.why.on("keydown.enter", lambda: self.why.run_method("blur"))  # keys are verdicts again
@@ -97,7 +98,7 @@ class Review:
     def _relabel(self) -> None:
         if self.rows:
             self.answer.value, self.answer.visible = self.rows[self.place]["answer"], True
-            ui.timer(0.05, lambda: self.answer.run_method("select"), once=True)
+            ui.timer(0.05, lambda: self.answer.run_method("focus"), once=True)  # once it is visible
 
     def _go(self, steps: int) -> None:
         self.place = min(max(self.place + steps, 0), max(len(self.rows) - 1, 0))
@@ -134,11 +135,20 @@ def _tokens(weights: list[dict[str, Any]]) -> str:
 
 
 def serve(config: Curate, model_key: str, who: str, port: int, *, show: bool) -> None:
-    """Serve the page until it is interrupted."""
+    """Serve the page until it is interrupted. Raises ValueError if the port is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ValueError(f"--port: {port} cannot be used ({error.strerror}); give another") from error
 
     @ui.page("/")
     def page() -> None:
-        Review(config, model_key, who).build()
+        try:
+            Review(config, model_key, who).build()
+        except (ValueError, RuntimeError) as error:
+            ui.label(str(error))
 
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
     ui.run(host="127.0.0.1", port=port, title="oresight review", show=show, reload=False, dark=None)

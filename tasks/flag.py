@@ -38,11 +38,12 @@ def flag(config: Curate, model_key: str, run_id: str) -> None:
             if name not in known:
                 raise ValueError(f"{config.database}: holds no {name!r}; run `oresight ingest CONFIG.yaml` first")
         names["reference_hash"] = known[config.reference.name]
-        asked = connection.execute(query("flag_signals"), names).to_arrow_table()
-        told = _told(asked)
-        labels = _without_twins(connection, told, model_key) if (told["role"] == "canary").any() else None
+        told = _told(connection.execute(query("flag_signals"), names).to_arrow_table())
+        has_canaries = bool((told["role"] == "canary").any())
+        states = _without_twins(connection, told, model_key) if has_canaries else None
+    labels = None if states is None else _labels(told, states)
     rate = config.flagging.false_discovery_rate
-    found = detect(_table(told, labels), rate) if (told["role"] == "canary").any() else None
+    found = detect(_table(told, labels), rate) if has_canaries else None
     with writing(config.database) as connection, transaction(connection):
         key = {name: names[name] for name in ("dataset", "model_key", "reference")}
         for clear in ("flag_clear_suspicions", "flag_clear_detectability", "flag_clear_calibration"):
@@ -70,8 +71,8 @@ def _told(asked: pa.Table) -> Columns:
     return texts | numbers
 
 
-def _without_twins(connection: Connection, told: Columns, model_key: str) -> Labels | None:
-    """Take the twins out of the canaries' values, and add what answers that repeat tell."""
+def _without_twins(connection: Connection, told: Columns, model_key: str) -> NDArray[np.float32] | None:
+    """Take the twins out of the canaries' values; gives the states of all, if answers repeat."""
     canary, trusted = np.flatnonzero(told["role"] == "canary"), np.flatnonzero(told["role"] == "reference")
     twins = _twins(told)
     vector_RM, state_RS = _places(connection, told["sample_id"][trusted], model_key)
@@ -83,16 +84,20 @@ def _without_twins(connection: Connection, told: Columns, model_key: str) -> Lab
     told["value_cosine"][canary] *= np.divide(value, before, out=np.ones_like(value), where=before != 0)
     if not label_names(told["answer"][told["role"] != "canary"], told["answer"][trusted]):
         return None
-    place = np.full(len(told["role"]), -1)
-    place[canary] = trusted[twins]
-    fold = np.zeros(len(place), dtype=np.int64)
     rows = np.flatnonzero(told["role"] == "dataset")
-    fold[trusted], fold[rows] = folds(len(trusted)), folds(len(rows))
-    fold[canary] = fold[place[canary]]
-    states = np.empty((len(place), state_RS.shape[1]), dtype=np.float32)
+    states = np.empty((len(told["role"]), state_RS.shape[1]), dtype=np.float32)
     states[trusted], states[canary] = state_RS, state_CS
     states[rows] = _states(connection, told["sample_id"][rows], model_key)
-    return label_signals(states, told["answer"], told["role"] == "reference", fold, place)
+    return states
+
+
+def _labels(told: Columns, states: NDArray[np.float32]) -> Labels | None:
+    trusted, canary, rows = (np.flatnonzero(told["role"] == role) for role in ("reference", "canary", "dataset"))
+    copy_of, fold = np.full(len(states), -1), np.zeros(len(states), dtype=np.int64)
+    copy_of[canary] = trusted[_twins(told)]
+    fold[trusted], fold[rows] = folds(len(trusted)), folds(len(rows))
+    fold[canary] = fold[copy_of[canary]]
+    return label_signals(states, told["answer"], told["role"] == "reference", fold, copy_of)
 
 
 def _twins(told: Columns) -> NDArray[np.int64]:

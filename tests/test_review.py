@@ -83,7 +83,10 @@ def test_ten_verdicts_by_keyboard_are_in_the_next_split(curated: Curated, page: 
             if key == "r":
                 tab.keyboard.press("r")
                 answer = tab.get_by_label("the right answer, then Enter")
-                answer.fill("magenta")
+                expect(answer).to_be_focused()
+                answer.fill("deep")
+                answer.press("Shift+Enter")
+                tab.keyboard.type("magenta")
                 answer.press("Enter")
             elif key == "u":
                 tab.keyboard.press("d")
@@ -112,7 +115,7 @@ def test_ten_verdicts_by_keyboard_are_in_the_next_split(curated: Curated, page: 
         }[key]
     lines = (curated.folder / "out" / "curated" / "latest" / "train.jsonl").read_text().splitlines()
     answers = [json.loads(line)["conversations"][-1]["value"] for line in lines]
-    assert answers.count("magenta") == 2
+    assert answers.count("deep\nmagenta") == 2
     assert curated.ask("SELECT DISTINCT who FROM verdicts") == [("ana",)]
     assert "magenta" in curated.oresight("explain", rows[2]["sample_id"], "--database", curated.config.database)
 
@@ -128,6 +131,15 @@ def test_a_verdict_survives_another_scoring_and_the_newest_counts(curated: Curat
         ("drop",),
         ("keep",),
     ]
+
+
+def test_a_port_that_is_taken_is_a_sentence(curated: Curated) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = curated.run("review", *curated.arguments, "--no-show", "--port", str(taken.getsockname()[1]))
+    assert done.returncode == 2
+    assert "--port:" in done.stderr
 
 
 def test_what_cannot_be_decided_is_a_sentence(curated: Curated) -> None:
