@@ -36,7 +36,7 @@ def detectability(rows: Rows) -> str:
     found = pd.DataFrame(rows)
     scale = alt.Scale(domain=[min(0.4, found["auc_low"].min()), 1])
     low, auc, half = (alt.X(f"{name}:Q", scale=scale, title="AUC") for name in ("auc_low", "auc", "half"))
-    kinds = alt.Y("canary:N", sort=None, title=None)
+    kinds = alt.Y("canary:N", sort=None, title=None, axis=alt.Axis(minExtent=115))
     bars = alt.Chart(found).mark_rule(color=LINE).encode(x=low, x2="auc_high:Q", y=kinds)
     points = alt.Chart(found).mark_point(filled=True, size=60, color=LINE, opacity=1).encode(x=auc, y=kinds)
     chance = alt.Chart(pd.DataFrame({"half": [0.5]})).mark_rule(strokeDash=[4, 4], color=FLAGGED).encode(x=half)

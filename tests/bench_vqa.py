@@ -1,8 +1,8 @@
 """Which signals find wrong answers on pictures, the whole way through the database: python tests/bench_vqa.py [SEEDS].
 
 For each seed 1,000 questions on easy-VQA's test pictures, of which 200 carry another answer of the same type, against
-200 clean ones on other pictures, with the embedded model: AUC of each signal and of the suspicion, which has learnt from
-canaries, mean and standard deviation; and how many of the rows flagged at a stated rate of 10% are right after all.
+200 clean ones on other pictures, with the embedded model: AUC of each signal and of the suspicion, which has learnt
+from canaries, mean and deviation; and how many of the rows flagged at a stated rate of 10% are right after all.
 """
 
 import json
