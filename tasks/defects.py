@@ -19,7 +19,6 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 SEED = "canary 1"
 NEAR = 10
 """Rows with the most similar prompts, among which a plausible wrong answer is looked for."""
-TRIES = 50
 LABEL_WORDS, LABEL_TIMES = 5, 3
 """An answer of at most so many words that is given at least so often is a label."""
 FOREIGN = (
@@ -80,9 +79,8 @@ Kind = Callable[[Trusted, int, random.Random], Row | None]
 def swapped_answer(trusted: Trusted, place: int, draw: random.Random) -> Row | None:
     """The answer of any other row."""
     row = trusted.rows[place]
-    drawn = (draw.choice(trusted.rows).answer for _ in range(TRIES))
-    other = next((answer for answer in drawn if answer.strip() != row.answer.strip()), None)
-    return None if other is None else replace(row, answer=other)
+    other = [one.answer for one in trusted.rows if one.answer.strip() != row.answer.strip()]
+    return replace(row, answer=draw.choice(other)) if other else None
 
 
 def family_answer(trusted: Trusted, place: int, draw: random.Random) -> Row | None:

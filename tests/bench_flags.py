@@ -37,7 +37,7 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 TRUSTED, ROWS, CANARIES, RATE = 200, 400, 50, 0.1
 SIZES = {
     "gsm8k": (300, 400, 60, 120),
-    "dolly": (300, 400, 60, 120),
+    "dolly": (400, 600, 100, 200),
     "mrpc": (500, 800, 800, 250),
     "easy": (800, 1200, 400, 400),
 }
