@@ -62,7 +62,7 @@ def label_signals(
     is_label = np.isin(answers, names)
     label = np.searchsorted(names, answers.astype(str))
     learn = real & is_label
-    states_ND = states_ND / np.sqrt(np.square(states_ND).mean() or 1)
+    states_ND = states_ND / np.sqrt(np.square(states_ND[real]).mean() or 1)
     probs = _cross_fitted(states_ND, label, learn, is_label, trusted, fold)
     mine = np.flatnonzero(learn)
     wrong = mine[find_label_issues(label[mine], probs[mine], n_jobs=1)]
