@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from tasks.config import Curate
 from tasks.database import Connection, let, query, records
+from tasks.run import stored
 
 SHOWN_TOKENS = 400
 Shown = dict[str, Any]
@@ -16,12 +17,9 @@ Shown = dict[str, Any]
 
 def standing(connection: Connection, config: Curate, model_key: str) -> dict[str, str]:
     """What the queries ask for, set as variables too. Raises ValueError if dataset or reference is not there."""
-    known = {name: content for name, content, _ in connection.execute(query("score_datasets")).fetchall()}
-    for name in (config.dataset.name, config.reference.name):
-        if name not in known:
-            raise ValueError(f"{config.database}: holds no {name!r}; run `oresight ingest CONFIG.yaml` first")
+    known = stored(connection, config.database, config.dataset.name, config.reference.name)
     names = {"dataset": config.dataset.name, "reference": config.reference.name, "model_key": model_key}
-    let(connection, **names, reference_hash=known[config.reference.name])
+    let(connection, **names, reference_hash=known[config.reference.name].content_hash)
     return names
 
 

@@ -1,5 +1,6 @@
 """Scores and canaries -> how suspicious each row is, and what this model can detect. A check then gives the verdict."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from tasks.database import Connection, query, reading, transaction, writing
 from tasks.detector import FEWEST, Detection, Table, detect, folds, reach
 from tasks.labels import Labels, label_names, label_signals
 from tasks.progress import log
+from tasks.run import stored
 from tasks.twins import without_twin
 
 SIGNALS = (
@@ -33,11 +35,8 @@ def flag(config: Curate, model_key: str, run_id: str) -> None:
         "model_key": model_key,
     }
     with reading(config.database) as connection:
-        known = {name: content for name, content, _ in connection.execute(query("score_datasets")).fetchall()}
-        for name in (config.dataset.name, config.reference.name):
-            if name not in known:
-                raise ValueError(f"{config.database}: holds no {name!r}; run `oresight ingest CONFIG.yaml` first")
-        names["reference_hash"] = known[config.reference.name]
+        known = stored(connection, config.database, config.dataset.name, config.reference.name)
+        names["reference_hash"] = known[config.reference.name].content_hash
         told = _told(connection.execute(query("flag_signals"), names).to_arrow_table())
         has_canaries = bool((told["role"] == "canary").any())
         states = _without_twins(connection, told, model_key) if has_canaries else None
@@ -51,9 +50,9 @@ def flag(config: Curate, model_key: str, run_id: str) -> None:
         if found:
             connection.register("suspicions", _suspicions(told, found, labels))
             connection.execute(query("flag_insert_suspicions"), names | {"run_id": run_id})
-            connection.register("kinds", pa.Table.from_pylist(_kinds(found)))
+            connection.register("kinds", pa.Table.from_pylist([asdict(one) for one in found.kinds]))
             connection.execute(query("flag_insert_detectability"), key | {"run_id": run_id})
-            connection.register("trials", pa.Table.from_pylist(_trials(found)))
+            connection.register("trials", pa.Table.from_pylist([asdict(one) for one in found.trials]))
             connection.execute(query("flag_insert_calibration"), key | {"run_id": run_id})
     _tell(found, int((told["role"] == "reference").sum()), rate)
 
@@ -155,34 +154,6 @@ def _suspicions(told: Columns, found: Detection, labels: Labels | None) -> pa.Ta
     columns = {name: pa.array(values, pa.string()) for name, values in texts.items()}
     columns |= {name: pa.array(values, pa.float64(), from_pandas=True) for name, values in numbers.items()}
     return pa.table(columns | {"signals": pa.array(signals.tolist(), pa.list_(pa.string()))})
-
-
-def _kinds(found: Detection) -> list[dict[str, Any]]:
-    return [
-        {
-            "canary": one.kind,
-            "auc": one.auc,
-            "auc_low": one.low,
-            "auc_high": one.high,
-            "canaries": one.canaries,
-            "best_signal": one.signal,
-            "best_signal_auc": one.signal_auc,
-        }
-        for one in found.kinds
-    ]
-
-
-def _trials(found: Detection) -> list[dict[str, Any]]:
-    return [
-        {
-            "stated": one.stated,
-            "measured": one.measured,
-            "standard_error": one.error,
-            "recall": one.recall,
-            "clean_flagged": one.clean,
-        }
-        for one in found.trials
-    ]
 
 
 def _tell(found: Detection | None, trusted: int, rate: float) -> None:

@@ -16,7 +16,7 @@ from cleanlab.rank import get_label_quality_scores
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from tasks.twins import unit
+from tasks.twins import NEAREST, unit
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -26,7 +26,6 @@ COVERED = 0.5
 """Share of the trusted rows whose answers must be labels; below, the question makes no sense."""
 LEARNT = 5000
 """Rows that one probe is fitted on, at most."""
-NEAREST = 20
 CHUNK = 4096
 STRENGTH = 0.01
 """Inverse of the probe's L2 regularisation, on states whose numbers have a mean square of one."""

@@ -12,6 +12,7 @@ from tasks.defects import Row, planted
 from tasks.detector import FEWEST
 from tasks.formats.sample import content_id
 from tasks.progress import log
+from tasks.run import stored
 
 AT_LEAST = 50
 """Canaries of each kind, where as many trusted rows can carry it."""
@@ -25,13 +26,9 @@ def plant(config: Curate, run_id: str) -> int:
     reference is not there.
     """
     with reading(config.database) as connection:
-        known = {name: content for name, content, _ in connection.execute(query("score_datasets")).fetchall()}
-        if config.reference.name not in known:
-            raise ValueError(
-                f"{config.database}: holds no {config.reference.name!r}; run `oresight ingest CONFIG.yaml` first"
-            )
+        known = stored(connection, config.database, config.reference.name)
         rows = records(connection, "plant_rows", {"reference": config.reference.name})
-        place = {"reference": config.reference.name, "reference_hash": known[config.reference.name]}
+        place = {"reference": config.reference.name, "reference_hash": known[config.reference.name].content_hash}
         standing = set(connection.execute(query("plant_standing"), place).fetchall())
     share = config.flagging.canaries
     if share and len(rows) < FEWEST:

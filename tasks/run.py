@@ -8,10 +8,10 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 from tasks.config import Curate
-from tasks.database import query, reading, turn, writing
+from tasks.database import Connection, query, reading, turn, writing
 
 VERSION = version("oresight")
 
@@ -39,6 +39,22 @@ def recorded(config: Curate, flow: str, prefect_flow_run_id: str | None = None) 
         finally:
             with writing(config.database) as connection:
                 connection.execute(query("finish_run"), {"run_id": run_id, "state": state})
+
+
+class Stored(NamedTuple):
+    """What is known of a dataset that was ingested."""
+
+    content_hash: str
+    kind: str
+
+
+def stored(connection: Connection, database: str, *datasets: str) -> dict[str, Stored]:
+    """Of these datasets, by name. Raises ValueError, naming the first that is not there and the cure."""
+    known = {name: Stored(*rest) for name, *rest in connection.execute(query("stored_datasets")).fetchall()}
+    for name in datasets:
+        if name not in known:
+            raise ValueError(f"{database}: holds no {name!r}; run `oresight ingest CONFIG.yaml` first")
+    return known
 
 
 def note(database: str, run_id: str, **found: Any) -> None:

@@ -25,6 +25,7 @@ from tasks.commit import Job, Row, commit_fit, commit_scores, commit_unscorable,
 from tasks.config import Curate
 from tasks.database import query, reading, writing
 from tasks.progress import log, progress
+from tasks.run import stored
 from tasks.scoring.engine import Engine, Options, enough, opened
 from tasks.scoring.index import Basis
 from tasks.scoring.loaded import Loaded
@@ -65,18 +66,15 @@ def score(config: Curate, run_id: str, as_task: Callable[[Shard], Shard] = lambd
     source = find(config.model.name, config.model.revision, config.model.adapter)
     key, name = register(config, source)
     with reading(config.database) as connection:
-        known = {name: rest for name, *rest in connection.execute(query("score_datasets")).fetchall()}
-        for dataset in (config.dataset.name, config.reference.name):
-            if dataset not in known:
-                raise ValueError(f"{config.database}: holds no {dataset!r}; run `oresight ingest CONFIG.yaml` first")
-        names = _names(config, key, known[config.reference.name][0])
+        known = stored(connection, config.database, config.dataset.name, config.reference.name)
+        names = _names(config, key, known[config.reference.name].content_hash)
         datasets = {"dataset": config.dataset.name, "reference": config.reference.name}
         (wanted,) = connection.execute(query("score_wanted"), datasets).fetchone() or (0,)
         todo = connection.execute(query("score_todo"), names).to_arrow_table()
         trusted = connection.execute(query("score_reference_ids"), {"reference": config.reference.name})
         trusted_ids = trusted.to_arrow_table()
         before = connection.execute(query("score_fit"), {k: names[k] for k in names if k != "dataset"}).fetchone()
-        stored = connection.execute(query("score_basis"), {"model_key": key}).fetchone()
+        kept = connection.execute(query("score_basis"), {"model_key": key}).fetchone()
     missing = todo.num_rows - (canaries := pc.sum(todo["is_canary"]).as_py() or 0)
     if todo.num_rows == 0:
         log().info("score: nothing to do, all %d rows have a fresh score from %s", wanted, name)
@@ -85,7 +83,7 @@ def score(config: Curate, run_id: str, as_task: Callable[[Shard], Shard] = lambd
     dtype = before[2] if before and config.model.dtype == "auto" else config.model.dtype
     places = devices(config.model.device)
     model = load(source, places[0], dtype)
-    if model.vision is None and known[config.dataset.name][1] == "vqa":
+    if model.vision is None and known[config.dataset.name].kind == "vqa":
         raise ValueError(
             f"model.name: {source.name} reads texts only, and {config.dataset.name!r} has pictures; name a"
             f" vision-language model, such as HuggingFaceTB/SmolVLM-256M-Instruct, or {TOY} to try this out"
@@ -98,7 +96,7 @@ def score(config: Curate, run_id: str, as_task: Callable[[Shard], Shard] = lambd
         on = f"{' and '.join(places)} in {str(model.dtype).removeprefix('torch.')}"
         more = f" and {canaries} canaries" if canaries else ""
         log().info("score: %d rows%s with %s on %s", missing, more, name, on)
-        basis = Basis.read(stored[0]).to(model.device) if stored else None
+        basis = Basis.read(kept[0]).to(model.device) if kept else None
         engine, first = _open(job, todo, trusted_ids, basis, (before[0], before[1]) if before else None)
         rest = _without(todo, first)
         others = places[1 : math.ceil(rest.num_rows / SHARD)]  # no more devices than shards

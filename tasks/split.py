@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tasks.config import Splitting
 from tasks.database import query, transaction, writing
 from tasks.progress import log
+from tasks.run import stored
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,7 @@ def split(database: str, splitting: Splitting, dataset: str, reference: str, mod
     `splitting.per`.
     """
     with writing(database) as connection:
-        known = {name: content for name, content, _ in connection.execute(query("score_datasets")).fetchall()}
-        for name in (dataset, reference):
-            if name not in known:
-                raise ValueError(f"{database}: holds no {name!r}; run `oresight ingest CONFIG.yaml` first")
+        known = {name: one.content_hash for name, one in stored(connection, database, dataset, reference).items()}
         if splitting.per is not None:
             columns = [name for (name,) in connection.execute(query("split_columns"), {"dataset": dataset}).fetchall()]
             if splitting.per not in columns:
