@@ -2,7 +2,8 @@
 
 For each seed 1,000 questions on easy-VQA's test pictures, of which 200 carry another answer of the same type, against
 200 clean ones on other pictures, with the embedded model: AUC of each signal and of the suspicion, which has learnt
-from canaries, mean and deviation; and how many of the rows flagged at a stated rate of 10% are right after all.
+from canaries, mean and deviation, each over the rows that have it (an answer that hardly repeats has no label_probe);
+and how many of the rows flagged at a stated rate of 10% are right after all.
 """
 
 import json
@@ -65,9 +66,11 @@ def main() -> None:
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as folder:
             raw, signals = judged(Path(folder), seed)
-        table, truth = np.array([signals[row.id] for row in raw]), np.array([row.wrong for row in raw])
+        table = np.array([signals[row.id] for row in raw], dtype=float)  # null becomes nan
+        truth = np.array([row.wrong for row in raw])
         for i, (name, sign) in enumerate(SUSPICIOUS.items(), start=1):
-            areas[name].append(roc_auc_score(truth, sign * table[:, i]))
+            has = ~np.isnan(table[:, i])
+            areas[name].append(roc_auc_score(truth[has], sign * table[has, i]))
         flagged = table[:, 0] <= 0.1
         false.append((flagged & ~truth).sum() / max(flagged.sum(), 1))
         recall.append(flagged[truth].mean())
