@@ -37,13 +37,16 @@ bench: .venv/dev-installed
 	.venv/bin/python tests/bench_scale.py
 
 ALIVE = import urllib.request as u; u.urlopen('http://127.0.0.1:4200/api/health')
-# A Prefect server on loopback, and the flow waiting there to be started from its pages or on a schedule.
+# A Prefect server on loopback with all that is in deployments/, and a worker. CONFIG=FILE runs your data, not the demo's.
 serve: export DO_NOT_TRACK = 1
 serve: export PREFECT_SERVER_ANALYTICS_ENABLED = false
+serve: export PREFECT_SERVER_UI_V2_ENABLED = false
+serve: export PREFECT_API_URL = http://127.0.0.1:4200/api
 serve: .venv/installed
 	trap 'kill 0' EXIT; .venv/bin/prefect server start --host 127.0.0.1 & \
 	until .venv/bin/python -c "$(ALIVE)" 2>/dev/null; do sleep 1; done; \
-	PREFECT_API_URL=http://127.0.0.1:4200/api .venv/bin/python -c "from flows.curate import curate; curate.serve(name='curate')"
+	.venv/bin/oresight deploy $(CONFIG) && echo "http://127.0.0.1:4200  (end with Ctrl-C)" && \
+	.venv/bin/prefect worker start --pool oresight --type process
 
 # All versions with their hashes; torch apart, because which build of it is wanted depends on the machine.
 .venv/installed: requirements.lock Makefile

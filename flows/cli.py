@@ -15,14 +15,16 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import flows  # noqa: F401  sets Prefect's environment before Prefect is imported
+from flows import operate
+from flows.arguments import Changes, Config, Database
 from tasks.config import Curate, read
-from tasks.database import Connection, DatabaseBusy, DatabaseError, query, reading, turn
+from tasks.database import Connection, DatabaseBusy, DatabaseError, newest_version, query, reading, turn
+from tasks.fault import Lacking, in_a_sentence
 from tasks.run import Refused, recorded
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-Config = Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The configuration; its keys are in the README.")]
-Changes = Annotated[list[str] | None, typer.Option("--set", metavar="KEY.SUBKEY=VALUE", help="Change a key of it.")]
-Database = Annotated[str, typer.Option(help="The database to ask.")]
+for command in (operate.approve, operate.backup, operate.deploy):
+    app.command()(command)
 
 
 class Format(StrEnum):
@@ -117,7 +119,7 @@ def publish(config: Config, changes: Changes = None) -> None:
 
     settings = read(config, changes or [])
     with recorded(settings, "publish"):
-        version = _newest(settings)
+        version = newest_version(settings.database, settings.splitting.name)
         done = step(settings.database, settings, settings.splitting.name, version)
     typer.echo(f"{done.folder}{'' if done.new else ' (unchanged)'}")
 
@@ -129,7 +131,20 @@ def report(config: Config, changes: Changes = None) -> None:
 
     settings = read(config, changes or [])
     key, model = _model(settings)
-    typer.echo(str(step(settings, key, model)))
+    typer.echo(str(step(settings, key, model).page))
+
+
+@app.command()
+def evaluate(
+    config: Config,
+    truth: Annotated[str, typer.Option(metavar="COLUMN", help="A column of the rows: true or 1 where a row is wrong.")],
+    changes: Changes = None,
+) -> None:
+    """AUC and recall of each signal, and of the flags, where a column says which rows are wrong."""
+    settings = read(config, changes or [])
+    from flows.evaluate import evaluate as against
+
+    typer.echo("\n".join(against(settings, truth).lines()))
 
 
 @app.command()
@@ -220,18 +235,6 @@ def _model(settings: Curate) -> tuple[str, str]:
     return register(settings, find(settings.model.name, settings.model.revision, settings.model.adapter))
 
 
-def _newest(settings: Curate) -> int:
-    with reading(settings.database) as connection:
-        (version,) = connection.execute(query("newest_version"), {"split": settings.splitting.name}).fetchone() or (
-            None,
-        )
-    if version is None:
-        raise ValueError(
-            f"{settings.database}: has no split {settings.splitting.name!r}; run `oresight split CONFIG.yaml` first"
-        )
-    return int(version)
-
-
 def main() -> NoReturn:
     """Run the command line and turn what went wrong into one line and an exit code."""
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # one line a step comes from us
@@ -242,10 +245,11 @@ def main() -> NoReturn:
     ours.propagate = False
     code = 3
     try:
-        app()  # ends by SystemExit: 0, or 2 with its own message for a command that is not one
+        with in_a_sentence():
+            app()  # ends by SystemExit: 0, or 2 with its own message for a command that is not one
     except Refused as error:
         code = _say(f"refused: {error}", 1)
-    except DatabaseBusy as error:
+    except (DatabaseBusy, Lacking) as error:
         code = _say(str(error), 3)
     except ValueError as error:
         code = _say(str(error), 2)

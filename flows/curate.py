@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 
+from flows.approval import ask
+from flows.notice import notice_drift, told
+from flows.shown import show_findings, show_split
+from flows.start import begun, named, on_accelerator
 from tasks.check import check
 from tasks.config import Curate
 from tasks.flag import flag
@@ -17,7 +20,7 @@ from tasks.ingest import ingest
 from tasks.plant import plant
 from tasks.publish import publish
 from tasks.report import report
-from tasks.run import recorded, summary
+from tasks.run import Waiting, recorded, summary
 from tasks.score import score
 from tasks.split import split
 
@@ -49,13 +52,25 @@ class Curated:
     report: Path
 
 
-@flow(name="curate")
+@flow(name="curate", flow_run_name=named, validate_parameters=False)
 def curate(config: Curate) -> Curated:
-    """Ingest, check, plant, score, flag, check, split, publish, report. Safe to run again: what stands is not redone.
+    """Ingest, check, plant, score, flag, check, split, report, publish. Safe to run again: what stands is not redone.
 
     Args:
         config: The rows to choose from, the rows you trust, the model that compares them, and what to keep.
     """
+    config = begun(config)
+    with told(config):
+        try:
+            return _curated(config)
+        except Waiting as waiting:
+            if not deployment.id:
+                raise  # nobody could answer: `oresight approve` is the way
+            ask(config, waiting)  # ends this process; the answer starts the flow again
+            return _curated(config)
+
+
+def _curated(config: Curate) -> Curated:
     started, dataset, reference = time.monotonic(), config.dataset.name, config.reference.name
     page = Path(config.publishing.folder) / config.splitting.name / "checks.html"
     with recorded(config, "curate", flow_run.id) as run_id:
@@ -63,12 +78,12 @@ def curate(config: Curate) -> Curated:
         ingest_rows(config.database, config.reference, "reference", run_id)
         check_rows(config.database, "raw", dataset, reference, run_id, flagging=config.flagging, page=page)
         canaries = plant_canaries(config, run_id)
-        scored = score_rows(config, run_id)
+        with on_accelerator(config.model.device):
+            scored = score_rows(config, run_id)
         flag_rows(config, scored.model_key, run_id)
         check_rows(config.database, "score", dataset, reference, run_id, scored.model_key, config.flagging, page)
         decided = split_rows(config.database, config.splitting, dataset, reference, scored.model_key, run_id)
-        published = publish_split(config.database, config, decided.name, decided.version)
-        page_of_rows = report_rows(config, scored.model_key, scored.model)
+        reported = report_rows(config, scored.model_key, scored.model)
         counts = {
             "rows read": rows.rows + rows.rejected + rows.duplicates,
             "rejected": rows.rejected,
@@ -80,14 +95,8 @@ def curate(config: Curate) -> Curated:
             "kept": decided.rows_kept,
             "dropped": decided.rows_dropped,
         }
-    curated = Curated(counts, time.monotonic() - started, published.folder, published.new, page_of_rows)
-    _show(curated, decided.name)
-    return curated
-
-
-def _show(curated: Curated, name: str) -> None:
-    """The run's page in the Prefect UI."""
-    key = "".join(c if c.isalnum() else "-" for c in name.lower()).strip("-") or "split"
-    create_table_artifact([{"what": k, "rows": v} for k, v in curated.counts.items()], key=f"{key}-counts")
-    lines = [f"- {what}: {n}" for what, n in curated.counts.items()]
-    create_markdown_artifact(f"# {name}\n\n`{curated.folder}`\n\n" + "\n".join(lines) + "\n", key=f"{key}-summary")
+        show_findings(decided.name, counts, reported)
+        notice_drift(config, decided)
+        published = publish_split(config.database, config, decided.name, decided.version)
+        show_split(config.database, decided, published.folder)
+    return Curated(counts, time.monotonic() - started, published.folder, published.new, reported.page)

@@ -2,8 +2,10 @@
 
 config.py     all that a run may be told
 database.py   open, migrate, run a named .sql file
+fault.py      a full disk, a place that may only be read, too little memory -> a sentence
 run.py        the record of a run, and the turn that it has on the database
 progress.py   what a step says while it works
+journal.py    what a run said, as JSON lines beside the database
 formats/      one file per layout that users hold: messages, alpaca, sharegpt, tables; and where pictures stand in them
 page.py       how an HTML page is written
 album.py      the pictures that rows name -> files that were looked at, or the reason against them
@@ -25,6 +27,7 @@ evidence.py   a row with all that speaks for and against it
 verdict.py    what a person says of a row, which the next split obeys
 charts.py     figures as SVG text
 report.py     what was found, as one HTML file with the rows' pictures
+evaluate.py   signals and flags against a known truth: AUC, recall and their intervals
 gallery.py    the pictures of a split: copied beside it, and put back into the columns they came in
 croissant.py  a published split, described for other tools
 gate.py       what must hold before a version is published

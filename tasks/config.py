@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-Name = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
 class Section(BaseModel):
@@ -21,7 +21,7 @@ class Section(BaseModel):
 class Dataset(Section):
     """Rows to read: the raw dataset, or the rows you trust."""
 
-    name: str = Name
+    name: str = Field(pattern=NAME, max_length=100)
     """What the rows are called in the database."""
     path: str
     """A file, folder or glob (JSONL, JSON, Parquet, CSV, an Arrow folder; .gz and .zst too), or hf:owner/name.
@@ -75,6 +75,8 @@ class Flagging(Section):
     """A folder with checks of your own: SQL files, those in its subfolder raw run before the rows are scored."""
     parameters: dict[str, bool | int | float | str] = {}
     """Values for the parameters that your checks declare: {min_words: 3}."""
+    drift: float = Field(0.1, ge=0, le=1)
+    """Give notice when the share of flagged rows differs by more than this from that of the version before."""
 
 
 class Require(Section):
@@ -91,7 +93,7 @@ class Require(Section):
 class Splitting(Section):
     """Which rows stay."""
 
-    name: str = Name
+    name: str = Field("curated", pattern=NAME, max_length=100)
     """What the split is called; its versions are v1, v2, ..."""
     drop: Literal["flagged", "nothing"] = "flagged"
     """Drop every row with a flag of severity warning or critical, or none for being flagged."""
@@ -127,6 +129,10 @@ class Publishing(Section):
     """Copy the rows' pictures to images/ beside the files; otherwise rows go on naming them where they are."""
     require: Require = Require()
     """What must hold before a version is published."""
+    approval: Literal["none", "required"] = "none"
+    """Whether a person is asked before a version is published."""
+    approval_hours: float = Field(24, gt=0)
+    """How long the question waits for an answer; then it is a no."""
 
 
 class Curate(Section):
@@ -144,7 +150,7 @@ class Curate(Section):
     """How rows are scored."""
     flagging: Flagging = Flagging()
     """When a row is suspicious."""
-    splitting: Splitting = Splitting(name="curated")
+    splitting: Splitting = Splitting()
     """Which rows stay."""
     publishing: Publishing = Publishing()
     """Where a split goes."""
@@ -175,14 +181,27 @@ def read(path: Path, changes: list[str]) -> Curate:
     try:
         return Curate.model_validate(tree)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = tuple(str(part) for part in first["loc"])
-        field = ".".join(place) or "configuration"
-        message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            message = f"is not a key; here it may be {', '.join(_keys(place[:-1]))}"
+        place, sentence = _wrong(error)
         line = _line(node, place)
-        raise ValueError(f"{path}{f', line {line}' if line else ''}: {field}: {message}") from error
+        raise ValueError(f"{path}{f', line {line}' if line else ''}: {sentence}") from error
+
+
+def settled(config: Any) -> Curate:
+    """The configuration that a form or an API call gives. Raises ValueError with the sentence that `read` gives."""
+    try:
+        return Curate.model_validate(config)
+    except ValidationError as error:
+        raise ValueError(_wrong(error)[1]) from error
+
+
+def _wrong(error: ValidationError) -> tuple[tuple[str, ...], str]:
+    """Where the first mistake is, and the field with what is wrong with it."""
+    first = error.errors()[0]
+    place = tuple(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = f"is not a key; here it may be {', '.join(_keys(place[:-1]))}"
+    return place, f"{'.'.join(place) or 'configuration'}: {message}"
 
 
 def _lay_over(tree: dict[str, Any], change: str) -> None:

@@ -7,8 +7,10 @@ drops with the process, however it ended.
 """
 
 import json
+import logging
 import os
 import re
+import shutil
 import sys
 import threading
 import time
@@ -26,6 +28,9 @@ ROW_GROUP = 4096
 """Rows that DuckDB keeps together. A commit makes it merge the last row group with the one before: with its own 122,880
 a commit of a few vectors needs half a GB every now and then (tests/bench_scale.py)."""
 SQL = Path(__file__).parent.parent / "sql"
+FIRST = ["0001_raw"]
+A_DAY = 86_400.0
+LOG = logging.getLogger("oresight")
 OPEN = threading.RLock()
 """Held while this process has a database open: DuckDB lets it in once, either to read or to write."""
 Connection = duckdb.DuckDBPyConnection
@@ -48,6 +53,15 @@ def records(connection: Connection, name: str, values: dict[str, Any]) -> list[d
     return found
 
 
+def newest_version(database: str, split: str) -> int:
+    """The newest version of a split. Raises ValueError if there is none."""
+    with reading(database) as connection:
+        (version,) = connection.execute(query("newest_version"), {"split": split}).fetchone() or (None,)
+    if version is None:
+        raise ValueError(f"{database}: has no split {split!r}; run `oresight split CONFIG.yaml` first")
+    return int(version)
+
+
 def let(connection: Connection, **variables: str | int | float | None) -> None:
     """Set variables that SQL reads with getvariable."""
     for name, value in variables.items():
@@ -55,15 +69,18 @@ def let(connection: Connection, **variables: str | int | float | None) -> None:
 
 
 @contextmanager
-def turn(database: str, wait_s: float = 30) -> Iterator[None]:
-    """Have the database to ourselves for a whole run. After wait_s raises DatabaseBusy, naming the holder."""
+def turn(database: str, wait_s: float = A_DAY) -> Iterator[None]:
+    """Have the database to ourselves for a whole run: runs that meet take turns, and those that wait say for whom.
+
+    After wait_s raises DatabaseBusy, naming the holder. A database of an older version is copied before it is changed.
+    """
     Path(database).parent.mkdir(parents=True, exist_ok=True)
     note, lock = Path(f"{database}.holder"), FileLock(f"{database}.lock")
     try:
         with lock.acquire(timeout=0):
             pass
     except Timeout:
-        _say(f"waiting up to {wait_s:.0f} s for {_holder(note)}, which is writing {database}")
+        LOG.warning("waiting for %s, which is writing %s", _holder(note), database)
     try:
         lock.acquire(timeout=wait_s)
     except Timeout:
@@ -71,7 +88,13 @@ def turn(database: str, wait_s: float = 30) -> Iterator[None]:
     try:
         note.write_text(json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv)}), encoding="utf-8")
         with writing(database) as connection:
-            _migrate(connection)
+            lacking = _lacking(connection)
+        if lacking[:1] not in ([], FIRST):
+            before = f"{database}.before-{lacking[0][:4]}"
+            LOG.warning("%s is brought to this version; as it was it stays in %s", database, before)
+            copy(database, before)
+        with writing(database) as connection:
+            _migrate(connection, lacking)
         yield
         note.unlink(missing_ok=True)
     finally:
@@ -167,23 +190,41 @@ def _connected(database: str, *, read_only: bool, wait_s: float) -> Connection:
                 ) from None
             if not told and time.monotonic() > deadline - wait_s + 2:
                 told = True
-                _say(f"waiting up to {wait_s:.0f} s for process {holder[2]} ({holder[1]}), which has {database} open")
+                LOG.warning("waiting for process %s (%s), which has %s open", holder[2], holder[1], database)
             time.sleep(0.05)
 
 
-def _migrate(connection: Connection) -> None:
-    """Bring the database to this version: each migration commits with its own record, then the views are made anew."""
+def copy(database: str, to: str) -> None:
+    """Copy a database that nobody writes to a file, whole or not at all; what stood there is replaced."""
+    unfinished = Path(f"{to}.unfinished")
+    unfinished.unlink(missing_ok=True)
+    with reading(database) as connection:  # as long as it is open for reading, no process writes it
+        shutil.copyfile(database, unfinished)
+        if (log := Path(f"{database}.wal")).exists():
+            shutil.copyfile(log, f"{unfinished}.wal")
+    with writing(str(unfinished)) as connection:
+        connection.execute("CHECKPOINT")
+    unfinished.replace(to)
+
+
+def _lacking(connection: Connection) -> list[str]:
+    """The migrations that the database has not seen, in their order. Raises ValueError if it has seen newer ones."""
     connection.execute("CREATE SCHEMA IF NOT EXISTS store")
     connection.execute("CREATE TABLE IF NOT EXISTS store.migrations (migration VARCHAR, applied_at TIMESTAMPTZ)")
     applied = {name for (name,) in connection.execute("SELECT migration FROM store.migrations").fetchall()}
-    known = {file.stem: file for file in sorted((SQL / "migrations").glob("*.sql"))}
-    if newer := sorted(applied - known.keys()):
+    known = {file.stem for file in (SQL / "migrations").glob("*.sql")}
+    if newer := sorted(applied - known):
         raise ValueError(
             f"the database was made by a newer oresight (migration {newer[-1]}); upgrade: pip install -U oresight"
         )
-    for name in sorted(known.keys() - applied):
+    return sorted(known - applied)
+
+
+def _migrate(connection: Connection, lacking: list[str]) -> None:
+    """Bring the database to this version: each migration commits with its own record, then the views are made anew."""
+    for name in lacking:
         with transaction(connection):
-            connection.execute(known[name].read_text(encoding="utf-8"))
+            connection.execute((SQL / "migrations" / f"{name}.sql").read_text(encoding="utf-8"))
             connection.execute("INSERT INTO store.migrations VALUES (?, now())", [name])
     views = sorted((SQL / "views").glob("*.sql"))
     text = "\n".join(file.read_text(encoding="utf-8") for file in views)
@@ -198,8 +239,3 @@ def _holder(note: Path) -> str:
         return f"process {holder['pid']} ({holder['command']})"
     except (OSError, ValueError, KeyError):
         return "another process"
-
-
-def _say(message: str) -> None:
-    sys.stderr.write(f"oresight: {message}\n")
-    sys.stderr.flush()

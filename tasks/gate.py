@@ -1,15 +1,19 @@
-"""What must hold before a version of a split is published."""
+"""What must hold before a version of a split is published: the numbers first, then a person's yes."""
 
 from typing import Any
 
 from tasks.config import Curate
-from tasks.database import Connection, records
-from tasks.run import Refused
+from tasks.database import Connection, query, records, transaction, writing
+from tasks.run import Refused, Waiting
+
+CURE = "`oresight approve CONFIG.yaml` says yes, then `oresight publish CONFIG.yaml`"
 
 
 def gate(connection: Connection, config: Curate, place: dict[str, Any]) -> None:
-    """Raises Refused, saying which number missed which bound, unless `publishing.require` holds for this version."""
-    require = config.publishing.require
+    """Raises Refused, saying which number missed which bound of `publishing.require` or who said no; Waiting where
+    `publishing.approval` wants a person who has not answered yet.
+    """
+    require, what = config.publishing.require, f"{place['split']}/v{place['version']}"
     (found,) = records(connection, "gate", place | {"rate": config.flagging.false_discovery_rate})
     missed = []
     for name, bound in require.model_dump().items():
@@ -24,5 +28,25 @@ def gate(connection: Connection, config: Curate, place: dict[str, Any]) -> None:
             continue
         missed[-1] += f" must be at {'least' if is_least else 'most'} {bound:g}"
     if missed:
-        what = f"{place['split']}/v{place['version']}"
         raise Refused(f"{what} is not published: {'; '.join(missed)} (publishing.require)")
+    if config.publishing.approval == "none":
+        return
+    said = next(iter(records(connection, "approval", place)), {"decision": "asked"})
+    match said["decision"]:
+        case "asked":
+            raise Waiting(f"{what} is not published: it waits for approval; {CURE}", **place, numbers=found)
+        case "rejected":
+            why = f": {said['note']}" if said["note"] else ""
+            raise Refused(f"{what} is not published: {said['who']} rejected it{why}")
+        case "timed out":
+            raise Refused(f"{what} is not published: nobody approved it in time; {CURE}")
+
+
+def answer(config: Curate, version: int, decision: str, who: str, note: str = "") -> None:
+    """Keep what was said of publishing a version: asked, approved or rejected. It needs no turn: a run that goes on
+    meanwhile does not look before it publishes.
+    """
+    said = {"decision": decision, "who": " ".join(who.split()), "note": " ".join(note.split())}
+    place = {"split": config.splitting.name, "version": version, "hours": config.publishing.approval_hours}
+    with writing(config.database) as connection, transaction(connection):
+        connection.execute(query("approval_insert"), place | said)

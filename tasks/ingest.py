@@ -7,6 +7,7 @@ one transaction then replaces what the dataset was. A run killed at any moment l
 import glob
 import hashlib
 import re
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from tasks.staging import PICTURES, REJECTS, ROWS, Staged, empty_folder
 INGEST_VERSION = 2  # add one when the same file would now give other rows
 FIRST_ROWS = 200  # that the layout is recognised from
 TOGETHER = 128  # rows whose pictures are looked at side by side
+SETTLED_S = 10.0  # since a file was last written, before `unread` believes that it is whole
 RAW_CHARACTERS = 1000  # of a rejected line that are kept
 
 
@@ -89,6 +91,23 @@ def ingest(database: str, dataset: Dataset, role: Literal["dataset", "reference"
         with writing(database) as connection, transaction(connection):
             known = _commit(connection, folder, values)
     return _ingested(dataset.name, known, reused=False)
+
+
+def unread(database: str, dataset: Dataset, role: Literal["dataset", "reference"]) -> str | None:
+    """A digest of the dataset's files if they are not those that the database holds, or None. Files that were written
+    in the last SETTLED_S seconds may not be whole yet, and wait. Raises ValueError as `ingest` does.
+    """
+    with _about(f"{role}.path"):
+        files, _ = found(dataset.path)
+    written = max((Path(file.path).stat().st_mtime for file in files if Path(file.path).exists()), default=0.0)
+    if time.time() - written < SETTLED_S:
+        return None
+    values = {"dataset": dataset.name, "source_hash": _source_hash(files, dataset, role)}
+    if not Path(database).is_file():
+        return values["source_hash"]
+    with reading(database) as connection:
+        known = connection.execute(query("ingest_known"), values).fetchone()
+    return None if known else values["source_hash"]
 
 
 def _ingested(name: str, known: tuple[Any, ...], *, reused: bool) -> Ingested:

@@ -14,7 +14,10 @@ CONSOLE = Console(stderr=True)
 
 def log() -> logging.Logger:
     """The product's logger. Inside a run Prefect forwards it to its UI (PREFECT_LOGGING_EXTRA_LOGGERS)."""
-    return logging.getLogger("oresight")
+    ours = logging.getLogger("oresight")
+    if ours.level == logging.NOTSET:
+        ours.setLevel(logging.INFO)
+    return ours
 
 
 @contextmanager

@@ -39,7 +39,8 @@ def publish(database: str, config: Curate, split: str, version: int) -> Publishe
     """Write a version of a split to FOLDER/SPLIT/vN, unless it is there already.
 
     Raises ValueError if there is no such version, it was decided with other settings than `config.splitting`, or
-    something else is in its place; Refused if `publishing.require` does not hold.
+    something else is in its place; Refused if `publishing.require` does not hold or a person said no, Waiting if one is
+    still asked.
     """
     publishing = config.publishing
     home = Path(publishing.folder) / split
@@ -159,6 +160,7 @@ def _write(connection: Connection, part: Path, settings: dict[str, Any], row: di
         gallery.fill(part / "train.parquet")
     connection.execute(query("publish_dropped"), {"file": str(part / "dropped.parquet")})
     (model,) = records(connection, "publish_model", {"model_key": row["model_key"]})
+    approval = next(iter(records(connection, "approval", place)), None)
     (part / "README.md").write_text(_card(connection, settings, row, parents, model, gallery), encoding="utf-8")
     name = f"{row['split']}-v{row['version']}"
     all_rows = row["rows_kept"] + row["rows_dropped"]
@@ -180,6 +182,7 @@ def _write(connection: Connection, part: Path, settings: dict[str, Any], row: di
         "model": model,
         "reference": {"name": row["reference"], "content_hash": row["reference_hash"]},
         "parents": [{**parent, "files": json.loads(parent["files"] or "null")} for parent in parents],
+        "approval": approval,
         "config": settings,
         "versions": {name: version_of(name) for name in PACKAGES},
         "run_id": row["run_id"],

@@ -4,6 +4,7 @@ Flagged rows are shown with their pictures, their answer, what the model would h
 and the rows that speak for and against them. What rows say is escaped.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,23 @@ from tasks.progress import log
 ROWS = 100
 """Flagged rows that are shown, at most; as many again of those that are not, up to OTHERS."""
 OTHERS = 24
+WORST = 10
 
 
-def report(config: Curate, model_key: str, model: str) -> Path:
-    """Write FOLDER/SPLIT/report.html and give its path. Raises ValueError if there is nothing to report on."""
+@dataclass(frozen=True)
+class Reported:
+    """The page, and of what is on it that which fits elsewhere: plots as SVG text by name, what can be detected, and
+    where the most suspicious flagged rows are, without their text.
+    """
+
+    page: Path
+    plots: dict[str, str]
+    kinds: list[dict[str, Any]]
+    worst: list[dict[str, Any]]
+
+
+def report(config: Curate, model_key: str, model: str) -> Reported:
+    """Write FOLDER/SPLIT/report.html. Raises ValueError if there is nothing to report on."""
     rate = config.flagging.false_discovery_rate
     with reading(config.database) as connection:
         names = standing(connection, config, model_key)
@@ -49,4 +63,9 @@ def report(config: Curate, model_key: str, model: str) -> Path:
     told = {"names": names, "model": model, "rate": rate, "reach": reach(trusted, rate) if trusted else ""}
     write_page(page, "report.html", **told, plots=plots, **found)
     log().info("report: %d flagged rows shown in %s", len(found["flagged"]), page)
-    return page
+    worst = [
+        {"row": row["sample_id"], "file": row["source_file"], "line": row["source_line"]}
+        | {"flags": ", ".join(flag["check"] for flag in row["flags"]), "q": row["q_value"]}
+        for row in found["flagged"][:WORST]
+    ]
+    return Reported(page, plots, found["kinds"], worst)

@@ -12,29 +12,49 @@ from typing import Any, NamedTuple
 
 from tasks.config import Curate
 from tasks.database import Connection, query, reading, turn, writing
+from tasks.fault import in_a_sentence
+from tasks.journal import journal
 
 VERSION = version("oresight")
 
 
 class Refused(RuntimeError):
-    """A critical check or the publish gate said no: nothing was published."""
+    """A critical check, the publish gate or a person said no: nothing was published."""
+
+
+class Waiting(Refused):
+    """A person has not said yes yet. `numbers` is what there is to decide by."""
+
+    def __init__(self, message: str, split: str, version: int, numbers: dict[str, float | int | None]) -> None:
+        super().__init__(message)
+        self.split, self.version, self.numbers = split, version, numbers
 
 
 @contextmanager
 def recorded(config: Curate, flow: str, prefect_flow_run_id: str | None = None) -> Iterator[str]:
     """Have the database's turn and a row in `runs`; yields the run's id. Raises what the steps raise."""
     run_id = uuid.uuid4().hex
-    with turn(config.database):
+    with (
+        in_a_sentence(database=config.database, publishing__folder=config.publishing.folder),
+        journal(config.database, config.dataset.name, flow, run_id),
+        turn(config.database),
+    ):
         with writing(config.database) as connection:
             connection.execute(query("interrupt_runs"))
             values = {"run_id": run_id, "flow": flow, "config": config.model_dump_json(), "version": VERSION}
             connection.execute(query("start_run"), values | {"prefect_flow_run_id": prefect_flow_run_id})
-        state = "failed"
+        state = "interrupted"  # what a cancelled run is left as: that raises no Exception
         try:
             yield run_id
             state = "completed"
+        except Waiting:
+            state = "waiting"
+            raise
         except Refused:
             state = "refused"
+            raise
+        except Exception:
+            state = "failed"
             raise
         finally:
             with writing(config.database) as connection:

@@ -104,8 +104,8 @@ def score(config: Curate, run_id: str, as_task: Callable[[Shard], Shard] = lambd
     return Scored(key, name, job.scored, wanted - missing, job.unscorable)
 
 
-def register(config: Curate, source: Source) -> tuple[str, str]:
-    """The key and the readable name under which this model's scores are kept; known to the database afterwards."""
+def identity(config: Curate, source: Source) -> dict[str, Any]:
+    """What this model's scores hang on, the key that is its hash, and a readable name: columns of store.models."""
     settings = {"rank_tolerance": config.scoring.rank_tolerance, "conditional_gain": config.scoring.conditional_gain}
     parts = {
         "weights": source.weights,
@@ -117,10 +117,15 @@ def register(config: Curate, source: Source) -> tuple[str, str]:
         "settings": json.dumps(settings | {"dtype": config.model.dtype}, sort_keys=True),
     }
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
-    name = f"{source.name}@{key[:8]}"
+    return {**parts, "model_key": key, "model": f"{source.name}@{key[:8]}"}
+
+
+def register(config: Curate, source: Source) -> tuple[str, str]:
+    """The key and the readable name under which this model's scores are kept; known to the database afterwards."""
+    known = identity(config, source)
     with writing(config.database) as connection:
-        connection.execute(query("score_register_model"), {**parts, "model_key": key, "model": name})
-    return key, name
+        connection.execute(query("score_register_model"), known)
+    return known["model_key"], known["model"]
 
 
 def _names(config: Curate, key: str, reference_hash: str) -> dict[str, Any]:

@@ -12,7 +12,10 @@ from tasks.run import stored
 
 @dataclass(frozen=True)
 class Split:
-    """A version of a split, and whether this run made it."""
+    """A version of a split, and whether this run made it.
+
+    moved: by how much its share of flagged rows differs from that of the version before, where there is one.
+    """
 
     name: str
     version: int
@@ -20,6 +23,7 @@ class Split:
     rows_kept: int
     rows_dropped: int
     tokens_kept: int
+    moved: float | None = None
 
 
 def split(database: str, splitting: Splitting, dataset: str, reference: str, model_key: str, run_id: str) -> Split:
@@ -61,5 +65,8 @@ def split(database: str, splitting: Splitting, dataset: str, reference: str, mod
             row = names | figures | place | {"dataset_hash": known[dataset], "run_id": run_id}
             connection.execute(query("split_insert_version"), row)
             connection.execute(query("split_insert_rows"), place)
+        previous, flagged, moved = connection.execute(query("split_drift"), place).fetchone() or (None, None, None)
     log().info("split: %s/v%d keeps %d rows, drops %d", splitting.name, version, kept, dropped)
-    return Split(splitting.name, version, True, kept, dropped, tokens)
+    if moved is not None:
+        log().info("split: %.1f%% of the rows are flagged, %+.1f points from v%d", 100 * flagged, 100 * moved, previous)
+    return Split(splitting.name, version, True, kept, dropped, tokens, moved)

@@ -1,7 +1,9 @@
--- What publishing.require looks at.
-SELECT s.rows_dropped / (s.rows_kept + s.rows_dropped) AS dropped,
+-- What publishing.require looks at, and what a person decides by.
+SELECT s.rows_kept, s.rows_dropped, s.rows_flagged, s.rows_dropped / (s.rows_kept + s.rows_dropped) AS dropped,
        (SELECT max(auc) FROM store.detectability
         WHERE dataset = s.dataset AND model_key = s.model_key AND reference = s.reference) AS detectability,
        (SELECT any_value(clean_flagged) FROM store.calibration
-        WHERE dataset = s.dataset AND model_key = s.model_key AND reference = s.reference AND stated = $rate) AS false_flags
-FROM store.splits AS s WHERE split = $split AND version = $version;
+        WHERE dataset = s.dataset AND model_key = s.model_key AND reference = s.reference AND stated = $rate) AS false_flags,
+       d.previous, d.flagged_moved, d.kept_moved
+FROM store.splits AS s JOIN split_drift AS d USING (split, version)
+WHERE split = $split AND version = $version;

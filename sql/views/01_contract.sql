@@ -132,8 +132,26 @@ FROM (
 WHERE reviewed > 0;
 
 CREATE OR REPLACE VIEW splits AS
-SELECT split, version, rows_kept, rows_dropped, tokens_kept, manifest_sha256, folder, created_at, run_id
+SELECT split, version, rows_kept, rows_dropped, tokens_kept, manifest_sha256, folder, created_at, run_id, rows_flagged
 FROM store.splits;
+
+-- How far a version is from the one before it, as shares of all rows of each.
+CREATE OR REPLACE VIEW split_drift AS
+SELECT split, version, lag(version) OVER versions AS previous, flagged, flagged - lag(flagged) OVER versions AS flagged_moved,
+       kept, kept - lag(kept) OVER versions AS kept_moved, all_rows, all_rows - lag(all_rows) OVER versions AS rows_moved, created_at
+FROM (
+    SELECT split, version, created_at, rows_kept + rows_dropped AS all_rows, rows_flagged / all_rows AS flagged,
+           rows_kept / all_rows AS kept
+    FROM store.splits
+)
+WINDOW versions AS (PARTITION BY split ORDER BY version);
+
+-- What a person said of publishing a version. Nobody's answer until the deadline is a no.
+CREATE OR REPLACE VIEW approvals AS
+SELECT split, version, CASE WHEN decision = 'asked' AND now() > deadline THEN 'timed out' ELSE decision END AS decision,
+       who, note, decided_at, CASE WHEN decision = 'asked' THEN deadline END AS deadline
+FROM store.approvals
+QUALIFY row_number() OVER (PARTITION BY split, version ORDER BY decided_at DESC, rowid DESC) = 1;
 
 CREATE OR REPLACE VIEW split_rows AS
 SELECT split, version, sample_id, decision, reason, rank, value
@@ -144,13 +162,26 @@ SELECT run_id, flow, state, config::JSON AS config, version, prefect_flow_run_id
        rows_scored, tokens_scored, notes::JSON AS notes
 FROM store.runs;
 
+-- From raw files to a published folder: file -> dataset, reference -> scores -> flags -> split -> folder. A name holds the
+-- beginning of a hash, so that a dataset that has changed is another one.
 CREATE OR REPLACE VIEW lineage AS
-SELECT 'dataset' AS child_kind, d.dataset || '@' || left(d.content_hash, 8) AS child,
+SELECT d.role AS child_kind, d.dataset || '@' || left(d.content_hash, 8) AS child,
        'file' AS parent_kind, f.file->>'path' || '@' || left(f.file->>'sha256', 8) AS parent, d.run_id
 FROM store.datasets AS d, unnest(d.files::JSON[]) AS f(file)
 UNION ALL
-SELECT DISTINCT 'split', s.split || '/v' || s.version, p.kind, p.name, s.run_id
-FROM store.splits AS s JOIN store.models AS m ON m.model_key = s.model_key,
-     unnest([{'kind': 'dataset', 'name': s.dataset || '@' || left(s.dataset_hash, 8)},
-             {'kind': 'reference', 'name': s.reference || '@' || left(s.reference_hash, 8)},
-             {'kind': 'model', 'name': m.model}]) AS t(p);
+SELECT DISTINCT e.child_kind, e.child, e.parent_kind, e.parent, s.run_id
+FROM (
+    SELECT s.*, m.model, s.dataset || '@' || left(s.dataset_hash, 8) AS raw,
+           s.reference || '@' || left(s.reference_hash, 8) AS trusted,
+           raw || ' by ' || m.model || ' against ' || trusted AS scored, s.split || '/v' || s.version AS decided
+    FROM store.splits AS s JOIN store.models AS m ON m.model_key = s.model_key
+) AS s,
+unnest([
+    {'child_kind': 'scores', 'child': scored, 'parent_kind': 'dataset', 'parent': raw},
+    {'child_kind': 'scores', 'child': scored, 'parent_kind': 'reference', 'parent': trusted},
+    {'child_kind': 'scores', 'child': scored, 'parent_kind': 'model', 'parent': s.model},
+    {'child_kind': 'flags', 'child': scored, 'parent_kind': 'scores', 'parent': scored},
+    {'child_kind': 'split', 'child': decided, 'parent_kind': 'flags', 'parent': scored},
+    {'child_kind': 'folder', 'child': s.folder, 'parent_kind': 'split', 'parent': decided}
+]) AS t(e)
+WHERE e.child IS NOT NULL;

@@ -119,7 +119,10 @@ def visit(
                 continue
             if len(batch.rows) == 1 and batch.shared == 0:
                 length = len(rows[batch.rows[0]].ids)
-                raise TooLong(f"a row of {length} tokens does not fit into memory; lower scoring.max_tokens")
+                raise TooLong(
+                    f"a row of {length} tokens does not fit into memory, with scoring.batch_tokens down to one row at a"
+                    " time; free memory, lower scoring.max_tokens, give model.dtype: bfloat16 or name a smaller model"
+                )
             budget = max(budget // 2, 1)
             on_halved(budget)
             model.release()

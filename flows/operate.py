@@ -1,0 +1,54 @@
+"""The commands of those who run Oresight for others."""
+
+from getpass import getuser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.arguments import Changes, Config, Database
+from tasks.config import read
+from tasks.database import copy, newest_version, turn
+
+
+def approve(
+    config: Config,
+    changes: Changes = None,
+    reject: Annotated[bool, typer.Option("--reject", help="Say no.")] = False,
+    note: Annotated[str, typer.Option(help="Why; it is kept with the version.")] = "",
+    who: Annotated[str, typer.Option(help="Whose answer it is; by default your name on this machine.")] = "",
+) -> None:
+    """Say yes or no to publishing the newest version of the split, where publishing.approval is required."""
+    from tasks.gate import answer
+
+    settings = read(config, changes or [])
+    version = newest_version(settings.database, settings.splitting.name)
+    decision = "rejected" if reject else "approved"
+    answer(settings, version, decision, who or getuser(), note)
+    after = "" if reject else "; `oresight publish CONFIG.yaml` publishes it"
+    typer.echo(f"{settings.splitting.name}/v{version}: {decision}{after}")
+
+
+def backup(
+    to: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes; what stands there is replaced.")],
+    database: Database = "oresight.duckdb",
+) -> None:
+    """Copy the database to a file, between two runs: it waits for the one that is writing."""
+    if not Path(database).is_file():
+        raise ValueError(f"{database}: no such database; give --database")
+    with turn(database):
+        copy(database, str(to))
+    typer.echo(f"{to}: {to.stat().st_size:,} bytes")
+
+
+def deploy(
+    config: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG.yaml]", help="What the deployments run with; else the demo.")
+    ] = None,
+    changes: Changes = None,
+) -> None:
+    """Tell the Prefect server at PREFECT_API_URL what is in deployments/: pool, limits, schedules, automations."""
+    from flows.deploy import deploy as register
+
+    for name in register(read(config, changes or []) if config else None):
+        typer.echo(name)

@@ -1,0 +1,32 @@
+"""New files start a run."""
+
+import hashlib
+
+from prefect import flow
+from prefect.client.orchestration import get_client
+
+from flows.start import begun, named
+from tasks.config import Curate
+from tasks.ingest import unread
+from tasks.progress import log
+
+
+@flow(name="watch", flow_run_name=named, validate_parameters=False)
+def watch(config: Curate) -> str | None:
+    """Start `curate` if the files are not those that were read; once for the same files.
+
+    Args:
+        config: What `curate` is started with.
+    """
+    config = begun(config)
+    digests = unread(config.database, config.dataset, "dataset"), unread(config.database, config.reference, "reference")
+    if not any(digests):
+        log().info("watch: nothing new")
+        return None
+    settings = config.model_dump(mode="json")
+    key = hashlib.sha256(repr((digests, settings)).encode()).hexdigest()
+    with get_client(sync_client=True) as client:
+        curate = client.read_deployment_by_name("curate/curate")
+        run = client.create_flow_run_from_deployment(curate.id, parameters={"config": settings}, idempotency_key=key)
+    log().info("watch: the files have changed; started %s", run.name)
+    return str(run.id)

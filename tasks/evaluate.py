@@ -1,0 +1,212 @@
+"""Signals against a known truth: a column of the rows' metadata that says which rows are wrong. Reads, writes nothing.
+
+    AUC       the share of pairs of a wrong and a right row in which the wrong one is more suspicious, a tie is half
+    recall@k  the share of the k wrong rows among the k most suspicious (R-precision), a tie as by chance
+
+Which way a signal is suspicious is stated here and not chosen by the truth, so that an AUC below 0.5 is a finding.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy.stats import binomtest, bootstrap
+
+from tasks.config import Curate
+from tasks.database import query, reading
+from tasks.detector import DRAWS, Floats, Ints
+from tasks.evidence import standing
+
+SUSPICIOUS = {
+    "value": "low", "value_per_token": "low", "value_cosine": "low", "local_value": "low", "self_value": "high",
+    "nll": "high", "worst_token": "low", "conditional_gain": "low", "image_gain": "low", "label_probe": "low",
+    "agreement": "low", "suspicion": "high",
+}  # fmt: skip
+"""Signals, and which end of each is meant to mark wrong rows."""
+SAID = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+FEWEST = 2
+"""Wrong rows, and right ones, without which nothing can be drawn again."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How well one end of a signal marks wrong rows, over the rows that have the signal."""
+
+    signal: str
+    suspicious: str
+    rows: int
+    wrong: int
+    auc: float
+    auc_low: float
+    """The middle 95% of bootstrap draws of wrong rows and of right rows, here and below."""
+    auc_high: float
+    recall: float
+    recall_low: float
+    recall_high: float
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What looks_mislabeled would flag at a stated rate, against the truth; intervals are Wilson's, 95%."""
+
+    rate: float
+    flagged: int
+    false: int
+    found: int
+    wrong: int
+
+    def __str__(self) -> str:
+        told = f"looks_mislabeled at a stated rate of {self.rate:.0%}: {self.flagged} flagged"
+        if self.flagged:
+            told += f", {self.false} of them right: false-discovery proportion {_share(self.false, self.flagged)}"
+        return f"{told}, recall {_share(self.found, self.wrong)}"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a dataset's truth says of each signal and of the flags; those are None where no row was judged."""
+
+    dataset: str
+    model: str
+    truth: str
+    rows: int
+    wrong: int
+    left_out: int
+    """Rows without a truth."""
+    signals: list[Measured]
+    flags: Flags | None
+
+    def table(self) -> list[dict[str, Any]]:
+        """A dict a signal."""
+        return [asdict(one) for one in self.signals]
+
+    def about(self) -> list[str]:
+        """What the numbers are of, in words."""
+        return [
+            f"{self.dataset} with {self.model}: {self.rows} rows, {self.wrong} wrong by {self.truth!r};"
+            f" {self.left_out} more have no truth and are left out",
+            "AUC: how often a wrong row is further at the suspicious end than a right one; 0.5 is by chance",
+            f"recall@k: the wrong rows among the k most suspicious, k = wrong rows; intervals: 95%, {DRAWS} draws",
+        ]
+
+    def judgement(self) -> str:
+        """The flags in a line."""
+        return str(self.flags or "looks_mislabeled: no row was judged; run `oresight flag CONFIG.yaml` first")
+
+    def lines(self) -> list[str]:
+        """All of it, to print."""
+        head = f"{'signal':<16}  {'suspicious':<10}  {'rows':>7}  {'wrong':>6}  {'AUC':<22}  recall@k"
+        body = [
+            f"{m.signal:<16}  {m.suspicious:<10}  {m.rows:>7}  {m.wrong:>6}"
+            f"  {_interval(m.auc, m.auc_low, m.auc_high)}  {_interval(m.recall, m.recall_low, m.recall_high)}"
+            for m in self.signals
+        ]
+        return [*self.about(), head, *body, self.judgement()]
+
+
+def evaluate(config: Curate, truth: str, model_key: str, model: str) -> Evaluation:
+    """Measure every signal that the configured model has of the dataset.
+
+    A signal that fewer than two wrong or two right rows have is left out.
+
+    Raises ValueError if dataset or reference is not there, no row has the column or a row's is neither true nor false,
+    nothing is scored, or there are not two wrong and two right rows.
+    """
+    with reading(config.database) as connection:
+        dataset = standing(connection, config, model_key)["dataset"]
+        there = [name for (name,) in connection.execute(query("split_columns"), {"dataset": dataset}).fetchall()]
+        if truth not in there:
+            raise ValueError(
+                f"--truth: no row of {dataset!r} has a column {truth!r}; there are: {', '.join(there) or 'none'}"
+            )
+        pointer = "/" + truth.replace("~", "~0").replace("/", "~1")
+        found = connection.execute(query("evaluate_rows"), {"pointer": pointer}).to_arrow_table()
+    if not any(found["has_score"].to_pylist()):
+        raise ValueError(
+            f"{config.database}: {dataset!r} has no scores of {model} against {config.reference.name!r};"
+            " run `oresight score CONFIG.yaml` first"
+        )
+    is_known, is_wrong = _truth(found["truth"].to_pylist(), dataset, truth)
+    known = found.filter(pa.array(is_known))
+    wrong, rows = int(is_wrong.sum()), len(is_wrong)
+    if min(wrong, rows - wrong) < FEWEST:
+        raise ValueError(
+            f"--truth: of {rows} rows of {dataset!r} that have {truth!r}, {wrong} are wrong and {rows - wrong} right;"
+            f" at least {FEWEST} of each are needed"
+        )
+    signals = [
+        measured
+        for name, end in SUSPICIOUS.items()
+        if (measured := measure(name, known[name].to_numpy(), is_wrong, end)) is not None
+    ]
+    return Evaluation(
+        dataset, model, truth, rows, wrong, len(found) - rows, signals,
+        _flags(known["q_value"].to_numpy(), is_wrong, config.flagging.false_discovery_rate),
+    )  # fmt: skip
+
+
+def measure(
+    signal: str, values_N: Floats, wrong_N: NDArray[np.bool_], suspicious: str, seed: int = 0
+) -> Measured | None:
+    """AUC and recall@k of one end, 'low' or 'high', of a signal, over the rows that have it: a missing one is nan.
+
+    None if fewer than FEWEST wrong or right rows have it. Wrong and right rows are drawn apart, as the detector does,
+    so that no draw lacks either.
+    """
+    has_N = ~np.isnan(values_N)
+    wrong_N = wrong_N[has_N]
+    if min(wrong_N.sum(), (~wrong_N).sum()) < FEWEST:
+        return None
+    _, level_N = np.unique(values_N[has_N] * (1 if suspicious == "high" else -1), return_inverse=True)
+    parts = level_N[wrong_N], level_N[~wrong_N]
+    drawn = bootstrap(
+        parts, _auc_and_recall, n_resamples=DRAWS, batch=1, vectorized=False, method="percentile",
+        rng=np.random.default_rng(seed),
+    )  # fmt: skip
+    (auc, recall), span = _auc_and_recall(*parts), drawn.confidence_interval
+    return Measured(
+        signal, suspicious, len(wrong_N), int(wrong_N.sum()),
+        float(auc), float(span.low[0]), float(span.high[0]), float(recall), float(span.low[1]), float(span.high[1]),
+    )  # fmt: skip
+
+
+def _auc_and_recall(wrong_M: Ints, right_R: Ints) -> Floats:
+    """Both, of rows by how suspicious they are: levels U from 0, equal for a tie. Linear in rows, not in pairs."""
+    levels, k = 1 + max(wrong_M.max(), right_R.max()), len(wrong_M)
+    wrong_U, right_U = np.bincount(wrong_M, minlength=levels), np.bincount(right_R, minlength=levels)
+    all_U = wrong_U + right_U
+    auc = wrong_U @ (right_U.cumsum() - right_U / 2) / (k * len(right_R))
+    more_U = all_U.sum() - all_U.cumsum()
+    taken_U = np.clip((k - more_U) / np.maximum(all_U, 1), 0, 1)
+    return np.array([auc, wrong_U @ taken_U / k])
+
+
+def _truth(said: list[str | None], dataset: str, column: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which rows have a truth, and of those which are wrong."""
+    told = [text for text in said if text]
+    if unclear := sorted(set(told) - SAID.keys()):
+        raise ValueError(
+            f"--truth: {column!r} of {dataset!r} must be true or false, or 1 or 0, and is {unclear[0]!r} in"
+            f" {told.count(unclear[0])} rows"
+        )
+    return np.array([bool(text) for text in said]), np.array([SAID[text] for text in told], dtype=bool)
+
+
+def _flags(q_N: Floats, wrong_N: NDArray[np.bool_], rate: float) -> Flags | None:
+    """The verdict of looks_mislabeled from its q-values, because flags of the dataset may be those of another model."""
+    if np.isnan(q_N).all():
+        return None
+    flagged_N = q_N <= rate
+    false, found = int((flagged_N & ~wrong_N).sum()), int((flagged_N & wrong_N).sum())
+    return Flags(rate, false + found, false, found, int(wrong_N.sum()))
+
+
+def _share(some: int, of: int) -> str:
+    span = binomtest(some, of).proportion_ci(method="wilson")
+    return _interval(some / of, span.low, span.high)
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    return f"{value:.3f} ({low:.3f} to {high:.3f})"

@@ -1,0 +1,294 @@
+"""A full disk, a read-only one, too little memory, no network: one sentence, nothing lost, and the next run goes on."""
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.database import reading
+from tasks.fault import in_a_sentence
+from tasks.run import Refused
+from tests.test_crash import COMPARED, configured, tables
+
+ROOT = Path(__file__).parents[1]
+STEPS = "ingest", "score", "flag", "split", "publish"
+COMMANDS = """
+import importlib, json, logging, os, shutil, sys
+
+folder, commands, moment, times, fault = json.loads(sys.argv[1])
+os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"
+from flows import cli
+
+if any(command[0] in ("score", "curate") for command in commands):
+    import tasks.score
+    import tasks.scoring.engine
+    import tasks.scoring.forward
+    tasks.score.COMMIT_S = 0.0
+    tasks.score.SHARD = 32
+    tasks.scoring.engine.SAMPLE = 16
+
+def full():
+    with open(f"{folder}/filling", "wb", buffering=0) as file:
+        while free := shutil.disk_usage(folder).free:
+            file.write(bytes(min(free, 1 << 20)))
+
+def unallocated(*_):
+    raise RuntimeError("[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you"
+                       " tried to allocate 4096 bytes. Error code 12 (Cannot allocate memory)")
+
+def short():
+    tasks.scoring.forward._answers = unallocated
+
+if moment:  # the fault strikes when this function is called for the so-manieth time
+    place, name = moment.rsplit(".", 1)
+    module, called = importlib.import_module(place), 0
+    real = getattr(module, name)
+    def until(*arguments, **more):
+        global called
+        called += 1
+        if called == times:
+            globals()[fault]()
+        return real(*arguments, **more)
+    setattr(module, name, until)
+
+for command in commands:
+    sys.argv = ["oresight", *command]
+    logging.getLogger("oresight").handlers.clear()
+    try:
+        cli.main()
+    except SystemExit as end:
+        print("exit", end.code or 0, flush=True)
+"""
+
+
+@dataclass
+class Ended:
+    """How commands ended: their exit codes, what they printed, and the lines in which they complained."""
+
+    codes: list[int]
+    output: str
+    complaints: list[str]
+
+
+def ran(folder: Path, *commands: list[str], moment: str = "", times: int = 1, fault: str = "full") -> Ended:
+    """Run commands in one process, with a fault from the moment that a function is called for the so-manieth time."""
+    told = json.dumps([str(folder), commands, moment, times, fault])
+    run = subprocess.run(
+        [sys.executable, "-c", COMMANDS, told], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert "Traceback" not in run.stderr and "Logging error" not in run.stderr, run.stderr
+    codes = [int(line.split()[1]) for line in run.stdout.splitlines() if line.startswith("exit ")]
+    return Ended(codes, run.stdout, [line for line in run.stderr.splitlines() if line.startswith("oresight: ")])
+
+
+@dataclass
+class Work:
+    """A configuration, with a database and an output folder of its own."""
+
+    config: Path
+    database: Path
+    out: Path
+
+    def step(self, name: str) -> list[str]:
+        sets = f"database={self.database}", f"publishing.folder={self.out}", "flagging.canaries=0"
+        return [name, str(self.config), *(word for one in sets for word in ("--set", one))]
+
+    def ask(self, question: str) -> list[tuple[Any, ...]]:
+        with reading(str(self.database)) as connection:
+            return connection.execute(question).fetchall()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, stories: Path) -> Work:
+    """Curated without a fault; o.duckdb.ingest and o.duckdb.split are the database as it was after these steps."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    work = Work(configured(folder / "work", stories), folder / "o.duckdb", folder / "out")
+    for steps in (STEPS[:1], STEPS[1:4], STEPS[4:]):
+        assert ran(folder, *map(work.step, steps)).codes == [0] * len(steps)
+        shutil.copyfile(work.database, f"{work.database}.{steps[-1]}")
+    return work
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 32 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=32m", "oresight-test", str(place)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"a file system cannot be mounted here: {mounted.stderr.decode().strip()}")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def placed(undisturbed: Work, place: Path, after: str) -> Work:
+    """The same work in another place, done up to a step."""
+    work = Work(undisturbed.config, place / "o.duckdb", place / "out")
+    if after:
+        shutil.copyfile(f"{undisturbed.database}.{after}", work.database)
+    return work
+
+
+def same(work: Work, undisturbed: Work, *names: str) -> None:
+    found, expected = tables(work.database), tables(undisturbed.database)
+    for name in names or COMPARED:
+        assert found[name] == expected[name], name
+    if not names:
+        for ours, theirs in zip(*(zip(*run["numbers"], strict=True) for run in (found, expected)), strict=True):
+            assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-6 * max(map(abs, theirs)))
+
+
+def freed(disk: Path) -> None:
+    (disk / "filling").unlink()
+
+
+def full_disk(ended: Ended, folder: Path) -> None:
+    assert ended.codes == [3], ended
+    (complaint,) = ended.complaints
+    assert complaint == f"oresight: {folder}: the disk is full; free some space there, then run again to continue" + (
+        " (what was stored stays)"
+    )
+
+
+@pytest.mark.parametrize("command", ["ingest", "curate"])
+def test_a_disk_that_fills_up_during_ingest_keeps_the_dataset_that_was_read(
+    undisturbed: Work, disk: Path, command: str
+) -> None:
+    work = placed(undisturbed, disk, after="")
+    full_disk(ran(disk, work.step(command), moment="tasks.ingest._commit", times=2), disk)
+    assert work.ask("SELECT dataset, count(*) FROM rows GROUP BY ALL") == [("dolly", 120)]
+    freed(disk)
+    ended = ran(disk, work.step("ingest"))
+    assert ended.codes == [0]
+    assert "dolly: 120 rows, 0 rejected, 0 duplicates (unchanged)" in ended.output
+    same(work, undisturbed, "rows")
+
+
+def test_a_disk_that_is_full_before_a_run_begins_refuses_it_in_one_line(undisturbed: Work, disk: Path) -> None:
+    work = placed(undisturbed, disk, after="split")
+    full_disk(ran(disk, work.step("publish"), moment="tasks.run.journal"), disk)
+    same(work, undisturbed)
+
+
+def test_a_disk_that_fills_up_during_scoring_keeps_the_scores_that_were_committed(
+    undisturbed: Work, disk: Path
+) -> None:
+    work = placed(undisturbed, disk, after="ingest")
+    full_disk(ran(disk, work.step("score"), moment="tasks.score.commit_scores", times=3), disk)
+    ((committed,),) = work.ask("SELECT count(*) FROM scores")
+    assert 0 < committed < 180
+    freed(disk)
+    ended = ran(disk, *map(work.step, STEPS[1:]))
+    assert ended.codes == [0] * 4
+    assert f"{180 - committed} rows scored, {committed} reused" in ended.output
+    same(work, undisturbed)
+
+
+@pytest.mark.parametrize("database_too", [True, False])
+def test_a_disk_that_fills_up_during_publishing_leaves_no_part_of_a_version(
+    undisturbed: Work, disk: Path, tmp_path: Path, *, database_too: bool
+) -> None:
+    work = placed(undisturbed, disk if database_too else tmp_path, after="split")
+    work.out = disk / "out"
+    home = work.out / "kept"
+    full_disk(ran(disk, work.step("publish"), moment="tasks.publish._write"), disk if database_too else home)
+    assert list(home.iterdir()) == []
+    freed(disk)
+    assert ran(disk, work.step("publish")).codes == [0]
+    same(work, undisturbed)
+    whole = undisturbed.out / "kept" / "v1"
+    assert sorted(file.name for file in (home / "v1").iterdir()) == sorted(file.name for file in whole.iterdir())
+    assert (home / "v1" / "train.jsonl").read_bytes() == (whole / "train.jsonl").read_bytes()
+
+
+def test_a_read_only_database_is_named_and_can_still_be_asked(undisturbed: Work, disk: Path) -> None:
+    work = placed(undisturbed, disk, after="split")
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    question = ["sql", "--database", str(work.database), "--format", "csv", "SELECT count(*) AS n FROM scores"]
+    ended = ran(disk, *map(work.step, ("ingest", "flag", "split", "publish")), question)
+    assert ended.codes == [2, 2, 2, 2, 0]
+    told = f"database: {work.database} cannot be written (Read-only file system); make it writable"
+    assert ended.complaints == [f"oresight: {told}, or give another database"] * 4
+    assert "n\n180\n" in ended.output
+    subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+    assert ran(disk, work.step("publish")).codes == [0]
+
+
+def test_too_little_memory_for_a_row_or_the_model_keeps_the_scores_that_were_committed(
+    undisturbed: Work, tmp_path: Path
+) -> None:
+    work = placed(undisturbed, tmp_path, after="ingest")
+    ended = ran(tmp_path, work.step("score"), moment="tasks.score.commit_scores", times=3, fault="short")
+    assert ended.codes == [2], ended
+    (complaint,) = ended.complaints
+    for what in ("fit into memory", "scoring.batch_tokens", "scoring.max_tokens", "model.dtype", "smaller model"):
+        assert what in complaint
+    ((committed,),) = work.ask("SELECT count(*) FROM scores")
+    assert 0 < committed < 180
+    ended = ran(tmp_path, work.step("score"), work.step("score"), moment="tasks.score.load", fault="unallocated")
+    assert ended.codes == [3, 0]
+    (complaint,) = ended.complaints
+    assert complaint.startswith("oresight: the memory is full; ") and "a smaller model" in complaint
+    assert f"{180 - committed} rows scored, {committed} reused" in ended.output
+    same(work, undisturbed, "scores", "scored once")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/data/out/kept"),
+            "publishing.folder: /data/out cannot be",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", "/rows/of/somebody.jsonl"), None),
+        (ValueError("an answer says: No space left on device"), None),
+        (Refused("out of memory is what the answer is about"), None),
+    ],
+)
+def test_only_what_the_machine_lacks_is_told_so(error: Exception, told: str | None) -> None:
+    with pytest.raises(Exception, match=told) as raised, in_a_sentence(publishing__folder="/data/out"):
+        raise error
+    assert (raised.value is error) == (told is None)
+
+
+DENIED = """
+import errno, socket, sys
+from flows import cli
+try:
+    socket.create_connection(("192.0.2.1", 443), timeout=3)
+except OSError as error:
+    print("denied:", errno.errorcode.get(error.errno, error), flush=True)
+sys.argv[0] = "oresight"
+cli.main()
+"""
+
+
+def test_curate_needs_no_network(tmp_path: Path) -> None:
+    alone = ["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    if not shutil.which("unshare") or subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("a process cannot be cut off from the network here")
+    sets = f"database={tmp_path / 'o.duckdb'}", f"publishing.folder={tmp_path / 'out'}"
+    run = subprocess.run(
+        [*alone, sys.executable, "-c", DENIED, "curate", str(ROOT / "tests" / "data" / "demo-vqa.yaml")]
+        + [word for one in sets for word in ("--set", one)],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "denied: ENETUNREACH" in run.stdout
+    assert (tmp_path / "out" / "curated" / "latest" / "manifest.json").is_file()

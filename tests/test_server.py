@@ -1,0 +1,267 @@
+"""On a real Prefect server: deployments run by schedule and API, and can be stopped, killed and refused."""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+import pytest
+import yaml
+
+from tasks.database import reading
+from tests.server import BIN, ROOT, Server
+
+TOKEN = "hub-token-that-nobody-must-see"
+SLOW = {"batch_tokens": 16}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    one = Server(tmp_path_factory.mktemp("server"))
+    try:
+        one.start()
+        secret = one.ask("GET", "/block_types/slug/secret")["id"]
+        schema = one.ask("POST", "/block_schemas/filter", {"block_schemas": {"block_type_id": {"any_": [secret]}}})[0]
+        block = {
+            "name": "hub-token",
+            "data": {"value": TOKEN},
+            "block_type_id": secret,
+            "block_schema_id": schema["id"],
+        }
+        one.ask("POST", "/block_documents/", block)
+        yield one
+    finally:
+        one.stop()
+
+
+class Killed(NamedTuple):
+    """A run whose worker was killed with it, while it was scoring; another worker is there since."""
+
+    config: dict[str, Any]
+    run: str
+
+
+@pytest.fixture(scope="module")
+def killed(server: Server) -> Killed:
+    config = server.config("killed", dataset={"path": str(server.folder / "all.json")}, scoring=SLOW)
+    run = server.begin("score", config).json()["id"]
+    server.until_said(run, "index correlation")
+    server.kill(server.worker)
+    server.worker = server.run("prefect", "worker", "start", "--pool", "oresight", "--type", "process", name="worker")
+    return Killed(config, run)
+
+
+def told(database: str, question: str) -> list[tuple[Any, ...]]:
+    with reading(database) as connection:
+        return connection.execute(question).fetchall()
+
+
+SAME = {
+    "rows": "SELECT dataset, sample_id FROM rows ORDER BY ALL",
+    "scores": "SELECT dataset, sample_id, round(nll, 3) FROM scores ORDER BY ALL",
+    "scored once": "SELECT count(*), count(DISTINCT sample_id) FROM store.scores",
+    "flags": "SELECT sample_id, check_name FROM flags ORDER BY ALL",
+    "splits": "SELECT version, rows_kept, rows_dropped, rows_flagged FROM splits",
+    "split_rows": "SELECT sample_id, decision FROM split_rows ORDER BY ALL",
+}
+
+
+def test_all_deployments_of_the_file_are_registered(server: Server) -> None:
+    wanted = yaml.safe_load((ROOT / "deployments" / "prefect.yaml").read_text())["deployments"]
+    for one in wanted:
+        found = server.ask("GET", f"/deployments/name/{one['name']}/{one['name']}")
+        assert found["parameters"]["config"]["database"] == server.config("nightly")["database"]
+        assert [s["schedule"] for s in found["schedules"]] or not one.get("schedules")
+        assert found["enforce_parameter_schema"]
+    automations = {one["name"] for one in server.ask("POST", "/automations/filter", {})}
+    assert {
+        one["name"] for one in yaml.safe_load((ROOT / "deployments/automations.yaml").read_text())["automations"]
+    } <= automations
+    again = server.run("oresight", "deploy", str(server.folder / "config.yaml"), name="again")
+    assert again.wait(180) == 0
+    assert len(server.ask("POST", "/automations/filter", {})) == len(automations), "made twice"
+
+
+def test_a_scheduled_run_fires_by_itself_and_shows_what_it_did(server: Server) -> None:
+    deployment = server.ask("GET", "/deployments/name/curate/curate")
+    soon = (datetime.now(UTC) + timedelta(seconds=8)).isoformat()
+    schedule = {"schedule": {"interval": 86_400, "anchor_date": soon, "timezone": "UTC"}, "active": True}
+    server.ask("POST", f"/deployments/{deployment['id']}/schedules", [schedule])
+    begun = {"flow_runs": {"deployment_id": {"any_": [deployment["id"]]}, "state": {"type": {"any_": ["COMPLETED"]}}}}
+    deadline = time.monotonic() + 240
+    while not (runs := server.ask("POST", "/flow_runs/filter", begun)):
+        assert time.monotonic() < deadline, (server.folder / "server.log").read_text()[-3000:]
+        time.sleep(1)
+    assert runs[0]["auto_scheduled"] and runs[0]["name"] == "curate easy"
+    ((version, kept),) = told(server.config("nightly")["database"], "SELECT version, rows_kept FROM splits")
+    artifacts = server.ask("POST", "/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [runs[0]["id"]]}}})
+    shown = {one["key"]: one for one in artifacts if one["key"]}
+    assert {"nightly-counts": "table", "nightly-summary": "markdown", "nightly-lineage": "markdown",
+            "nightly-histogram": "image", "nightly-detectability": "image", "nightly-calibration": "image",
+            "nightly-report": "markdown", "nightly-split": "markdown"}.items() <= {
+        key: one["type"] for key, one in shown.items()}.items()  # fmt: skip
+    assert "swapped_answer" in shown["nightly-summary"]["data"]
+    assert shown["nightly-lineage"]["data"].startswith("```mermaid")
+    assert "rows.json" in shown["nightly-lineage"]["data"] and "split: nightly/v1" in shown["nightly-lineage"]["data"]
+    assert [one for one in artifacts if one["type"] == "progress"], "no progress was shown"
+    server.until_said(runs[0]["id"], f"split: nightly/v{version} keeps {kept} rows")
+
+
+def test_a_wrong_parameter_is_refused_with_a_sentence(server: Server) -> None:
+    refused = server.begin("curate", server.config("wrong", splitting={"keep": 2}))
+    assert refused.status_code == 409 and "config.splitting.keep" in refused.text, refused.text
+    refused = server.begin("curate", server.config("wrong") | {"colour": "red"})
+    assert refused.status_code == 409 and "colour" in refused.text
+    run = server.begin("curate", server.config("wrong", splitting={"rows": 3})).json()["id"]
+    ended = server.wait(run)
+    cli = subprocess.run(
+        [BIN / "oresight", "curate", server.folder / "config.yaml", "--set", "splitting.rows=3"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    sentence = "splitting: give one of keep, rows and tokens, not keep and rows"
+    assert cli.returncode == 2 and sentence in cli.stderr
+    assert ended["state"]["type"] == "FAILED" and sentence in ended["state"]["message"]
+    assert ended["total_run_time"] < 1
+
+
+def test_score_reads_and_scores_and_decides_nothing(server: Server) -> None:
+    config = server.config("scored")
+    run = server.begin("score", config).json()["id"]
+    assert server.wait(run)["state"]["type"] == "COMPLETED", server.said(run)
+    assert told(config["database"], "SELECT count(*), (SELECT count(*) FROM splits) FROM scores") == [(140, 0)]
+    (answer,) = told(config["database"], "SELECT prefect_flow_run_id FROM runs")
+    assert answer == (run,)
+
+
+def test_a_killed_worker_leaves_what_was_committed(server: Server, killed: Killed) -> None:
+    scored = told(killed.config["database"], SAME["scored once"])
+    assert 0 < scored[0][0] == scored[0][1]
+    assert server.ask("GET", f"/flow_runs/{killed.run}")["state"]["type"] == "RUNNING", "nobody has noticed yet"
+
+
+def test_a_run_waits_for_a_yes_and_a_no_publishes_nothing(server: Server) -> None:
+    asked = {"approval": "required"}
+    config = server.config("asked", publishing=asked)
+    run = server.begin("curate", config).json()["id"]
+    assert server.wait(run)["state"]["name"] == "Suspended", server.said(run)
+    question = server.ask("POST", f"/flow_runs/{run}/input/filter", {"prefix": "", "limit": 10})
+    assert any("of 80 rows" in one["value"] for one in question)
+    assert not (server.folder / "out" / "asked" / "v1").exists()
+    assert server.ask("POST", f"/flow_runs/{run}/resume", {"run_input": {"decision": "perhaps"}})["status"] == "REJECT"
+    yes = {"decision": "approve", "who": "Ada", "note": "looked at twenty"}
+    server.ask("POST", f"/flow_runs/{run}/resume", {"run_input": yes})
+    assert server.wait(run, "COMPLETED", "FAILED")["state"]["type"] == "COMPLETED", server.said(run)
+    manifest = json.loads((server.folder / "out" / "asked" / "v1" / "manifest.json").read_text())
+    assert manifest["approval"] == {"decision": "approved", "who": "Ada", "note": "looked at twenty"}
+
+    config = server.config("asked", publishing=asked, splitting={"keep": 0.5})
+    run = server.begin("curate", config).json()["id"]
+    assert server.wait(run)["state"]["name"] == "Suspended", server.said(run)
+    no = {"decision": "reject", "who": "Ada", "note": "too few"}
+    server.ask("POST", f"/flow_runs/{run}/resume", {"run_input": no})
+    ended = server.wait(run, "COMPLETED", "FAILED")
+    assert ended["state"]["type"] == "FAILED" and "Ada rejected it: too few" in ended["state"]["message"]
+    assert not (server.folder / "out" / "asked" / "v2").exists()
+    answers = told(config["database"], "SELECT version, decision, who, note FROM approvals ORDER BY version")
+    assert answers == [(1, "approved", "Ada", "looked at twenty"), (2, "rejected", "Ada", "too few")]
+    published = told(config["database"], "SELECT version FROM splits WHERE folder IS NOT NULL")
+    assert published == [(1,)]
+
+
+def test_a_cancelled_run_leaves_what_the_next_continues_from(server: Server) -> None:
+    config = server.config("cancelled", dataset={"path": str(server.folder / "all.json")}, scoring=SLOW)
+    run = server.begin("curate", config).json()["id"]
+    server.until_said(run, "index correlation")
+    server.ask("POST", f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
+    begun = time.monotonic()
+    assert server.wait(run, "CANCELLED", "COMPLETED")["state"]["type"] == "CANCELLED"
+    assert time.monotonic() - begun < 60
+    (scored,) = told(config["database"], "SELECT count(*) FROM store.scores")[0]
+    run = server.begin("curate", config).json()["id"]
+    assert server.wait(run)["state"]["type"] == "COMPLETED", server.said(run)
+    states = told(config["database"], "SELECT state FROM runs ORDER BY started_at")
+    assert [state for (state,) in states] == ["interrupted", "completed"]
+    ((rows, different),) = told(config["database"], SAME["scored once"])
+    assert 0 < scored < rows == different
+
+
+def test_runs_that_meet_take_turns(server: Server) -> None:
+    config = server.folder / "meeting.yaml"
+    config.write_text(yaml.safe_dump(server.config("meeting")))
+    run = server.begin("curate", server.config("meeting")).json()["id"]
+    command = ("oresight", "curate", str(config))
+    pair = [server.run(*command, name=name) for name in ("first", "second")]
+    assert [process.wait(240) for process in pair] == [0, 0], (server.folder / "first.log").read_text()
+    assert server.wait(run)["state"]["type"] == "COMPLETED", server.said(run)
+    found = told(server.config("meeting")["database"], "SELECT state, rows_scored FROM runs ORDER BY started_at")
+    assert [state for state, _ in found] == ["completed"] * 3
+    assert sorted(rows for _, rows in found) == [0, 0, 140], "scored twice"
+    alone = server.config("nightly")["database"]
+    for name, question in SAME.items():
+        assert told(server.config("meeting")["database"], question) == told(alone, question), name
+
+
+def test_a_file_that_changed_starts_one_run(server: Server) -> None:
+    config = server.config("watched", dataset={"path": str(server.folder / "incoming.json")})
+    (server.folder / "incoming.json").write_text((server.folder / "rows.json").read_text())
+    time.sleep(11)  # a file is left alone while it may still be written
+    looks = [server.begin("watch", config).json()["id"]]
+    assert server.wait(looks[0])["state"]["type"] == "COMPLETED", server.said(looks[0])
+    server.until_said(looks[0], "the files have changed")
+    curate = server.ask("GET", "/deployments/name/curate/curate")["id"]
+    runs = server.ask("POST", "/flow_runs/filter", {"flow_runs": {"deployment_id": {"any_": [curate]}}})
+    (started,) = [one for one in runs if one["parameters"]["config"]["database"] == config["database"]]
+    assert server.wait(started["id"])["state"]["type"] == "COMPLETED", server.said(started["id"])
+    looks.append(server.begin("watch", config).json()["id"])
+    server.wait(looks[1])
+    server.until_said(looks[1], "nothing new")
+
+
+def test_nothing_listens_but_on_loopback_and_a_secret_is_written_nowhere(server: Server) -> None:
+    ours = [one for process in server.processes if process.poll() is None for one in [psutil.Process(process.pid)]]
+    ours += [child for one in ours for child in one.children(recursive=True)]
+    listening = [c.laddr for one in ours for c in one.net_connections() if c.status == psutil.CONN_LISTEN]
+    assert listening and {address.ip for address in listening} <= {"127.0.0.1", "::1"}
+    run = server.begin("curate", server.config("nightly")).json()["id"]
+    assert server.wait(run)["state"]["type"] == "COMPLETED"
+    places = [
+        f for f in server.folder.rglob("*") if f.is_file() and "prefect" not in f.relative_to(server.folder).parts
+    ]
+    assert {".duckdb", ".jsonl", ".json", ".html", ".log"} <= {file.suffix for file in places}
+    assert [file for file in places if TOKEN.encode() in file.read_bytes()] == []
+    for path in ("/logs/filter", "/artifacts/filter", "/flow_runs/filter", "/events/filter"):
+        assert TOKEN not in json.dumps(server.ask("POST", path, {})), path
+
+
+def test_a_runs_log_names_dataset_run_and_step_and_holds_no_text_of_rows(server: Server) -> None:
+    config = server.config("nightly")
+    texts = {
+        row["conversations"][0]["value"].partition("\n")[2]
+        for row in json.loads((server.folder / "all.json").read_text())
+    }
+    files = list(Path(f"{config['database']}.logs").glob("*.jsonl"))
+    lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    assert {"ingest", "check", "plant", "score", "flag", "split", "report", "publish"} <= {
+        line["step"] for line in lines
+    }
+    runs = {run for (run,) in told(config["database"], "SELECT run_id FROM runs")}
+    assert all(line["dataset"] == "easy" and line["run"] in runs and line["time"] for line in lines)
+    said = [line["message"] for line in lines]
+    said += [line["message"] for line in server.ask("POST", "/logs/filter", {"limit": 200})]
+    assert texts and not [text for text in texts for message in said if text in message]
+
+
+def test_a_killed_run_is_noticed_and_ends_as_if_undisturbed(server: Server, killed: Killed) -> None:
+    ended = server.wait(killed.run, "COMPLETED", "FAILED", "CRASHED", seconds=300)
+    assert ended["state"]["type"] == "COMPLETED" and ended["run_count"] == 2, server.said(killed.run)
+    undisturbed = server.config("undisturbed", dataset={"path": str(server.folder / "all.json")}, scoring=SLOW)
+    other = server.begin("score", undisturbed).json()["id"]
+    assert server.wait(other)["state"]["type"] == "COMPLETED", server.said(other)
+    for name in ("rows", "scores", "scored once"):
+        assert told(killed.config["database"], SAME[name]) == told(undisturbed["database"], SAME[name]), name
+    states = told(killed.config["database"], "SELECT state FROM runs ORDER BY started_at")
+    assert states == [("interrupted",), ("completed",)]
