@@ -30,6 +30,7 @@ report.py     what was found, as one HTML file with the rows' pictures
 evaluate.py   signals and flags against a known truth: AUC, recall and their intervals
 gallery.py    the pictures of a split: copied beside it, and put back into the columns they came in
 croissant.py  a published split, described for other tools
+lineage.py    what a published split was made from, as an OpenLineage event
 gate.py       what must hold before a version is published
 publish.py    a split -> a folder with its files, a card and a manifest, written last
 """

@@ -21,6 +21,7 @@ from tasks.croissant import describe
 from tasks.database import Connection, DatabaseError, let, query, reading, records, transaction, writing
 from tasks.gallery import Gallery, Shown, as_list
 from tasks.gate import gate
+from tasks.lineage import event_of, event_text, send
 from tasks.progress import log
 
 PACKAGES = ("oresight", "torch", "transformers", "duckdb", "prefect", "great-expectations")
@@ -60,10 +61,13 @@ def publish(database: str, config: Curate, split: str, version: int) -> Publishe
         if new:
             gate(connection, config, place)
             with _unfinished(home, folder) as part:
-                digest = _write(connection, part, settings, row)
+                digest = _write(connection, part, folder, settings, row)
         else:
             digest = _standing(folder, row, publishing)
-    if (row["manifest_sha256"], row["folder"]) != (digest, str(folder)):
+        known = (row["manifest_sha256"], row["folder"]) == (digest, str(folder))
+        event = None if known else event_of(folder, row, *_made_from(connection, row))
+    if not known:
+        send(event)
         with writing(database) as connection, transaction(connection):
             connection.execute(query("publish_record"), place | {"manifest_sha256": digest, "folder": str(folder)})
     _point(home)
@@ -137,15 +141,22 @@ def _point(home: Path) -> None:
         fresh.replace(link)
 
 
-def _write(connection: Connection, part: Path, settings: dict[str, Any], row: dict[str, Any]) -> str:
-    """Write all files, the manifest last; gives the manifest's digest."""
+def _made_from(connection: Connection, row: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The datasets and the model of a version."""
+    parents = records(connection, "publish_parents", {"split": row["split"], "version": row["version"]})
+    (model,) = records(connection, "publish_model", {"model_key": row["model_key"]})
+    return parents, model
+
+
+def _write(connection: Connection, part: Path, folder: Path, settings: dict[str, Any], row: dict[str, Any]) -> str:
+    """Write all files of `folder` to `part`, the manifest last; gives the manifest's digest."""
     place, formats = {"split": row["split"], "version": row["version"]}, settings["publishing"]["formats"]
     let(connection, **place)
     connection.execute(query("publish_kept"))
     lines = part / "train.jsonl"
     connection.execute(query("publish_jsonl"), {"file": str(lines)})
     content = _sha256(lines)
-    parents = records(connection, "publish_parents", place)
+    parents, model = _made_from(connection, row)
     pictures = [Shown(**row) for row in records(connection, "publish_pictures", {})]
     gallery = Gallery(pictures, part, copy_all=settings["publishing"]["copy_images"])
     gallery.copy(with_inner="jsonl" in formats)
@@ -159,7 +170,6 @@ def _write(connection: Connection, part: Path, settings: dict[str, Any], row: di
         _write_columns(connection, part / "train.parquet")
         gallery.fill(part / "train.parquet")
     connection.execute(query("publish_dropped"), {"file": str(part / "dropped.parquet")})
-    (model,) = records(connection, "publish_model", {"model_key": row["model_key"]})
     approval = next(iter(records(connection, "approval", place)), None)
     (part / "README.md").write_text(_card(connection, settings, row, parents, model, gallery), encoding="utf-8")
     name = f"{row['split']}-v{row['version']}"
@@ -167,6 +177,7 @@ def _write(connection: Connection, part: Path, settings: dict[str, Any], row: di
     about = f"{row['rows_kept']:,} of {all_rows:,} rows of {row['dataset']}, chosen by Oresight"
     told = gallery.columns(part / "train.parquet")
     (part / "croissant.json").write_text(describe(part, name, about, told, _sha256), encoding="utf-8")
+    (part / "openlineage.json").write_text(event_text(event_of(folder, row, parents, model)), encoding="utf-8")
     files = sorted(file for file in part.rglob("*") if file.is_file())
     manifest = {
         "split": row["split"],

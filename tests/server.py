@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import psutil
 import yaml
+from prefect.client.base import PrefectHttpxSyncClient
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -43,7 +44,9 @@ class Server:
             "OMP_NUM_THREADS": "1",
         }
         self.processes: list[subprocess.Popen[bytes]] = []
-        self.client = httpx.Client(base_url=f"{self.url}/api", timeout=60)
+        self.client = PrefectHttpxSyncClient(  # asks again where SQLite was locked, as all of Prefect's clients do
+            base_url=f"{self.url}/api", timeout=90, raise_on_all_errors=False
+        )
         rows, trusted = (json.loads((EASY / name).read_text()) for name in ("rows.json", "trusted.json"))
         shutil.copytree(EASY / "images", folder / "images")
         (folder / "rows.json").write_text(json.dumps(rows[:80]))
