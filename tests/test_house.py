@@ -31,6 +31,7 @@ MAY_IMPORT = {
         "tasks.album",
         "tasks.page",
         "tasks.croissant",
+        "tasks.lineage",
         "tasks.gallery",
         "tasks.staging",
         "tasks.checkfile",
