@@ -41,6 +41,7 @@ ALIVE = import urllib.request as u; u.urlopen('http://127.0.0.1:4200/api/health'
 serve: export DO_NOT_TRACK = 1
 serve: export PREFECT_SERVER_ANALYTICS_ENABLED = false
 serve: export PREFECT_SERVER_UI_V2_ENABLED = false
+serve: export PREFECT_CLIENT_RETRY_EXTRA_CODES = 500
 serve: export PREFECT_API_URL = http://127.0.0.1:4200/api
 serve: .venv/installed
 	trap 'kill 0' EXIT; .venv/bin/prefect server start --host 127.0.0.1 & \

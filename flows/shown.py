@@ -12,6 +12,7 @@ from prefect.artifacts import (
 )
 
 from tasks.database import reading, records
+from tasks.progress import shown_if_possible
 from tasks.report import Reported
 from tasks.split import Split
 
@@ -23,6 +24,7 @@ PLOTS = {
 }
 
 
+@shown_if_possible()
 def show_findings(name: str, counts: dict[str, int], reported: Reported) -> None:
     """Counts as a table, what was found as text, the plots as images."""
     create_table_artifact([{"what": k, "rows": v} for k, v in counts.items()], key=key(name, "counts"))
@@ -38,6 +40,7 @@ def show_findings(name: str, counts: dict[str, int], reported: Reported) -> None
     create_link_artifact(reported.page.resolve().as_uri(), "report.html", key=key(name, "report"))
 
 
+@shown_if_possible()
 def show_split(database: str, decided: Split, folder: Path) -> None:
     """The published folder as a link, and all that it comes from as a graph."""
     place = {"split": decided.name, "version": decided.version}
@@ -75,10 +78,13 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _mermaid(edges: list[dict[str, Any]]) -> str:
-    """Edges as a graph in mermaid's language."""
+    """Edges as a graph in mermaid's language, and as a table for pages that do not draw it."""
     ends = [(edge[f"{end}_kind"], edge[end]) for edge in edges for end in ("parent", "child")]
     numbers = {node: f"n{i}" for i, node in enumerate(dict.fromkeys(ends))}
     label = {node: f"{node[0]}: {node[1]}".replace('"', "'") for node in numbers}
     lines = [f'    {number}["{label[node]}"]' for node, number in numbers.items()]
     lines += [f"    {numbers[a]} --> {numbers[b]}" for a, b in zip(ends[::2], ends[1::2], strict=True)]
-    return "\n".join(["```mermaid", "graph LR", *lines, "```", ""])
+    listed = [
+        {"this": label[end], "comes from": label[start]} for start, end in zip(ends[::2], ends[1::2], strict=True)
+    ]
+    return "\n".join(["```mermaid", "graph LR", *lines, "```", "", *_table(listed), ""])

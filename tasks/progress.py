@@ -21,6 +21,15 @@ def log() -> logging.Logger:
 
 
 @contextmanager
+def shown_if_possible() -> Iterator[None]:
+    """What is shown on Prefect's pages never ends a run: a server that does not answer is a warning."""
+    try:
+        yield
+    except Exception as error:  # an HTTP error, a time-out, a connection that was closed, each with its own class
+        log().warning("prefect: something could not be shown on its pages (%s)", type(error).__name__)
+
+
+@contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Yields `advance(n)`. The bar shows on a terminal only; the artifact moves at most every two seconds."""
     artifact, told, done = _artifact(what), time.monotonic(), 0
@@ -36,25 +45,34 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
         line = bar.add_task(what, total=total) if bar else None
 
         def advance(n: int) -> None:
-            nonlocal told, done
+            nonlocal told, done, artifact
             done += n
             if bar and line is not None:
                 bar.advance(line, n)
             if artifact and time.monotonic() - told > 2:
-                from prefect.artifacts import update_progress_artifact
-
+                artifact = _moved(artifact, 100 * done / max(total, 1))  # once it could not be moved, it stays
                 told = time.monotonic()
-                update_progress_artifact(artifact, progress=100 * done / max(total, 1))
 
         yield advance
     if artifact:
-        from prefect.artifacts import update_progress_artifact
-
-        update_progress_artifact(artifact, progress=100)
+        _moved(artifact, 100)
 
 
 def _artifact(what: str) -> UUID | None:
     from prefect.artifacts import create_progress_artifact
     from prefect.context import TaskRunContext
 
-    return create_progress_artifact(progress=0, description=what) if TaskRunContext.get() else None  # type: ignore[return-value]
+    artifact = None
+    with shown_if_possible():
+        artifact = create_progress_artifact(progress=0, description=what) if TaskRunContext.get() else None
+    return artifact  # type: ignore[return-value]
+
+
+def _moved(artifact: UUID, percent: float) -> UUID | None:
+    from prefect.artifacts import update_progress_artifact
+
+    moved = None
+    with shown_if_possible():
+        update_progress_artifact(artifact, progress=percent)
+        moved = artifact
+    return moved

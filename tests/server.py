@@ -17,6 +17,8 @@ import psutil
 import yaml
 from prefect.client.base import PrefectHttpxSyncClient
 
+from tasks.database import reading
+
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 EASY = ROOT / "tests" / "data" / "easy_vqa"
@@ -40,6 +42,7 @@ class Server:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_UI_V2_ENABLED": "false",
             "DO_NOT_TRACK": "1",
+            "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
             "PREFECT_WORKER_QUERY_SECONDS": "2",
             "OMP_NUM_THREADS": "1",
         }
@@ -140,3 +143,18 @@ class Server:
 
     def said(self, run: str) -> str:
         return "\n".join([*self.logs(run), (self.folder / "worker.log").read_text()[-3000:]])
+
+
+def told(database: str, question: str) -> list[tuple[Any, ...]]:
+    with reading(database) as connection:
+        return connection.execute(question).fetchall()
+
+
+SAME = {
+    "rows": "SELECT dataset, sample_id FROM rows ORDER BY ALL",
+    "scores": "SELECT dataset, sample_id, round(nll, 3) FROM scores ORDER BY ALL",
+    "scored once": "SELECT count(*), count(DISTINCT sample_id) FROM store.scores",
+    "flags": "SELECT sample_id, check_name FROM flags ORDER BY ALL",
+    "splits": "SELECT version, rows_kept, rows_dropped, rows_flagged FROM splits",
+    "split_rows": "SELECT sample_id, decision FROM split_rows ORDER BY ALL",
+}

@@ -1,6 +1,7 @@
 """On a real Prefect server: deployments run by schedule and API, and can be stopped, killed and refused."""
 
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,10 +13,10 @@ import psutil
 import pytest
 import yaml
 
-from tasks.database import reading
-from tests.server import BIN, ROOT, Server
+from tests.server import BIN, ROOT, SAME, Server, told
 
 TOKEN = "hub-token-that-nobody-must-see"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SLOW = {"batch_tokens": 16}
 
 
@@ -55,19 +56,20 @@ def killed(server: Server) -> Killed:
     return Killed(config, run)
 
 
-def told(database: str, question: str) -> list[tuple[Any, ...]]:
-    with reading(database) as connection:
-        return connection.execute(question).fetchall()
-
-
-SAME = {
-    "rows": "SELECT dataset, sample_id FROM rows ORDER BY ALL",
-    "scores": "SELECT dataset, sample_id, round(nll, 3) FROM scores ORDER BY ALL",
-    "scored once": "SELECT count(*), count(DISTINCT sample_id) FROM store.scores",
-    "flags": "SELECT sample_id, check_name FROM flags ORDER BY ALL",
-    "splits": "SELECT version, rows_kept, rows_dropped, rows_flagged FROM splits",
-    "split_rows": "SELECT sample_id, decision FROM split_rows ORDER BY ALL",
-}
+@pytest.fixture(scope="module")
+def nightly(server: Server) -> dict[str, Any]:
+    """The run that a schedule started, ended."""
+    deployment = server.ask("GET", "/deployments/name/curate/curate")
+    soon = (datetime.now(UTC) + timedelta(seconds=8)).isoformat()
+    schedule = {"schedule": {"interval": 86_400, "anchor_date": soon, "timezone": "UTC"}, "active": True}
+    server.ask("POST", f"/deployments/{deployment['id']}/schedules", [schedule])
+    begun = {"flow_runs": {"deployment_id": {"any_": [deployment["id"]]}, "state": {"type": {"any_": ["COMPLETED"]}}}}
+    deadline = time.monotonic() + 240
+    while not (runs := server.ask("POST", "/flow_runs/filter", begun)):
+        assert time.monotonic() < deadline, (server.folder / "server.log").read_text()[-3000:]
+        time.sleep(1)
+    run: dict[str, Any] = runs[0]
+    return run
 
 
 def test_all_deployments_of_the_file_are_registered(server: Server) -> None:
@@ -86,19 +88,10 @@ def test_all_deployments_of_the_file_are_registered(server: Server) -> None:
     assert len(server.ask("POST", "/automations/filter", {})) == len(automations), "made twice"
 
 
-def test_a_scheduled_run_fires_by_itself_and_shows_what_it_did(server: Server) -> None:
-    deployment = server.ask("GET", "/deployments/name/curate/curate")
-    soon = (datetime.now(UTC) + timedelta(seconds=8)).isoformat()
-    schedule = {"schedule": {"interval": 86_400, "anchor_date": soon, "timezone": "UTC"}, "active": True}
-    server.ask("POST", f"/deployments/{deployment['id']}/schedules", [schedule])
-    begun = {"flow_runs": {"deployment_id": {"any_": [deployment["id"]]}, "state": {"type": {"any_": ["COMPLETED"]}}}}
-    deadline = time.monotonic() + 240
-    while not (runs := server.ask("POST", "/flow_runs/filter", begun)):
-        assert time.monotonic() < deadline, (server.folder / "server.log").read_text()[-3000:]
-        time.sleep(1)
-    assert runs[0]["auto_scheduled"] and runs[0]["name"] == "curate easy"
+def test_a_scheduled_run_fires_by_itself_and_shows_what_it_did(server: Server, nightly: dict[str, Any]) -> None:
+    assert nightly["auto_scheduled"] and nightly["name"] == "curate easy"
     ((version, kept),) = told(server.config("nightly")["database"], "SELECT version, rows_kept FROM splits")
-    artifacts = server.ask("POST", "/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [runs[0]["id"]]}}})
+    artifacts = server.ask("POST", "/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [nightly["id"]]}}})
     shown = {one["key"]: one for one in artifacts if one["key"]}
     assert {"nightly-counts": "table", "nightly-summary": "markdown", "nightly-lineage": "markdown",
             "nightly-histogram": "image", "nightly-detectability": "image", "nightly-calibration": "image",
@@ -108,7 +101,40 @@ def test_a_scheduled_run_fires_by_itself_and_shows_what_it_did(server: Server) -
     assert shown["nightly-lineage"]["data"].startswith("```mermaid")
     assert "rows.json" in shown["nightly-lineage"]["data"] and "split: nightly/v1" in shown["nightly-lineage"]["data"]
     assert [one for one in artifacts if one["type"] == "progress"], "no progress was shown"
-    server.until_said(runs[0]["id"], f"split: nightly/v{version} keeps {kept} rows")
+    server.until_said(nightly["id"], f"split: nightly/v{version} keeps {kept} rows")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
+def test_the_pages_show_the_form_the_run_and_what_it_found(server: Server, nightly: dict[str, Any]) -> None:
+    from playwright.sync_api import expect, sync_playwright
+
+    deployment, run = nightly["deployment_id"], nightly["id"]
+    artifacts = server.ask("POST", "/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run]}}})
+    ids = {one["key"]: one["id"] for one in artifacts}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        tab = browser.new_page(viewport={"width": 1300, "height": 1100})
+        tab.set_default_timeout(60_000)
+        asked: list[str] = []
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.goto(f"{server.url}/deployments/deployment/{deployment}/run")
+        expect(tab.get_by_text("Wanted share of good rows among the rows", exact=False)).to_be_visible()
+        field = tab.locator(".p-label", has_text="False Discovery Rate (Optional)").last.locator("input")
+        field.fill("2")
+        tab.get_by_role("button", name="Submit").click()
+        expect(tab.get_by_text("'config.flagging.false_discovery_rate'", exact=False).first).to_be_visible()
+        tab.goto(f"{server.url}/runs/flow-run/{run}")
+        tab.get_by_text("Artifacts", exact=True).click()
+        expect(tab.get_by_text("nightly-counts")).to_be_visible()
+        tab.screenshot(path=str(server.folder / "run.png"))
+        tab.goto(f"{server.url}/artifacts/artifact/{ids['nightly-summary']}")
+        expect(tab.get_by_role("cell", name="swapped_answer")).to_be_visible()
+        tab.goto(f"{server.url}/artifacts/artifact/{ids['nightly-detectability']}")
+        picture = tab.locator("img[src^='data:image/svg']").first
+        expect(picture).to_be_visible()
+        assert picture.evaluate("image => image.naturalWidth") > 100
+        browser.close()
+    assert {url.split("/")[2] for url in asked if url.startswith(("http", "ws"))} == {server.url.split("/")[2]}
 
 
 def test_a_wrong_parameter_is_refused_with_a_sentence(server: Server) -> None:
@@ -181,7 +207,7 @@ def test_a_cancelled_run_leaves_what_the_next_continues_from(server: Server) -> 
     assert server.wait(run, "CANCELLED", "COMPLETED")["state"]["type"] == "CANCELLED"
     assert time.monotonic() - begun < 60
     (scored,) = told(config["database"], "SELECT count(*) FROM store.scores")[0]
-    run = server.begin("curate", config).json()["id"]
+    run = server.begin("curate", config | {"scoring": {}}).json()["id"]
     assert server.wait(run)["state"]["type"] == "COMPLETED", server.said(run)
     states = told(config["database"], "SELECT state FROM runs ORDER BY started_at")
     assert [state for (state,) in states] == ["interrupted", "completed"]
@@ -189,6 +215,7 @@ def test_a_cancelled_run_leaves_what_the_next_continues_from(server: Server) -> 
     assert 0 < scored < rows == different
 
 
+@pytest.mark.usefixtures("nightly")
 def test_runs_that_meet_take_turns(server: Server) -> None:
     config = server.folder / "meeting.yaml"
     config.write_text(yaml.safe_dump(server.config("meeting")))
@@ -237,6 +264,7 @@ def test_nothing_listens_but_on_loopback_and_a_secret_is_written_nowhere(server:
         assert TOKEN not in json.dumps(server.ask("POST", path, {})), path
 
 
+@pytest.mark.usefixtures("nightly")
 def test_a_runs_log_names_dataset_run_and_step_and_holds_no_text_of_rows(server: Server) -> None:
     config = server.config("nightly")
     texts = {
@@ -258,7 +286,7 @@ def test_a_runs_log_names_dataset_run_and_step_and_holds_no_text_of_rows(server:
 def test_a_killed_run_is_noticed_and_ends_as_if_undisturbed(server: Server, killed: Killed) -> None:
     ended = server.wait(killed.run, "COMPLETED", "FAILED", "CRASHED", seconds=300)
     assert ended["state"]["type"] == "COMPLETED" and ended["run_count"] == 2, server.said(killed.run)
-    undisturbed = server.config("undisturbed", dataset={"path": str(server.folder / "all.json")}, scoring=SLOW)
+    undisturbed = server.config("undisturbed", dataset={"path": str(server.folder / "all.json")})
     other = server.begin("score", undisturbed).json()["id"]
     assert server.wait(other)["state"]["type"] == "COMPLETED", server.said(other)
     for name in ("rows", "scores", "scored once"):
