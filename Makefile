@@ -20,8 +20,8 @@ test: .venv/dev-installed
 	$(RUN) pytest
 
 check: .venv/dev-installed
-	.venv/bin/ruff format --check flows tasks tests
-	.venv/bin/ruff check flows tasks tests
+	.venv/bin/ruff format --check flows tasks tests oresight.py
+	.venv/bin/ruff check flows tasks tests oresight.py
 	$(RUN) mypy
 	$(RUN) pytest tests/test_house.py
 

@@ -142,9 +142,9 @@ def evaluate(
 ) -> None:
     """AUC and recall of each signal, and of the flags, where a column says which rows are wrong."""
     settings = read(config, changes or [])
-    from flows.evaluate import evaluate as against
+    from flows.evaluate import measured
 
-    typer.echo("\n".join(against(settings, truth).lines()))
+    typer.echo("\n".join(measured(settings, truth).lines()))
 
 
 @app.command()

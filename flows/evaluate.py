@@ -21,8 +21,13 @@ def evaluate(config: Curate, truth: str) -> Evaluation:
         truth: A column of the rows that is true, or 1, where a row is wrong and false, or 0, where it is right.
     """
     config = begun(config)
-    model = identity(config, find(config.model.name, config.model.revision, config.model.adapter))
-    found = against(config, truth, model["model_key"], model["model"])
+    found = measured(config, truth)
     told = "\n\n".join([*found.about(), found.judgement()])
     create_table_artifact(found.table(), key=key(config.splitting.name, "evaluation"), description=told)
     return found
+
+
+def measured(config: Curate, truth: str) -> Evaluation:
+    """The same without Prefect's pages."""
+    model = identity(config, find(config.model.name, config.model.revision, config.model.adapter))
+    return against(config, truth, model["model_key"], model["model"])

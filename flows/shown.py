@@ -12,7 +12,7 @@ from prefect.artifacts import (
 )
 
 from tasks.database import reading, records
-from tasks.progress import shown_if_possible
+from tasks.progress import BestEffort
 from tasks.report import Reported
 from tasks.split import Split
 
@@ -24,7 +24,7 @@ PLOTS = {
 }
 
 
-@shown_if_possible()
+@BestEffort()
 def show_findings(name: str, counts: dict[str, int], reported: Reported) -> None:
     """Counts as a table, what was found as text, the plots as images."""
     create_table_artifact([{"what": k, "rows": v} for k, v in counts.items()], key=key(name, "counts"))
@@ -40,7 +40,7 @@ def show_findings(name: str, counts: dict[str, int], reported: Reported) -> None
     create_link_artifact(reported.page.resolve().as_uri(), "report.html", key=key(name, "report"))
 
 
-@shown_if_possible()
+@BestEffort()
 def show_split(database: str, decided: Split, folder: Path) -> None:
     """The published folder as a link, and all that it comes from as a graph."""
     place = {"split": decided.name, "version": decided.version}

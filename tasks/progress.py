@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ContextDecorator, contextmanager, nullcontext
 from uuid import UUID
 
 from rich.console import Console
@@ -20,13 +20,17 @@ def log() -> logging.Logger:
     return ours
 
 
-@contextmanager
-def shown_if_possible() -> Iterator[None]:
+class BestEffort(ContextDecorator):
     """What is shown on Prefect's pages never ends a run: a server that does not answer is a warning."""
-    try:
-        yield
-    except Exception as error:  # an HTTP error, a time-out, a connection that was closed, each with its own class
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        if not isinstance(error, Exception):
+            return False
         log().warning("prefect: something could not be shown on its pages (%s)", type(error).__name__)
+        return True
 
 
 @contextmanager
@@ -62,17 +66,15 @@ def _artifact(what: str) -> UUID | None:
     from prefect.artifacts import create_progress_artifact
     from prefect.context import TaskRunContext
 
-    artifact = None
-    with shown_if_possible():
-        artifact = create_progress_artifact(progress=0, description=what) if TaskRunContext.get() else None
-    return artifact  # type: ignore[return-value]
+    with BestEffort():
+        return create_progress_artifact(progress=0, description=what) if TaskRunContext.get() else None  # type: ignore[return-value]
+    return None
 
 
 def _moved(artifact: UUID, percent: float) -> UUID | None:
     from prefect.artifacts import update_progress_artifact
 
-    moved = None
-    with shown_if_possible():
+    with BestEffort():
         update_progress_artifact(artifact, progress=percent)
-        moved = artifact
-    return moved
+        return artifact
+    return None
