@@ -22,6 +22,7 @@ twins.py      what a canary's twin may not tell of it
 labels.py     what other rows teach about answers that repeat
 detector.py   signals of rows, trusted rows and canaries -> suspicion, p-values, what can be detected
 flag.py       scores and canaries -> how suspicious each row is; the check looks_mislabeled gives the verdict
+distinct.py   rows that teach nearly the same as a better one
 split.py      flags and a budget -> keep or drop for every row, each with its reason
 evidence.py   a row with all that speaks for and against it
 verdict.py    what a person says of a row, which the next split obeys

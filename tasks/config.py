@@ -105,6 +105,12 @@ class Splitting(Section):
     """At most so many answer tokens."""
     by: Literal["value", "value_per_token", "random"] = "value"
     """What decides which rows stay when not all may."""
+    length_penalty: float = Field(0, ge=0, le=1)
+    """With by: value, the value is divided by the number of answer tokens to this power: 1 is the value per token."""
+    distinct: float | None = Field(None, gt=0, le=1)
+    """Drop a row if a better one teaches nearly the same: the cosine of their index vectors is at least this."""
+    random_share: float = Field(0, ge=0, lt=1)
+    """This share of the budget goes to rows drawn at random from those that are not among the best."""
     per: str | None = None
     """A metadata column: every one of its values keeps the same share of its rows (stratified)."""
     seed: int = 0
@@ -115,7 +121,21 @@ class Splitting(Section):
         given = [key for key in ("keep", "rows", "tokens") if getattr(self, key) is not None]
         if len(given) > 1:
             raise ValueError(f"give one of keep, rows and tokens, not {' and '.join(given)}")
+        if self.random_share and not given:
+            raise ValueError("random_share is a share of a budget; give one of keep, rows and tokens")
+        if self.length_penalty and self.by != "value":
+            raise ValueError(f"length_penalty goes with by: value, not {self.by}")
         return self
+
+    def rule(self) -> str:
+        """What decides, in words."""
+        merit = self.by if not self.length_penalty else f"value / answer tokens^{self.length_penalty:g}"
+        words = ["drawn at random" if self.by == "random" else f"the highest by {merit}"]
+        words += [f"{key} {value:g}" for key in ("keep", "rows", "tokens") if (value := getattr(self, key)) is not None]
+        words += [f"per {self.per}"] if self.per else []
+        words += [f"{self.random_share:g} of the budget at random"] if self.random_share else []
+        words += [f"none within cosine {self.distinct:g} of a better one"] if self.distinct else []
+        return ", ".join([*words, f"drop {self.drop}", f"seed {self.seed}"])
 
 
 class Publishing(Section):

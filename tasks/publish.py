@@ -16,7 +16,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
 
-from tasks.config import Curate, Publishing
+from tasks.config import Curate, Publishing, Splitting
 from tasks.croissant import describe
 from tasks.database import Connection, DatabaseError, let, query, reading, records, transaction, writing
 from tasks.gallery import Gallery, Shown, as_list
@@ -54,8 +54,8 @@ def publish(database: str, config: Curate, split: str, version: int) -> Publishe
         if row is None:
             raise ValueError(f"{database}: holds no version {version} of the split {split!r}; {SPLIT_FIRST}")
         settings = json.loads(row.pop("config")) | {"publishing": publishing.model_dump(mode="json")}
-        decided, asked = settings["splitting"], config.splitting.model_dump(mode="json")
-        if changed := [key for key in asked if decided.get(key) != asked[key]]:
+        decided, asked = (Splitting.model_validate(settings["splitting"]), config.splitting)
+        if changed := [key for key in Splitting.model_fields if getattr(decided, key) != getattr(asked, key)]:
             raise ValueError(f"splitting: {split}/v{version} was decided with another {changed[0]}; {SPLIT_FIRST}")
         new = not folder.exists()
         if new:
@@ -193,6 +193,7 @@ def _write(connection: Connection, part: Path, folder: Path, settings: dict[str,
         "model": model,
         "reference": {"name": row["reference"], "content_hash": row["reference_hash"]},
         "parents": [{**parent, "files": json.loads(parent["files"] or "null")} for parent in parents],
+        "selection": Splitting.model_validate(settings["splitting"]).rule(),
         "approval": approval,
         "config": settings,
         "versions": {name: version_of(name) for name in PACKAGES},
@@ -267,9 +268,6 @@ def _card(
     """The dataset card, in Hugging Face's form."""
     templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=False, trim_blocks=True)  # noqa: S701
     templates.filters["cell"] = lambda text: " ".join(str(text).split()).replace("|", "\\|")
-    splitting = settings["splitting"]
-    budget = next((f", {key} {splitting[key]}" for key in ("keep", "rows", "tokens") if splitting.get(key)), "")
-    per = f", per {splitting['per']}" if splitting.get("per") else ""
     place = {"split": row["split"], "version": row["version"]}
     limits = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
     return templates.get_template("card.md").render(
@@ -277,7 +275,7 @@ def _card(
         model=model,
         pictures=gallery.told,
         config=settings,
-        rule=budget + per,
+        rule=Splitting.model_validate(settings["splitting"]).rule(),
         version=version_of("oresight"),
         train_file="train.parquet" if "parquet" in settings["publishing"]["formats"] else "train.jsonl",
         reference=next(parent for parent in parents if parent["dataset"] == row["reference"]),

@@ -3,9 +3,13 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
 
 from tasks.config import Splitting
-from tasks.database import query, transaction, writing
+from tasks.database import Connection, query, transaction, writing
+from tasks.distinct import NONE, repeated
 from tasks.progress import log
 from tasks.run import stored
 
@@ -42,9 +46,13 @@ def split(database: str, splitting: Splitting, dataset: str, reference: str, mod
                     f"splitting.per: no row of {dataset!r} has a column {splitting.per!r}; there are: {there}"
                 )
         names = {"dataset": dataset, "reference": reference, "reference_hash": known[reference], "model_key": model_key}
-        settings = splitting.model_dump(include={"drop", "keep", "rows", "tokens", "by", "per"})
+        settings = splitting.model_dump(exclude={"name", "distinct", "seed"})
         pointer = None if splitting.per is None else "/" + splitting.per.replace("~", "~0").replace("/", "~1")
-        connection.execute(query("split_decide"), names | settings | {"seed": str(splitting.seed), "pointer": pointer})
+        values = names | settings | {"seed": str(splitting.seed), "pointer": pointer}
+        _decide(connection, values, NONE)
+        if splitting.distinct:
+            candidates = connection.execute(query("split_candidates"), {"model_key": model_key}).to_arrow_table()
+            _decide(connection, values, repeated(candidates, splitting.distinct))
         kept, dropped, tokens, decisions = connection.execute(query("split_totals")).fetchone() or (0, 0, 0, "")
         if kept == 0:
             raise ValueError(
@@ -70,3 +78,10 @@ def split(database: str, splitting: Splitting, dataset: str, reference: str, mod
     if moved is not None:
         log().info("split: %.1f%% of the rows are flagged, %+.1f points from v%d", 100 * flagged, 100 * moved, previous)
     return Split(splitting.name, version, True, kept, dropped, tokens, moved)
+
+
+def _decide(connection: Connection, values: dict[str, Any], found: pa.Table) -> None:
+    """Fill the table `decided`; found: rows that nearly repeat a better one."""
+    connection.register("found", found)
+    connection.execute(query("split_near"))
+    connection.execute(query("split_decide"), values)

@@ -21,7 +21,7 @@ from tasks.run import recorded
 
 TRUSTED, CANARIES = 200, 250
 FILL = """
-INSERT INTO store.models VALUES ('k', 'm@k', 'w', NULL, 't', 'answers', 2048, 1, '{}', now());
+INSERT INTO store.models VALUES ('k', 'm@k', 'w', NULL, 't', 'answers', 2048, 1, '{}', now(), now());
 INSERT INTO store.datasets VALUES
     ('d', 'dataset', 'd.jsonl', 'alpaca', 'instruction', $ROWS, 0, 0, 'x', '[]', 's', now(), 'r'),
     ('t', 'reference', 't.jsonl', 'alpaca', 'instruction', $TRUSTED, 0, 0, 'y', '[]', 's', now(), 'r');

@@ -12,7 +12,7 @@ from tasks.database import reading, turn, writing
 
 N, INDEXED = 1_000_000, 100_000
 FILL = f"""
-INSERT INTO store.models VALUES ('k', 'm@k', 'w', NULL, 't', 'answers', 2048, 1, '{{}}', now());
+INSERT INTO store.models VALUES ('k', 'm@k', 'w', NULL, 't', 'answers', 2048, 1, '{{}}', now(), now());
 INSERT INTO store.datasets VALUES
     ('d', 'dataset', 'd.jsonl', 'alpaca', 'instruction', {N}, 0, 0, 'x', '[]', 's', now(), 'r'),
     ('t', 'reference', 't.jsonl', 'alpaca', 'instruction', 0, 0, 0, 'y', '[]', 's', now(), 'r');

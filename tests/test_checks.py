@@ -101,7 +101,9 @@ def store(tmp_path: Path) -> Store:
                 " 'hash of ' || $name, '[]', '', now(), ''",
                 {"name": name},
             )
-        connection.execute("INSERT INTO store.models SELECT 'key', 'a@key', '', NULL, '', '', 64, 1, '{}', now()")
+        connection.execute(
+            "INSERT INTO store.models SELECT 'key', 'a@key', '', NULL, '', '', 64, 1, '{}', now(), now()"
+        )
     return Store(database)
 
 

@@ -60,7 +60,7 @@ def fill(database: str, rows: list[dict[str, Any]], flags: Sequence[tuple[str, s
                 [name, role, len(rows), content, files],
             )
         connection.execute(
-            "INSERT INTO store.models VALUES (?, 'tiny@0', 'w', NULL, 't', 'm', 9, 1, '{}', now())", [KEY]
+            "INSERT INTO store.models VALUES (?, 'tiny@0', 'w', NULL, 't', 'm', 9, 1, '{}', now(), now())", [KEY]
         )
         connection.execute(
             "INSERT INTO store.scores BY NAME SELECT sample_id, 'key' AS model_key, 'trusted' AS reference,"

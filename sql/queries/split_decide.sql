@@ -8,7 +8,7 @@ WITH current_rows AS (
 ),
 scored AS (
     SELECT sample_id, value, answer_tokens,
-           CASE $by WHEN 'value' THEN value WHEN 'value_per_token' THEN value_per_token ELSE 0 END AS merit
+           CASE $by WHEN 'value' THEN value / pow(answer_tokens, $length_penalty) WHEN 'value_per_token' THEN value_per_token ELSE 0 END AS merit
     FROM store.scores
     WHERE model_key = $model_key AND reference = $reference AND reference_hash = $reference_hash
 ),
@@ -30,11 +30,13 @@ judged AS (
                 WHEN s.merit IS NULL OR NOT isfinite(s.merit) THEN 'not scored: its value is not a number'
                 WHEN $drop = 'flagged' AND f.sample_id IS NOT NULL AND c.verdict IS NULL
                 THEN 'flagged by ' || f.first_flag || CASE WHEN f.flags > 1 THEN ' (and ' || (f.flags - 1) || ' more)' ELSE '' END
+                WHEN t.sample_id IS NOT NULL AND c.verdict IS NULL THEN format('nearly the same as {}: cosine {:.3f}', t.better, t.cosine)
            END AS refusal
     FROM current_rows AS c
     LEFT JOIN scored AS s USING (sample_id)
     LEFT JOIN refused_by_model AS u USING (sample_id)
     LEFT JOIN flagged AS f USING (sample_id)
+    LEFT JOIN near AS t USING (sample_id)
 ),
 -- What each part may keep: its share of the budget by its share of the rows, rounded by largest remainder.
 parts AS (
@@ -55,8 +57,8 @@ budgets AS (
                         THEN 1 ELSE 0 END AS row_budget
     FROM quotas
 ),
-ranked AS (
-    SELECT sample_id, part, value, answer_tokens,
+placed AS (
+    SELECT sample_id, part, value, answer_tokens, draw,
            row_number() OVER by_merit AS rank, row_number() OVER in_part AS place,
            sum(answer_tokens) OVER (in_part ROWS UNBOUNDED PRECEDING) AS tokens_so_far,
            count(*) OVER (PARTITION BY part) AS candidates
@@ -64,11 +66,20 @@ ranked AS (
     WHERE refusal IS NULL
     WINDOW by_merit AS (ORDER BY by_hand DESC, merit DESC, draw, sample_id),
            in_part AS (PARTITION BY part ORDER BY by_hand DESC, merit DESC, draw, sample_id)
+),
+-- The best have their share of the budget, and what is left of it is drawn.
+ranked AS (
+    SELECT p.*, p.place <= floor((1 - $random_share) * b.row_budget + 1e-9)
+                AND coalesce(p.tokens_so_far <= (1 - $random_share) * b.token_budget, true) AS best,
+           row_number() OVER turns AS turn, sum(p.answer_tokens) OVER (turns ROWS UNBOUNDED PRECEDING) AS tokens_by_turn
+    FROM placed AS p JOIN budgets AS b ON b.part IS NOT DISTINCT FROM p.part
+    WINDOW turns AS (PARTITION BY p.part ORDER BY best DESC, CASE WHEN best OR $random_share = 0 THEN p.place END, p.draw, p.sample_id)
 )
 SELECT j.sample_id, j.content, j.record, r.rank, j.value, coalesce(j.answer_tokens, 0) AS answer_tokens,
-       r.rank IS NOT NULL AND r.place <= b.row_budget AND coalesce(r.tokens_so_far <= b.token_budget, true) AS kept,
+       r.rank IS NOT NULL AND r.turn <= b.row_budget AND coalesce(r.tokens_by_turn <= b.token_budget, true) AS kept,
        CASE WHEN j.refusal IS NOT NULL THEN j.refusal
             WHEN kept AND j.by_hand THEN 'kept by hand: ' || j.told
+            WHEN kept AND NOT r.best AND $random_share > 0 THEN 'kept: drawn at random, rank ' || r.place || ' of ' || r.candidates || ' by ' || $by
             ELSE CASE WHEN kept THEN 'kept: rank ' ELSE 'over budget: rank ' END || r.place || ' of ' || r.candidates
                  || CASE WHEN $per IS NOT NULL THEN ' in ' || $per || ' ' || coalesce(left(j.part, 100), '(none)') ELSE '' END || ' by ' || $by
                  || CASE WHEN kept THEN ''

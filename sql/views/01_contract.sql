@@ -59,14 +59,51 @@ FROM store.vectors AS v
 JOIN store.models AS m ON m.model_key = v.model_key
 JOIN store.rows AS r ON r.sample_id = v.sample_id AND r.retired_at IS NULL;
 
+-- What scores hang on beside row and reference. Of the settings under one name those of the last run count; why says what is
+-- another now in those of earlier runs, and is null where nothing is. Two names are two models, and both count.
+CREATE OR REPLACE VIEW models AS
+WITH known AS (SELECT *, regexp_extract(model, '^(.*)@', 1) AS name FROM store.models),
+newest AS (FROM known QUALIFY row_number() OVER (PARTITION BY name ORDER BY last_used_at DESC, model_key) = 1)
+SELECT m.model_key, m.model, m.weights, m.adapter, m.template, m.masking, m.max_tokens, m.scoring_version, m.settings, m.last_used_at,
+       n.model AS now, CASE WHEN m.model_key != n.model_key THEN concat_ws('; ',
+           CASE WHEN m.weights != n.weights THEN 'the weights have changed' END,
+           CASE WHEN m.adapter IS DISTINCT FROM n.adapter THEN 'the adapter has changed' END,
+           CASE WHEN m.template != n.template THEN 'the prompt template has changed' END,
+           CASE WHEN m.masking != n.masking THEN 'the masking has changed' END,
+           CASE WHEN m.max_tokens != n.max_tokens THEN format('max_tokens was {} and is {}', m.max_tokens, n.max_tokens) END,
+           CASE WHEN m.scoring_version != n.scoring_version THEN 'the scoring version has changed' END,
+           CASE WHEN m.settings::VARCHAR != n.settings::VARCHAR THEN format('settings were {} and are {}', m.settings, n.settings) END
+       ) END AS why
+FROM known AS m JOIN newest AS n USING (name);
+
+-- Scores that no longer count, and why.
 CREATE OR REPLACE VIEW stale_scores AS
-SELECT s.sample_id, r.dataset, s.reference, m.model,
-       CASE WHEN d.dataset IS NULL THEN 'the reference is gone' ELSE 'the reference has changed' END AS why
-FROM store.scores AS s
-JOIN store.models AS m ON m.model_key = s.model_key
-LEFT JOIN store.datasets AS d ON d.dataset = s.reference
-LEFT JOIN store.rows AS r ON r.sample_id = s.sample_id AND r.retired_at IS NULL
-WHERE d.content_hash IS DISTINCT FROM s.reference_hash;
+FROM (
+    SELECT s.sample_id, r.dataset, s.reference, m.model, concat_ws('; ',
+               CASE WHEN r.retired_at IS NOT NULL THEN 'the row has changed or is gone' END,
+               CASE WHEN d.dataset IS NULL THEN 'the reference is gone'
+                    WHEN d.content_hash != s.reference_hash THEN 'the reference has changed' END,
+               m.why) AS why
+    FROM store.scores AS s
+    JOIN store.rows AS r ON r.sample_id = s.sample_id
+    JOIN models AS m ON m.model_key = s.model_key
+    LEFT JOIN store.datasets AS d ON d.dataset = s.reference
+)
+WHERE why != '';
+
+-- Versions of splits that rest on what is another now, and why; those that are published have a folder.
+CREATE OR REPLACE VIEW stale_versions AS
+FROM (
+    SELECT s.split, s.version, s.folder, concat_ws('; ',
+               CASE WHEN d.content_hash IS DISTINCT FROM s.dataset_hash THEN 'the dataset has changed' END,
+               CASE WHEN t.content_hash IS DISTINCT FROM s.reference_hash THEN 'the reference has changed' END,
+               m.why) AS why
+    FROM store.splits AS s
+    JOIN models AS m ON m.model_key = s.model_key
+    LEFT JOIN store.datasets AS d ON d.dataset = s.dataset
+    LEFT JOIN store.datasets AS t ON t.dataset = s.reference
+)
+WHERE why != '';
 
 CREATE OR REPLACE VIEW checks AS
 SELECT run_id, dataset, stage, check_name, severity, success, rows_failed, rows_tested, why, seconds
