@@ -17,13 +17,14 @@ import typer
 import flows  # noqa: F401  sets Prefect's environment before Prefect is imported
 from flows import operate
 from flows.arguments import Changes, Config, Database
+from flows.ask import ask
 from tasks.config import Curate, read
 from tasks.database import Connection, DatabaseBusy, DatabaseError, newest_version, query, reading, turn
 from tasks.fault import Lacking, in_a_sentence
 from tasks.run import Refused, recorded
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-for command in (operate.approve, operate.backup, operate.deploy):
+for command in (ask, operate.approve, operate.backup, operate.deploy):
     app.command()(command)
 
 

@@ -53,6 +53,10 @@ class Basis:
         """[N, m] for rows of the given lengths; along_TK is P_e e_t."""
         return _outer(along_TK, h_TD @ self.right_DK.to(h_TD.dtype), lengths) @ self.mix_MK.to(h_TD.dtype).T
 
+    def of(self, part: Answers, head: Head) -> Tensor:
+        """[N, m], the vectors of the rows of a part."""
+        return self.vectors(_along(part, head, self.along), part.h_TD, part.lengths)
+
     def states(self, first_ND: Tensor) -> Tensor:
         """[N, S] for the states that predict the first answer tokens."""
         return (first_ND - self.mean_D.to(first_ND.dtype)) @ self.state_DS.to(first_ND.dtype)
@@ -95,7 +99,7 @@ def correlation(basis: Basis, a: Answers, b: Answers, head: Head) -> tuple[float
     Not a number where there are fewer than three.
     """
     exact_ab = pairwise((a.h_TD, a.y_T, a.lengths), (b.h_TD, b.y_T, b.lengths), head)
-    mine = [basis.vectors(_along(part, head, basis.along), part.h_TD, part.lengths) for part in (a, b)]
+    mine = [basis.of(part, head) for part in (a, b)]
     both = torch.stack([exact_ab.flatten().double(), (mine[0] @ mine[1].T).flatten().double()])
     return float(torch.corrcoef(both)[0, 1]) if exact_ab.numel() > 2 else math.nan, exact_ab.numel()
 
