@@ -19,8 +19,9 @@ from flows import operate
 from flows.arguments import Changes, Config, Database
 from flows.ask import ask
 from tasks.config import Curate, read
-from tasks.database import Connection, DatabaseBusy, DatabaseError, newest_version, query, reading, turn
+from tasks.database import Connection, DatabaseBusy, DatabaseError, let, newest_version, query, reading, turn
 from tasks.fault import Lacking, in_a_sentence
+from tasks.named import Named, library, named
 from tasks.run import Refused, recorded
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -171,17 +172,23 @@ def review(
 def sql(
     question: Annotated[
         str, typer.Argument(metavar='"SELECT ..."', help="SQL, a file that holds it, or - for standard input.")
-    ],
+    ] = "",
     database: Database = "oresight.duckdb",
     format: Annotated[Format, typer.Option(help="How to print the answer.")] = Format.TABLE,
+    name: Annotated[str, typer.Option("--named", metavar="NAME", help="A question from the library.")] = "",
+    given: Annotated[list[str] | None, typer.Option("--with", metavar="KEY=VALUE", help="A parameter of it.")] = None,
+    known: Annotated[bool, typer.Option("--list", help="List the library of questions.")] = False,
 ) -> None:
     """Ask the database; read-only."""
-    text = sys.stdin.read() if question == "-" else question
-    if question.endswith(".sql") and Path(question).is_file():
-        text = Path(question).read_text(encoding="utf-8")
+    if known:
+        return typer.echo("\n".join(one.told() for one in library().values()))
+    if bool(question) == bool(name):
+        raise ValueError('sql: give "SELECT ..." or --named NAME; `oresight sql --list` lists the names')
+    one = named(name, given or []) if name else Named("", "", _text(question))
     try:
         with reading(database, guarded=True) as connection:
-            _show(connection, text, format)
+            let(connection, **one.parameters)
+            _show(connection, one.sql, format)
     except DatabaseError as error:
         raise ValueError(str(error)) from error
 
@@ -196,6 +203,13 @@ def explain(sample_id: str, database: Database = "oresight.duckdb") -> None:
 def diff(split: str, version_a: int, version_b: int, database: Database = "oresight.duckdb") -> None:
     """What changed between two versions of a split."""
     _ask(database, "diff", split, version_a, version_b)
+
+
+def _text(question: str) -> str:
+    """SQL as it was given, from a file or from standard input."""
+    if question.endswith(".sql") and Path(question).is_file():
+        return Path(question).read_text(encoding="utf-8")
+    return sys.stdin.read() if question == "-" else question
 
 
 def _ask(database: str, name: str, *parameters: Any) -> None:
