@@ -25,7 +25,7 @@ from tasks.named import Named, library, named
 from tasks.run import Refused, recorded
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-for command in (ask, operate.approve, operate.backup, operate.deploy):
+for command in (ask, operate.approve, operate.backup, operate.deploy, operate.forget):
     app.command()(command)
 
 

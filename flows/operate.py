@@ -41,6 +41,28 @@ def backup(
     typer.echo(f"{to}: {to.stat().st_size:,} bytes")
 
 
+def forget(
+    sample_id: str,
+    reason: Annotated[str, typer.Option(help="Why; it is kept, the row is not.")],
+    database: Database = "oresight.duckdb",
+    who: Annotated[str, typer.Option(help="Who says so; by default your name on this machine.")] = "",
+) -> None:
+    """Remove a row's text and pictures for good, and list the published versions that hold it."""
+    from tasks.forget import forget as step
+
+    if not Path(database).is_file():
+        raise ValueError(f"{database}: no such database; give --database")
+    done = step(database, sample_id, " ".join(reason.split()), who or getuser())
+    typer.echo(
+        f"{sample_id}: forgotten; the next run reads {' and '.join(done.datasets) or 'nothing'} again without it"
+    )
+    for folder in done.versions:
+        typer.echo(f"still in {folder}, which is never changed: delete it")
+    for copy_before in done.copies:
+        typer.echo(f"maybe still in {copy_before}, a copy from before an upgrade: delete it")
+    typer.echo("reports, backups and the raw files are yours to clear; a new report is written by the next run")
+
+
 def deploy(
     config: Annotated[
         Path | None, typer.Argument(metavar="[CONFIG.yaml]", help="What the deployments run with; else the demo.")

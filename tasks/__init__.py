@@ -29,6 +29,7 @@ verdict.py    what a person says of a row, which the next split obeys
 charts.py     figures as SVG text
 report.py     what was found, as one HTML file with the rows' pictures
 evaluate.py   signals and flags against a known truth: AUC, recall and their intervals
+forget.py     a row that must not be known any more
 named.py      the library of questions that `oresight sql --named` asks
 ask.py        one question and the wanted answer -> the rows that teach it
 gallery.py    the pictures of a split: copied beside it, and put back into the columns they came in

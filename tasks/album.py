@@ -8,7 +8,7 @@ import hashlib
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -129,6 +129,13 @@ class Album:
         if len(data) > MAX_BYTES:
             raise Unreadable(f"the picture {_short(url)} has more than {MAX_BYTES >> 20} MB")
         return data
+
+
+def sweep(keep: Path, paths: Collection[str]) -> None:
+    """Remove the pictures that were kept in a folder and are not among the paths."""
+    for file in keep.glob("*/*"):
+        if str(file.resolve()) not in paths:
+            file.unlink()
 
 
 def standing(path: str) -> tuple[int | None, int | None]:

@@ -207,6 +207,22 @@ def copy(database: str, to: str) -> None:
     unfinished.replace(to)
 
 
+def rewrite(database: str) -> None:
+    """Write a database to a new file, which takes the old one's place: only so what was deleted leaves the disk."""
+    with writing(database) as connection:
+        connection.execute("CHECKPOINT")  # nothing stays beside the file that belongs to the old one
+    unfinished = Path(f"{database}.unfinished")
+    unfinished.unlink(missing_ok=True)
+    place = database.replace("'", "''")
+    with writing(str(unfinished)) as connection:
+        connection.execute("SET preserve_insertion_order = true")  # the newest verdict of a row is its last one
+        connection.execute(f"ATTACH '{place}' AS old (READ_ONLY)")
+        connection.execute(f"COPY FROM DATABASE old TO {CATALOG}")
+        connection.execute("DETACH old")
+        connection.execute("CHECKPOINT")
+    unfinished.replace(database)
+
+
 def _lacking(connection: Connection) -> list[str]:
     """The migrations that the database has not seen, in their order. Raises ValueError if it has seen newer ones."""
     connection.execute("CREATE SCHEMA IF NOT EXISTS store")

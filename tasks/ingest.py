@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 import orjson
 import pyarrow.parquet as pq
 
-from tasks.album import Album, Kept, Place, standing
+from tasks.album import Album, Kept, Place, standing, sweep
 from tasks.config import Dataset
 from tasks.database import Connection, query, reading, transaction, writing
 from tasks.formats import Layout, recognise
@@ -85,11 +85,15 @@ def ingest(database: str, dataset: Dataset, role: Literal["dataset", "reference"
     with empty_folder(f"{database}.staging") as folder:
         album = Album(Path(f"{database}.images"), allow_download=dataset.allow_download)
         with _about(f"{role}.path"), progress(f"{dataset.name}: bytes", size) as advance, album:
-            layout, rejected = _stage(files, dataset, role, folder, album, advance)
-        values |= {"role": role, "source": dataset.path, "layout": layout.name, "rejected": rejected, "run_id": run_id}
+            layout = _stage(files, dataset, role, folder, album, advance)
+        values |= {"role": role, "source": dataset.path, "layout": layout.name, "run_id": run_id}
         values |= {"files": dumps([{"path": f.path, "sha256": f.sha256, "bytes": f.bytes} for f in files])}
-        with writing(database) as connection, transaction(connection):
-            known = _commit(connection, folder, values)
+        with writing(database) as connection:
+            with transaction(connection):
+                known, forgotten = _commit(connection, folder, values)
+            if forgotten:
+                kept = {path for (path,) in connection.execute(query("forget_kept")).fetchall()}
+                sweep(Path(f"{database}.images"), kept)  # pictures inside the files were written before rows were known
     return _ingested(dataset.name, known, reused=False)
 
 
@@ -132,10 +136,8 @@ def _source_hash(files: list[File], dataset: Dataset, role: str) -> str:
     return hashlib.sha256(orjson.dumps(told)).hexdigest()
 
 
-def _stage(
-    files: list[File], dataset: Dataset, role: str, folder: Path, album: Album, advance: Advance
-) -> tuple[Layout, int]:
-    """Write rows, rejects and pictures as Parquet; gives the layout and the number of rejects.
+def _stage(files: list[File], dataset: Dataset, role: str, folder: Path, album: Album, advance: Advance) -> Layout:
+    """Write rows, rejects and pictures as Parquet; gives the layout.
 
     Raises ValueError if there are no rows, the layout is unknown or most lines are none.
     """
@@ -175,7 +177,7 @@ def _stage(
         found_wrong = pq.read_table(folder / "rejects.parquet", columns=["source_file", "source_line", "reason"])
         reasons = _reasons(tuple(row.values()) for batch in found_wrong.to_batches() for row in batch.to_pylist())
         raise _wrong_file(dataset.path, reasons, rows.count + rejects.count)
-    return layout, rejects.count
+    return layout
 
 
 def _root(file: File, dataset: Dataset) -> Path | None:
@@ -251,8 +253,8 @@ def _wrong_file(path: str, reasons: list[tuple[int, str, str]], lines: int) -> V
     return ValueError(f"{path}: {told}; the most frequent reason ({count} times, first in {place}): {reason}")
 
 
-def _commit(connection: Connection, folder: Path, values: dict[str, Any]) -> tuple[str, int, int, int]:
-    """Replace what the dataset was by what is staged; gives layout, rows, rejected, duplicates."""
+def _commit(connection: Connection, folder: Path, values: dict[str, Any]) -> tuple[tuple[str, int, int, int], int]:
+    """Replace what the dataset was by what is staged; gives layout, rows, rejected, duplicates; and forgotten rows."""
     rows, rejects, pictures = (glob.escape(str(folder / f"{name}.parquet")) for name in ("rows", "rejects", "pictures"))
     name = {"dataset": values["dataset"]}
     connection.execute(query("ingest_places"), name | {"rows": rows})
@@ -266,10 +268,11 @@ def _commit(connection: Connection, folder: Path, values: dict[str, Any]) -> tup
     connection.execute(query("ingest_duplicates"), name)
     connection.execute(query("ingest_clear_rejects"), name)
     connection.execute(query("ingest_rejects"), name | {"rejects": rejects})
+    (forgotten,) = connection.execute(query("ingest_forgotten"), name | {"rows": rows}).fetchone() or (0,)
     connection.execute(query("ingest_clear_pictures"), name)
-    connection.execute(query("ingest_pictures"), name | {"pictures": pictures})
+    connection.execute(query("ingest_pictures"), {**name, "pictures": pictures, "rows": rows})
     connection.execute(query("ingest_dataset"), values | {"content_hash": digest.hexdigest()})
     known = {"dataset": values["dataset"], "source_hash": values["source_hash"]}
     found_now = connection.execute(query("ingest_known"), known).fetchone()
     assert found_now is not None
-    return found_now
+    return found_now, forgotten

@@ -136,6 +136,7 @@ def test_every_view_and_macro_of_the_contract_answers_on_an_empty_database(tmp_p
         "lineage": "child_kind child parent_kind parent run_id",
         "runs": "run_id flow state config version prefect_flow_run_id started_at finished_at rows_scored tokens_scored",
         "stale_scores": "sample_id dataset reference model why",
+        "forgotten": "sample_id reason who forgotten_at",
         "stale_versions": "split version folder why",
         "models": "model_key model weights adapter template masking max_tokens scoring_version last_used_at why",
         "fits": "run_id model reference reference_rows rank tokens residual deviation index_correlation index_pairs",

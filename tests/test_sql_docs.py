@@ -41,7 +41,7 @@ def test_each_example_of_the_page_runs(curated: Curated, name: str) -> None:
     (example,) = EXAMPLES[name]
     with reading(curated.config.database, guarded=True) as connection:
         rows = connection.execute(example).fetchall()
-    empty = {"row_sources", "rejects", "stale_scores", "stale_versions", "verdicts", "verdict_history",
+    empty = {"row_sources", "rejects", "stale_scores", "stale_versions", "forgotten", "verdicts", "verdict_history",
              "flag_precision", "approvals"}  # fmt: skip
     assert bool(rows) == (name not in empty)
 

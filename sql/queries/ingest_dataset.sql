@@ -1,7 +1,7 @@
 MERGE INTO store.datasets AS d
 USING (
     SELECT $dataset AS dataset, $role AS role, $source AS source, $layout AS layout, if(count(*) FILTER (kind = 'vqa') > 0, 'vqa', 'instruction') AS kind,
-           count(*) FILTER (is_first) AS rows, $rejected AS rejected, count(*) FILTER (NOT is_first) AS duplicates,
+           count(*) FILTER (is_first) AS rows, (SELECT count(*) FROM store.rejects WHERE dataset = $dataset) AS rejected, count(*) FILTER (NOT is_first) AS duplicates,
            $content_hash AS content_hash, $files AS files, $source_hash AS source_hash, now() AS ingested_at, $run_id AS run_id
     FROM places
 ) AS s USING (dataset)

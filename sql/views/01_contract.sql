@@ -26,6 +26,10 @@ UNION ALL
 SELECT DISTINCT r.dataset, r.source_file, r.source_line, u.reason, left(r.record, 1000) AS raw
 FROM store.unscorable AS u JOIN store.rows AS r ON r.sample_id = u.sample_id AND r.retired_at IS NULL;
 
+-- Rows that must not be known any more, by the hash that is left of them.
+CREATE OR REPLACE VIEW forgotten AS
+SELECT sample_id, reason, who, forgotten_at FROM store.forgotten;
+
 -- Scores that hold now: against each reference as it stands.
 CREATE OR REPLACE VIEW scores AS
 SELECT s.sample_id, r.dataset, s.reference, m.model, s.value, s.value_per_token, s.value_cosine, s.self_value, s.nll,

@@ -1,0 +1,1 @@
+INSERT INTO store.forgotten VALUES ($sample_id, $reason, $who, now()) ON CONFLICT DO NOTHING;

@@ -1,0 +1,1 @@
+DELETE FROM store.suites WHERE list_contains($datasets, dataset);
