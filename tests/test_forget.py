@@ -87,8 +87,8 @@ def test_published_versions_that_hold_the_row_are_listed(config: Curate) -> None
         for version, decision, folder in ((1, "keep", "out/v1"), (2, "drop", "out/v2"), (3, "keep", None)):
             connection.execute(
                 "INSERT INTO store.splits BY NAME SELECT 's' AS split, ? AS version, 'd' AS dataset,"
-                " '' AS dataset_hash, 't' AS reference, '' AS reference_hash, '' AS model_key, '' AS decision_hash, 1 AS rows_kept,"
-                " 0 AS rows_dropped, 1 AS tokens_kept, ? AS folder, now() AS created_at, 'r' AS run_id",
+                " '' AS dataset_hash, 't' AS reference, '' AS reference_hash, '' AS model_key, '' AS decision_hash,"
+                " 1 AS rows_kept, 0 AS rows_dropped, 1 AS tokens_kept, ? AS folder, now() AS created_at, 'r' AS run_id",
                 [version, folder],
             )  # fmt: skip
             values = [version, sample_id, decision, f"says {WORDS}"]
