@@ -18,6 +18,7 @@ import flows  # noqa: F401  sets Prefect's environment before Prefect is importe
 from flows import operate
 from flows.arguments import Changes, Config, Database
 from flows.ask import ask
+from flows.plan import plan
 from tasks.config import Curate, read
 from tasks.database import Connection, DatabaseBusy, DatabaseError, let, newest_version, query, reading, turn
 from tasks.fault import Lacking, in_a_sentence
@@ -25,7 +26,7 @@ from tasks.named import Named, library, named
 from tasks.run import Refused, recorded
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-for command in (ask, operate.approve, operate.backup, operate.deploy, operate.forget):
+for command in (ask, plan, operate.approve, operate.backup, operate.deploy, operate.forget):
     app.command()(command)
 
 

@@ -15,8 +15,10 @@ checkfile.py  a file of sql/checks, or of a user's folder -> a check
 check.py      every sql/checks/<stage>/*.sql as a Great Expectations expectation -> checks and flags
 defects.py    the known defects, by kind
 plant.py      trusted rows -> canaries: copies with a known defect, scored as rows are
+encode.py     rows of the database -> ids, as the model reads them
 score.py      rows without a fresh score -> scores, shard by shard
 commit.py     what scoring writes, each in one transaction
+plan.py       rows without a fresh score -> what scoring them would take
 scoring/      the mathematics, pure torch; a value is computed in scoring/formula.py
 twins.py      what a canary's twin may not tell of it
 labels.py     what other rows teach about answers that repeat

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pyarrow as pa
-from sklearn.neighbors import NearestNeighbors
 
 BATCH = 1024
 """Rows whose neighbours are looked up at once: a batch against 100,000 rows is 0.4 GB of cosines."""
@@ -21,6 +20,8 @@ def repeated(candidates: pa.Table, least: float) -> pa.Table:
         candidates: Columns sample_id and vector (all of one length), best first.
         least: Cosine from which on two rows count as nearly the same, above 0.
     """
+    from sklearn.neighbors import NearestNeighbors  # a second, for those who ask for it
+
     if candidates.num_rows < 2:
         return NONE
     names = candidates["sample_id"].to_pylist()

@@ -24,14 +24,13 @@ import pyarrow.compute as pc
 from tasks.commit import Job, Row, commit_fit, commit_scores, commit_unscorable, record
 from tasks.config import Curate
 from tasks.database import query, reading, writing
+from tasks.encode import Named, Refusals, encoded, encoded_reference, must_see, rows_of
 from tasks.progress import log, progress
 from tasks.run import stored
 from tasks.scoring.engine import Engine, Options, enough, opened
 from tasks.scoring.index import Basis
-from tasks.scoring.loaded import Loaded
 from tasks.scoring.model import devices, load
-from tasks.scoring.picture import Picture
-from tasks.scoring.prompt import MASKING, Encoded, Unscorable, encode
+from tasks.scoring.prompt import MASKING
 from tasks.scoring.source import TOY, Source, find
 
 SCORING_VERSION = 2
@@ -44,7 +43,6 @@ COMMIT_S = 10.0
 """Seconds of computing that a crash may cost."""
 
 Shard = Callable[[int], int]
-Named = list[tuple[str, Encoded]]
 
 
 @dataclass(frozen=True)
@@ -83,11 +81,7 @@ def score(config: Curate, run_id: str, as_task: Callable[[Shard], Shard] = lambd
     dtype = before[2] if before and config.model.dtype == "auto" else config.model.dtype
     places = devices(config.model.device)
     model = load(source, places[0], dtype)
-    if model.vision is None and known[config.dataset.name].kind == "vqa":
-        raise ValueError(
-            f"model.name: {source.name} reads texts only, and {config.dataset.name!r} has pictures; name a"
-            f" vision-language model, such as HuggingFaceTB/SmolVLM-256M-Instruct, or {TOY} to try this out"
-        )
+    must_see(model, source, config.dataset.name, known[config.dataset.name].kind)
     if config.model.name == TOY:
         log().warning("score: %s is a toy: what it says of pictures other than easy-VQA's means nothing", TOY)
     with progress(f"score with {name}", todo.num_rows) as advance:
@@ -137,34 +131,8 @@ def _names(config: Curate, key: str, reference_hash: str) -> dict[str, Any]:
     }
 
 
-def _rows(config: Curate, sample_ids: pa.Table) -> list[Row]:
-    with reading(config.database) as connection:
-        connection.register("wanted", sample_ids)
-        rows: list[Row] = connection.execute(query("score_rows")).to_arrow_table().to_pylist()
-    return rows
-
-
 def _without(todo: pa.Table, sample_ids: pa.Array) -> pa.Table:
     return todo.filter(pc.invert(pc.is_in(todo["sample_id"], value_set=sample_ids)))
-
-
-def _encoded(rows: list[Row], model: Loaded, max_tokens: int) -> tuple[Named, list[tuple[str, str]]]:
-    """Rows as ids, and those that cannot be with the reason; each with its sample_id."""
-    good: Named = []
-    bad: list[tuple[str, str]] = []
-    limit = min(max_tokens, model.positions or max_tokens)
-    for row in rows:
-        tools = json.loads(row["tools"]) if row["tools"] else None
-        try:
-            pictures = [
-                Picture(one["path"], one["sha256"], one["width"], one["height"], row["is_blank"])
-                for one in row["images"] or []
-            ]
-            messages = json.loads(row["messages"])
-            good.append((row["sample_id"], encode(messages, tools, model.tokenizer, limit, model.vision, pictures)))
-        except Unscorable as error:
-            bad.append((row["sample_id"], f"cannot be scored: {error}"))
-    return good, bad
 
 
 def _open(
@@ -177,14 +145,10 @@ def _open(
         log().warning("score: out of memory; going on with scoring.batch_tokens: %d", budget)
 
     options = Options(scoring.batch_tokens, scoring.rank_tolerance, scoring.conditional_gain, halved)
-    reference, refused = _encoded(_rows(job.config, trusted_ids), job.model, scoring.max_tokens)
-    if not reference:
-        raise ValueError(
-            f"reference {job.config.reference.name!r}: the model can score none of its rows; see the view rejects"
-        )
+    reference, refused = encoded_reference(job.config, trusted_ids, job.model)
     others = _without(todo.filter(pc.invert(todo["is_canary"])), trusted_ids["sample_id"].combine_chunks())
     lowest = pc.select_k_unstable(others, k=OPENING, sort_keys=[("sample_id", "ascending")])  # hashes: a random sample
-    opening, more = _encoded(_rows(job.config, others.take(lowest)), job.model, scoring.max_tokens)
+    opening, more = encoded(rows_of(job.config.database, others.take(lowest)), job.model, scoring.max_tokens)
     opening = opening[: enough([row for _, row in opening], fitted=basis is not None)]
     done = opened(job.model, [r for _, r in reference], [r for _, r in opening], options, basis, form)
     engine = done.engine
@@ -211,11 +175,11 @@ def _score_shards(job: Job, engines: Sequence[Engine], todo: pa.Table, as_task: 
     idle: queue.SimpleQueue[Engine] = queue.SimpleQueue()
     for engine in engines:
         idle.put(engine)
-    ready: dict[int, Future[tuple[Named, list[tuple[str, str]]]]] = {}
+    ready: dict[int, Future[tuple[Named, Refusals]]] = {}
 
-    def prepared(number: int) -> tuple[Named, list[tuple[str, str]]]:
-        rows = _rows(job.config, todo.slice(number * SHARD, SHARD))
-        return _encoded(rows, job.model, job.config.scoring.max_tokens)
+    def prepared(number: int) -> tuple[Named, Refusals]:
+        rows = rows_of(job.config.database, todo.slice(number * SHARD, SHARD))
+        return encoded(rows, job.model, job.config.scoring.max_tokens)
 
     def shard(number: int) -> int:
         rows, refused = ready.pop(number).result()

@@ -78,7 +78,7 @@ def main() -> None:
                 found = check(config.database, "score", "d", "t", run_id, "k", config.flagging)
             flagged = next(one.rows_failed for one in found if one.name == "looks_mislabeled")
             with timed(f"report, with {flagged:,} rows flagged"):
-                page = report(config, "k", "m@k")
+                page = report(config, "k", "m@k").page
         sys.stdout.write(f"{page.stat().st_size / 1e6:.1f} MB of report\n")
         if chromium := shutil.which("chromium"):
             from playwright.sync_api import sync_playwright

@@ -40,6 +40,7 @@ MAY_IMPORT = {
         "tasks.labels",
         "tasks.detector",
         "tasks.distinct",
+        "tasks.encode",
         "tasks.gate",
         "tasks.evidence",
         "tasks.charts",

@@ -74,7 +74,9 @@ def run(tmp_path: Path, tiny: str) -> Run:
             check(config.database, "score", "rows", "trusted", run_id, scored.model_key)
             decided = split(config.database, config.splitting, "rows", "trusted", scored.model_key, run_id)
             published = publish(config.database, config, decided.name, decided.version)
-            return Done(config, published.folder, report(config, scored.model_key, scored.model), scored.unscorable)
+            return Done(
+                config, published.folder, report(config, scored.model_key, scored.model).page, scored.unscorable
+            )
 
     return whole
 

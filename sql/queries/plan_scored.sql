@@ -1,0 +1,1 @@
+SELECT sample_id FROM store.scores WHERE run_id = $run_id;
