@@ -52,12 +52,16 @@ def forget(
 
     if not Path(database).is_file():
         raise ValueError(f"{database}: no such database; give --database")
+    if not reason.strip():
+        raise ValueError("--reason: is empty; say why, it is what is left of the row")
     done = step(database, sample_id, " ".join(reason.split()), who or getuser())
     typer.echo(
         f"{sample_id}: forgotten; the next run reads {' and '.join(done.datasets) or 'nothing'} again without it"
     )
-    for folder in done.versions:
-        typer.echo(f"still in {folder}, which is never changed: delete it")
+    for folder, files in done.versions.items():
+        typer.echo(f"still in {folder} ({files}), which is never changed: delete it")
+    for place in done.rejects:
+        typer.echo(f"also in {place}, which is rejected: clear it, or the next run quotes it again in rejects")
     for copy_before in done.copies:
         typer.echo(f"maybe still in {copy_before}, a copy from before an upgrade: delete it")
     typer.echo("reports, backups and the raw files are yours to clear; a new report is written by the next run")

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -208,19 +208,27 @@ def copy(database: str, to: str) -> None:
 
 
 def rewrite(database: str) -> None:
-    """Write a database to a new file, which takes the old one's place: only so what was deleted leaves the disk."""
+    """Write a database to a new file, which takes the old one's place: only so what was deleted leaves the disk.
+
+    A link stays one, and the new file is as open to others as the old one: `replace` alone would see to neither.
+    """
+    place = Path(database).resolve()
     with writing(database) as connection:
+        shutil.rmtree(f"{database}.tmp", ignore_errors=True)  # what a killed process had no memory for
         connection.execute("CHECKPOINT")  # nothing stays beside the file that belongs to the old one
-    unfinished = Path(f"{database}.unfinished")
+    unfinished = Path(f"{place}.unfinished")
     unfinished.unlink(missing_ok=True)
-    place = database.replace("'", "''")
+    quoted = str(place).replace("'", "''")
     with writing(str(unfinished)) as connection:
+        shutil.copymode(place, unfinished)
+        with suppress(PermissionError):
+            os.chown(unfinished, place.stat().st_uid, place.stat().st_gid)
         connection.execute("SET preserve_insertion_order = true")  # the newest verdict of a row is its last one
-        connection.execute(f"ATTACH '{place}' AS old (READ_ONLY)")
+        connection.execute(f"ATTACH '{quoted}' AS old (READ_ONLY)")
         connection.execute(f"COPY FROM DATABASE old TO {CATALOG}")
         connection.execute("DETACH old")
         connection.execute("CHECKPOINT")
-    unfinished.replace(database)
+    unfinished.replace(place)
 
 
 def _lacking(connection: Connection) -> list[str]:

@@ -10,18 +10,26 @@ from typing import Any
 from tasks.album import sweep
 from tasks.database import Connection, query, reading, records, rewrite, transaction, turn, writing
 from tasks.progress import log
+from tasks.staging import empty_folder
+
+QUOTING = ("flags", "split_rows")
+"""Tables whose reasons, of whichever row, may quote another one."""
+FOUND = ("scores", "unscorable", "vectors", "suspicions")
+"""Tables of what was found of a content, be it a row's or a canary's."""
 
 
 @dataclass(frozen=True)
 class Forgotten:
     """What held the row.
 
-    datasets: where it was. versions: folders of published versions that hold it, which are never changed by us. copies:
-    files beside the database, made before an upgrade, that may hold it.
+    datasets: where it was. versions: folder of each published version that holds it -> in which files; they are never
+    changed by us. rejects: places of rejected lines that hold its text too. copies: files beside the database, made
+    before an upgrade, that may hold it.
     """
 
     datasets: list[str]
-    versions: list[str]
+    versions: dict[str, str]
+    rejects: list[str]
     copies: list[str]
 
 
@@ -35,29 +43,37 @@ def forget(database: str, sample_id: str, reason: str, who: str) -> Forgotten:
             (known,) = records(connection, "forget_known", {"sample_id": sample_id})
             if not (known["datasets"] or known["forgotten"]):
                 raise ValueError(f"{database}: holds no row {sample_id!r}; give a sample_id, as in the view rows")
-            versions = [one["folder"] for one in records(connection, "forget_versions", {"sample_id": sample_id})]
+            held = records(connection, "forget_versions", {"sample_id": sample_id})
         with writing(database) as connection, transaction(connection):
-            _delete(connection, sample_id, known, {"reason": reason, "who": who})
+            rejects = _delete(connection, sample_id, known, {"reason": reason, "who": who})
         rewrite(database)
+        with empty_folder(f"{database}.staging"):
+            pass  # of a run that was killed while it read the files
         with reading(database) as connection:
             kept = {path for (path,) in connection.execute(query("forget_kept")).fetchall()}
         sweep(Path(f"{database}.images"), kept)
     log().info("forget: %s is forgotten", sample_id)
-    return Forgotten(
-        known["datasets"] or [],
-        versions,
-        sorted(map(str, Path(database).parent.glob(f"{Path(database).name}.before-*"))),
+    copies = (
+        file for file in Path(database).parent.iterdir() if file.name.startswith(f"{Path(database).name}.before-")
     )
+    versions = {one["folder"]: one["files"] for one in held}
+    return Forgotten(known["datasets"] or [], versions, rejects, sorted(map(str, copies)))
 
 
-def _delete(connection: Connection, sample_id: str, known: dict[str, Any], told: dict[str, str]) -> None:
+def _delete(connection: Connection, sample_id: str, known: dict[str, Any], told: dict[str, str]) -> list[str]:
+    """Delete all that holds the row's text; gives the places of rejected lines that hold it too."""
     place, datasets = {"sample_id": sample_id}, {"datasets": known["datasets"] or []}
-    canaries = [name for (name,) in connection.execute(query("forget_canaries"), datasets).fetchall()]
     connection.execute(query("forget_remember"), place | told)
     connection.execute(query("forget_reason"), place | {"reason": told["reason"]})
+    rejects = records(connection, "forget_rejects", place)
     for (table,) in connection.execute(query("forget_tables")).fetchall():
-        connection.execute(query("forget_rows").replace("TABLE", table), {"sample_ids": [sample_id, *canaries]})
-    paths = [one["path"] for one in known["images"] or []]
-    connection.execute(query("forget_pictures"), datasets | {"paths": paths})
+        connection.execute(query("forget_rows").replace("TABLE", table), place)
+    for table in QUOTING:
+        connection.execute(query("forget_quotes").replace("TABLE", table), {"quotes": known["quotes"] or []})
+    connection.execute(query("forget_canaries"), datasets)
+    for table in FOUND:
+        connection.execute(query("forget_left").replace("TABLE", table))
+    connection.execute(query("forget_pictures"), datasets | {"paths": known["paths"] or []})
     connection.execute(query("forget_suites"), datasets)
     connection.execute(query("forget_again"), datasets)
+    return sorted(f"{one['source_file']}, line {one['source_line']}" for one in rejects)

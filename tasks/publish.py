@@ -39,9 +39,9 @@ class Published:
 def publish(database: str, config: Curate, split: str, version: int) -> Published:
     """Write a version of a split to FOLDER/SPLIT/vN, unless it is there already.
 
-    Raises ValueError if there is no such version, it was decided with other settings than `config.splitting`, or
-    something else is in its place; Refused if `publishing.require` does not hold or a person said no, Waiting if one is
-    still asked.
+    Raises ValueError if there is no such version, it was decided with other settings than `config.splitting` or with
+    rows that are forgotten since, or something else is in its place; Refused if `publishing.require` does not hold or a
+    person said no, Waiting if one is still asked.
     """
     publishing = config.publishing
     home = Path(publishing.folder) / split
@@ -59,6 +59,11 @@ def publish(database: str, config: Curate, split: str, version: int) -> Publishe
             raise ValueError(f"splitting: {split}/v{version} was decided with another {changed[0]}; {SPLIT_FIRST}")
         new = not folder.exists()
         if new:
+            (gone,) = connection.execute(query("publish_forgotten"), place).fetchone() or (0,)
+            if gone:
+                raise ValueError(
+                    f"{split}/v{version} was decided with {gone} rows that are forgotten since; {SPLIT_FIRST}"
+                )
             gate(connection, config, place)
             with _unfinished(home, folder) as part:
                 digest = _write(connection, part, folder, settings, row)

@@ -1,9 +1,15 @@
--- Prompts that are the same but for case, spaces and punctuation, with different answers.
+-- Prompts that are the same but for case, spaces and punctuation, with different answers; not of questions on pictures.
 -- parameter: n = 20
-SELECT dataset, any_value(prompt) AS prompt, count(*) AS rows, list(left(answer, 80) ORDER BY sample_id) AS answers,
-       list(sample_id ORDER BY sample_id) AS sample_ids
-FROM (SELECT *, regexp_replace(lower(prompt), '[^\pL\pN]+', ' ', 'g') AS plain FROM rows WHERE len(images) = 0)
-WHERE trim(plain) != ''
-GROUP BY dataset, trim(plain)
-HAVING count(DISTINCT answer) > 1
-ORDER BY rows DESC, prompt LIMIT getvariable('n')
+WITH plain AS MATERIALIZED (  -- of hashes, because sorting texts takes longer than all the rest
+    SELECT dataset, sample_id, hash(answer) AS answer, hash(translate(lower(rtrim(prompt, '.,!? ')), E' \t\r\n!?;:"''`()“”‘’', '')) AS plain
+    FROM rows WHERE kind = 'instruction'
+),
+same AS (
+    SELECT dataset, plain, count(*) AS rows FROM plain GROUP BY ALL HAVING count(DISTINCT answer) > 1
+    ORDER BY rows DESC, plain LIMIT getvariable('n')
+)
+SELECT s.dataset, min(r.prompt) AS prompt, any_value(s.rows) AS rows, list(left(r.answer, 80) ORDER BY r.sample_id) AS answers,
+       list(r.sample_id ORDER BY r.sample_id) AS sample_ids
+FROM same AS s JOIN plain AS p USING (dataset, plain) JOIN rows AS r ON r.dataset = p.dataset AND r.sample_id = p.sample_id
+GROUP BY s.dataset, s.plain
+ORDER BY rows DESC, prompt

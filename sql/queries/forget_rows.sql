@@ -1,1 +1,1 @@
-DELETE FROM store.TABLE WHERE list_contains($sample_ids, sample_id);
+DELETE FROM store.TABLE WHERE sample_id = $sample_id;

@@ -25,11 +25,11 @@ from tasks.scoring.reference import Reference, fit
 from tasks.scoring.signals import Gauge, Signals
 
 Found = TypeVar("Found")
-PACED_S = 12.0
+PACED_S = 8.0
 """Seconds that rows are scored for."""
 PIECE_S = 2.0
 """A batch that would take longer is cut."""
-FEW, FEW_TOKENS = 8, 256
+FEW, FEW_TOKENS = 4, 128
 """Rows of the reference and of the dataset each, and answer tokens of them, that the engine is opened on."""
 SOME = 512
 """Answer tokens that fits are timed on, and half and twice as many."""

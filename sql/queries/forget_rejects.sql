@@ -1,0 +1,7 @@
+-- Rejected lines that hold the row's text too, whatever their quotes and spaces: a line that is cut off, or whose picture is missing.
+WITH mine AS (SELECT unnest([left(prompt, 100), left(answer, 100), left(record, 300)]) AS text FROM store.rows WHERE sample_id = $sample_id),
+plain AS (SELECT regexp_replace(lower(text), '\\[nrtbf"/\\]|[^\pL\pN]+', '', 'g') AS text FROM mine)
+UPDATE store.rejects SET raw = ''
+WHERE EXISTS (SELECT 1 FROM plain WHERE length(text) >= 8
+              AND contains(regexp_replace(lower(raw), '\\[nrtbf"/\\]|[^\pL\pN]+', '', 'g'), text))
+RETURNING source_file, source_line;
