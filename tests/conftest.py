@@ -7,6 +7,7 @@ import flows  # noqa: F401  Prefect is quiet from here on
 from tasks.scoring.loaded import Loaded
 from tasks.scoring.model import load
 from tasks.scoring.source import find
+from tests.curated import Curated
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -27,3 +28,11 @@ def stories(shared: Path) -> Path:
 @pytest.fixture(scope="session")
 def smollm() -> Loaded:
     return load(find("smollm2-135m-instruct"), device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def curated(tmp_path_factory: pytest.TempPathFactory) -> Curated:
+    """The VQA demo, curated by the command; each file of tests has its own, and may change it."""
+    done = Curated(tmp_path_factory.mktemp("curated"))
+    done.oresight("curate", *done.arguments)
+    return done

@@ -16,13 +16,6 @@ from tests.curated import Curated
 TRUTH = Path(__file__).parent / "data" / "easy_vqa" / "truth.csv"
 
 
-@pytest.fixture(scope="module")
-def curated(tmp_path_factory: pytest.TempPathFactory) -> Curated:
-    done = Curated(tmp_path_factory.mktemp("flags"))
-    done.oresight("curate", *done.arguments)
-    return done
-
-
 def test_flags_hold_mostly_wrong_rows_and_most_of_them(curated: Curated) -> None:
     with TRUTH.open() as file:
         wrong = {row["id"] for row in csv.DictReader(file) if row["wrong"] == "1"}

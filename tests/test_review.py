@@ -35,13 +35,6 @@ def decided(curated: Curated, sample_id: str) -> tuple[str, str]:
     return found
 
 
-@pytest.fixture(scope="module")
-def curated(tmp_path_factory: pytest.TempPathFactory) -> Curated:
-    done = Curated(tmp_path_factory.mktemp("review"))
-    done.oresight("curate", *done.arguments)
-    return done
-
-
 @pytest.fixture
 def page(curated: Curated) -> Iterator[str]:
     with socket.socket() as free:

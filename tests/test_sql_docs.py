@@ -36,13 +36,6 @@ def answers(database: str, name: str, **given: Any) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.fixture(scope="module")
-def curated(tmp_path_factory: pytest.TempPathFactory) -> Curated:
-    done = Curated(tmp_path_factory.mktemp("sql"))
-    done.oresight("curate", *done.arguments)
-    return done
-
-
 def test_the_page_has_every_view_with_every_column_and_every_macro(curated: Curated) -> None:
     columns = curated.ask(
         "SELECT table_name, list(column_name) FROM duckdb_columns()"
