@@ -1,11 +1,26 @@
-"""The command that asks which rows teach a model one answer."""
+"""The commands that ask the database, and change nothing in it."""
 
-from typing import Annotated
+import csv
+import json
+import os
+import sys
+from collections import Counter
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from flows.arguments import Changes, Config
+from flows.arguments import Changes, Config, Database
 from tasks.config import read
+from tasks.database import Connection, DatabaseError, let, query, reading
+from tasks.named import Named, library, named
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
 
 
 def ask(
@@ -28,3 +43,86 @@ def ask(
         typer.echo(f"{row['value']:>+10.4g}  {row['sample_id']}  {texts}")
     close = "not measured" if found.correlation is None else f"{found.correlation:.4f}"
     typer.echo(f"values from the index, whose correlation with exact ones is {close}")
+
+
+def sql(
+    question: Annotated[
+        str, typer.Argument(metavar='"SELECT ..."', help="SQL, a file that holds it, or - for standard input.")
+    ] = "",
+    database: Database = "oresight.duckdb",
+    format: Annotated[Format, typer.Option(help="How to print the answer.")] = Format.TABLE,
+    name: Annotated[str, typer.Option("--named", metavar="NAME", help="A question from the library.")] = "",
+    given: Annotated[list[str] | None, typer.Option("--with", metavar="KEY=VALUE", help="A parameter of it.")] = None,
+    known: Annotated[bool, typer.Option("--list", help="List the library of questions.")] = False,
+) -> None:
+    """Ask the database; read-only."""
+    if known:
+        return typer.echo("\n".join(one.told() for one in library().values()))
+    if bool(question) == bool(name):
+        raise ValueError('sql: give "SELECT ..." or --named NAME; `oresight sql --list` lists the names')
+    one = named(name, given or []) if name else Named("", "", _text(question))
+    try:
+        with reading(database, guarded=True) as connection:
+            let(connection, **one.parameters)
+            _show(connection, one.sql, format)
+    except DatabaseError as error:
+        raise ValueError(str(error)) from error
+
+
+def explain(sample_id: str, database: Database = "oresight.duckdb") -> None:
+    """Why a row is where it is."""
+    facts = _answer(database, "explain", sample_id)
+    if not facts:
+        raise ValueError(f"{database}: nothing is known about {sample_id}")
+    for fact in facts:
+        typer.echo(_line(fact))
+
+
+def diff(split: str, version_a: int, version_b: int, database: Database = "oresight.duckdb") -> None:
+    """What changed between two versions of a split: how many rows by cause, then each row."""
+    there = [version for (version,) in _answer(database, "split_versions", split)]
+    if not {version_a, version_b} <= set(there):
+        raise ValueError(f"{database}: the versions of the split {split!r} are {there or 'none'}")
+    rows = _answer(database, "diff", split, version_a, version_b)
+    for (was, now, cause), count in Counter(row[1:4] for row in rows).most_common():
+        typer.echo(f"{count:>9,}  {was or 'absent'} -> {now or 'absent'}: {cause}")
+    typer.echo(f"{len(rows):>9,}  rows are decided otherwise")
+    for row in rows:
+        typer.echo(_line(row))
+
+
+def _text(question: str) -> str:
+    """SQL as it was given, from a file or from standard input."""
+    if question.endswith(".sql") and Path(question).is_file():
+        return Path(question).read_text(encoding="utf-8")
+    return sys.stdin.read() if question == "-" else question
+
+
+def _answer(database: str, name: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """What sql/queries/NAME.sql answers."""
+    with reading(database) as connection:
+        return connection.execute(query(name), list(parameters)).fetchall()
+
+
+def _line(cells: tuple[Any, ...]) -> str:
+    return "\t".join("" if cell is None else " ".join(str(cell).split()) for cell in cells)
+
+
+def _show(connection: Connection, text: str, format: Format) -> None:
+    if format is Format.TABLE:
+        relation = connection.sql(text)
+        if relation is not None:
+            relation.show(
+                max_width=max(80, os.get_terminal_size().columns if sys.stdout.isatty() else 160), max_rows=100
+            )
+        return
+    answer = connection.execute(text)
+    names = [column[0] for column in answer.description or []]
+    if format is Format.CSV:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(names)
+        while rows := answer.fetchmany(10_000):
+            writer.writerows(rows)
+    else:
+        records = [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+        typer.echo(json.dumps(records, default=str, ensure_ascii=False))

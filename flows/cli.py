@@ -1,39 +1,28 @@
 """Each command is a flow, a step or a query. Exit codes: 0 done, 1 refused, 2 unusable input, 3 run it again."""
 
-import csv
-import json
 import logging
 import os
 import sys
 import traceback
 from contextlib import suppress
-from enum import StrEnum
 from getpass import getuser
-from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 import flows  # noqa: F401  sets Prefect's environment before Prefect is imported
 from flows import operate
-from flows.arguments import Changes, Config, Database
-from flows.ask import ask
+from flows.arguments import Changes, Config
+from flows.ask import ask, diff, explain, sql
 from flows.plan import plan
 from tasks.config import Curate, read
-from tasks.database import Connection, DatabaseBusy, DatabaseError, let, newest_version, query, reading, turn
+from tasks.database import DatabaseBusy, newest_version, turn
 from tasks.fault import Lacking, in_a_sentence
-from tasks.named import Named, library, named
 from tasks.run import Refused, recorded
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-for command in (ask, plan, operate.approve, operate.backup, operate.deploy, operate.forget):
+for command in (ask, diff, explain, plan, sql, operate.approve, operate.backup, operate.deploy, operate.forget):
     app.command()(command)
-
-
-class Format(StrEnum):
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
 
 
 @app.command()
@@ -71,16 +60,27 @@ def ingest(config: Config, changes: Changes = None) -> None:
 
 
 @app.command()
-def score(config: Config, changes: Changes = None) -> None:
-    """Score the rows that have no fresh score, and the canaries that are planted for it."""
+def score(
+    config: Config,
+    changes: Changes = None,
+    exact: Annotated[
+        bool, typer.Option("--exact/--index", help="Ask the model about every row, or about the trusted rows only.")
+    ] = True,
+) -> None:
+    """Score the rows that have no fresh score, and the canaries that are planted for it.
+
+    With --index a new reference takes seconds: the view value_against has its values, from the index.
+    """
     from tasks.plant import plant
     from tasks.score import score as step
 
     settings = read(config, changes or [])
     with recorded(settings, "score") as run_id:
         plant(settings, run_id)
-        done = step(settings, run_id)
+        done = step(settings, run_id, exact=exact)
     typer.echo(f"{done.model}: {done.scored} rows scored, {done.reused} reused, {done.unscorable} cannot be scored")
+    if not exact:
+        typer.echo(f"values from the index: FROM value_against('{settings.reference.name}'); --exact settles them")
 
 
 @app.command()
@@ -167,80 +167,6 @@ def review(
     key, _ = _model(settings)
     typer.echo(f"http://127.0.0.1:{port}/  (end with Ctrl-C; the next run obeys the verdicts)")
     serve(settings, key, who or getuser(), port, show=show)
-
-
-@app.command()
-def sql(
-    question: Annotated[
-        str, typer.Argument(metavar='"SELECT ..."', help="SQL, a file that holds it, or - for standard input.")
-    ] = "",
-    database: Database = "oresight.duckdb",
-    format: Annotated[Format, typer.Option(help="How to print the answer.")] = Format.TABLE,
-    name: Annotated[str, typer.Option("--named", metavar="NAME", help="A question from the library.")] = "",
-    given: Annotated[list[str] | None, typer.Option("--with", metavar="KEY=VALUE", help="A parameter of it.")] = None,
-    known: Annotated[bool, typer.Option("--list", help="List the library of questions.")] = False,
-) -> None:
-    """Ask the database; read-only."""
-    if known:
-        return typer.echo("\n".join(one.told() for one in library().values()))
-    if bool(question) == bool(name):
-        raise ValueError('sql: give "SELECT ..." or --named NAME; `oresight sql --list` lists the names')
-    one = named(name, given or []) if name else Named("", "", _text(question))
-    try:
-        with reading(database, guarded=True) as connection:
-            let(connection, **one.parameters)
-            _show(connection, one.sql, format)
-    except DatabaseError as error:
-        raise ValueError(str(error)) from error
-
-
-@app.command()
-def explain(sample_id: str, database: Database = "oresight.duckdb") -> None:
-    """Why a row is where it is."""
-    _ask(database, "explain", sample_id)
-
-
-@app.command()
-def diff(split: str, version_a: int, version_b: int, database: Database = "oresight.duckdb") -> None:
-    """What changed between two versions of a split."""
-    _ask(database, "diff", split, version_a, version_b)
-
-
-def _text(question: str) -> str:
-    """SQL as it was given, from a file or from standard input."""
-    if question.endswith(".sql") and Path(question).is_file():
-        return Path(question).read_text(encoding="utf-8")
-    return sys.stdin.read() if question == "-" else question
-
-
-def _ask(database: str, name: str, *parameters: Any) -> None:
-    """Run sql/queries/NAME.sql and print it as lines."""
-    with reading(database) as connection:
-        rows = connection.execute(query(name), list(parameters)).fetchall()
-    if not rows:
-        raise ValueError(f"{database}: nothing is known about {' '.join(map(str, parameters))}")
-    for row in rows:
-        typer.echo("\t".join("" if cell is None else " ".join(str(cell).split()) for cell in row))
-
-
-def _show(connection: Connection, text: str, format: Format) -> None:
-    if format is Format.TABLE:
-        relation = connection.sql(text)
-        if relation is not None:
-            relation.show(
-                max_width=max(80, os.get_terminal_size().columns if sys.stdout.isatty() else 160), max_rows=100
-            )
-        return
-    answer = connection.execute(text)
-    names = [column[0] for column in answer.description or []]
-    if format is Format.CSV:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(names)
-        while rows := answer.fetchmany(10_000):
-            writer.writerows(rows)
-    else:
-        records = [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
-        typer.echo(json.dumps(records, default=str, ensure_ascii=False))
 
 
 def _model(settings: Curate) -> tuple[str, str]:

@@ -8,8 +8,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-NESTED = "Nested; its structure is that of the file's column."
-
 
 def describe(part: Path, name: str, about: str, pictures: dict[str, str], sha256: Callable[[Path], str]) -> str:
     """The text of croissant.json for the training file in a folder.
@@ -32,20 +30,11 @@ def describe(part: Path, name: str, about: str, pictures: dict[str, str], sha256
         formats = ["image/jpeg", "image/png"]
         files.append(mlc.FileSet(id="images", name="images", description=says, encoding_formats=formats,
                                  includes=["images/**"]))  # fmt: skip
-    fields = []
-    for column, told in _columns(file).items():
-        held = column in pictures and pa.types.is_struct(told)
-        picture = mlc.DataType.IMAGE_OBJECT if held else None
-        nested = pa.types.is_nested(told) and not held
-        says = pictures.get(column) or (NESTED if nested else column)
-        fields.append(mlc.Field(
-            id=f"rows/{column}", name=f"rows/{column}", description=says,
-            data_types=[picture or _type(told, mlc.DataType)],
-            source=mlc.Source(
-                file_object=file.name, extract=mlc.Extract(column=column),
-                transforms=[mlc.Transform(json_path="bytes")] if held else [],
-            ),
-        ))  # fmt: skip
+    fields = [
+        field
+        for column, told in _columns(file).items()
+        if (field := _field(mlc, file.name, column, told, pictures.get(column)))
+    ]
     metadata = mlc.Metadata(
         name=name,
         description=about,
@@ -63,6 +52,30 @@ def _columns(file: Path) -> dict[str, Any]:
     with file.open(encoding="utf-8") as lines:
         first = json.loads(next(lines, "{}"))
     return {name: pa.infer_type([value]) for name, value in first.items()}
+
+
+def _field(mlc: Any, file: str, column: str, told: Any, picture: str | None) -> Any | None:
+    """A column as Croissant has it: a value, a list of values, a structure or a list of structures; None for what is
+    nested deeper. A part of a structure that is itself nested is left out."""
+
+    def field(place: str, kind: Any, says: str, path: str | None = None, **more: Any) -> Any:
+        transforms = [mlc.Transform(json_path=path)] if path else []
+        source = mlc.Source(file_object=file, extract=mlc.Extract(column=column), transforms=transforms)
+        return mlc.Field(id=place, name=place, description=says, data_types=[kind], source=source, **more)
+
+    place, listed = f"rows/{column}", pa.types.is_list(told) or pa.types.is_large_list(told)
+    inner = told.value_type if listed else told
+    if not pa.types.is_nested(inner):
+        return field(place, _type(inner, mlc.DataType), picture or column, repeated=listed)
+    if not pa.types.is_struct(inner):
+        return None
+    if picture and not listed:
+        return field(place, mlc.DataType.IMAGE_OBJECT, picture, "bytes")
+    kinds = {one.name: _type(one.type, mlc.DataType) for one in inner if not pa.types.is_nested(one.type)}
+    parts = [field(f"{place}/{name}", kind, name, f'"{name}"') for name, kind in kinds.items()]
+    if not parts:
+        return None
+    return mlc.Field(id=place, name=place, description=picture or column, repeated=listed, sub_fields=parts)
 
 
 def _type(kind: Any, known: Any) -> Any:

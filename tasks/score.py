@@ -56,10 +56,17 @@ class Scored:
     unscorable: int
 
 
-def score(config: Curate, run_id: str, as_task: Callable[[Shard], Shard] = lambda shard: shard) -> Scored:
+def score(
+    config: Curate, run_id: str, as_task: Callable[[Shard], Shard] = lambda shard: shard, exact: bool = True
+) -> Scored:
     """Score every row of the dataset and the reference that has no fresh score. Raises ValueError.
 
-    as_task: what the function that scores a shard, given its number, is wrapped in.
+    Args:
+        config: What to score, against what, and with which model.
+        run_id: The run that does it.
+        as_task: What the function that scores a shard, given its number, is wrapped in.
+        exact: False for the reference's rows only, and the few that its form is chosen on: they are in the index then,
+            and the view `value_against` has values for all rows that were scored before.
     """
     source = find(config.model.name, config.model.revision, config.model.adapter)
     key, name = register(config, source)
@@ -73,6 +80,8 @@ def score(config: Curate, run_id: str, as_task: Callable[[Shard], Shard] = lambd
         trusted_ids = trusted.to_arrow_table()
         before = connection.execute(query("score_fit"), {k: names[k] for k in names if k != "dataset"}).fetchone()
         kept = connection.execute(query("score_basis"), {"model_key": key}).fetchone()
+    if kept is None and not exact:
+        raise ValueError("score --index: there is no index of this model yet; leave --index away the first time")
     missing = todo.num_rows - (canaries := pc.sum(todo["is_canary"]).as_py() or 0)
     if todo.num_rows == 0:
         log().info("score: nothing to do, all %d rows have a fresh score from %s", wanted, name)
@@ -88,11 +97,11 @@ def score(config: Curate, run_id: str, as_task: Callable[[Shard], Shard] = lambd
         planted = todo.filter(todo["is_canary"])["sample_id"].to_pylist()
         job = Job(config, run_id, key, names["reference_hash"], model, advance, frozenset(planted))
         on = f"{' and '.join(places)} in {str(model.dtype).removeprefix('torch.')}"
-        more = f" and {canaries} canaries" if canaries else ""
-        log().info("score: %d rows%s with %s on %s", missing, more, name, on)
+        what = f"{missing} rows{f' and {canaries} canaries' if canaries else ''}" if exact else "the trusted rows"
+        log().info("score: %s with %s on %s", what, name, on)
         basis = Basis.read(kept[0]).to(model.device) if kept else None
         engine, first = _open(job, todo, trusted_ids, basis, (before[0], before[1]) if before else None)
-        rest = _without(todo, first)
+        rest = _without(todo, first) if exact else todo.slice(0, 0)
         others = places[1 : math.ceil(rest.num_rows / SHARD)]  # no more devices than shards
         _score_shards(job, [engine, *(engine.beside(load(source, place, dtype)) for place in others)], rest, as_task)
     return Scored(key, name, job.scored, wanted - missing, job.unscorable)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tasks import score as step
@@ -215,3 +216,21 @@ def test_a_run_that_continues_keeps_the_precision_that_was_found(
         (tmp_path / "rows.jsonl").write_text("".join(DOLLY[:rows]))
         scored(config)
     assert asked == ["auto", "float32"]
+
+
+def test_with_the_index_a_new_reference_takes_its_own_rows_only_and_exact_settles_it(
+    config: Curate, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="score --index: there is no index of this model yet"):
+        scored(config, exact=False)
+    scored(config)
+    other = changed(config, reference={"name": "others", "path": str(tmp_path / "others.jsonl")})
+    (tmp_path / "others.jsonl").write_text("".join(TRUSTED[20:60]))
+    done = scored(other, exact=False)
+    assert 40 <= done.scored < 100
+    quick = dict(ask(other, "SELECT sample_id, value FROM value_against('others') WHERE dataset = 'dolly'"))
+    assert len(quick) == 60
+    assert scored(other).scored == 100 - done.scored
+    exact = dict(ask(other, "SELECT sample_id, value FROM scores WHERE reference = 'others' AND dataset = 'dolly'"))
+    names = sorted(exact)
+    assert np.corrcoef([quick[name] for name in names], [exact[name] for name in names])[0, 1] > 0.9

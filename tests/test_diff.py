@@ -1,0 +1,72 @@
+"""What changed between two versions is told with its cause."""
+
+from pathlib import Path
+
+import pytest
+from test_split import divide, fill, row, run, sample_id, settings
+from typer.testing import CliRunner
+
+from flows.cli import app
+from tasks.config import Curate
+from tasks.database import query, reading, transaction, writing
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Curate:
+    """Two versions of a split, between which one thing happened to each row."""
+    config = settings(tmp_path, rows=6)
+    with run(config) as run_id:
+        before: dict[int, float | None] = {n: float(n) for n in range(10)} | {1: None}
+        fill(config.database, [row(n, value) for n, value in before.items()], [(sample_id(8), "odd", "warning")])
+        assert divide(config, run_id).version == 1
+    with run(config) as run_id:
+        after = {n: value for n, value in before.items() if n != 0} | {1: 1.0, 3: -5.0, 5: None, 10: 10.0}
+        fill(config.database, [row(n, value) for n, value in after.items()], [(sample_id(9), "odd", "warning")])
+        with writing(config.database) as connection, transaction(connection):
+            verdict = {"verdict": "drop", "answer": None, "record": None, "why": "wrong", "who": "ada"}
+            connection.execute(query("verdict_insert"), {"sample_id": sample_id(7), "dataset": "raw"} | verdict)
+        assert divide(config, run_id).version == 2
+    return config
+
+
+CAUSES = {
+    0: ("drop", None, "row is gone"),
+    1: ("drop", "keep", "score appeared"),
+    2: ("drop", "keep", "budget"),
+    3: ("keep", "drop", "score moved"),
+    5: ("keep", "drop", "score gone"),
+    7: ("keep", "drop", "verdict"),
+    8: ("drop", "keep", "flag gone"),
+    9: ("keep", "drop", "flag appeared"),
+    10: (None, "keep", "row is new"),
+}
+
+
+def test_each_row_that_is_decided_otherwise_has_its_cause(config: Curate) -> None:
+    with reading(config.database) as connection:
+        question = "SELECT sample_id, decision_a, decision_b, cause FROM split_diff('chosen', {}, {})"
+        forwards = {name: rest for name, *rest in connection.execute(question.format(1, 2)).fetchall()}
+        backwards = {name: cause for name, *_, cause in connection.execute(question.format(2, 1)).fetchall()}
+        assert connection.execute(question.format(2, 2)).fetchall() == []
+    assert forwards == {sample_id(n): list(told) for n, told in CAUSES.items()}
+    assert backwards[sample_id(7)] == "verdict taken back" and backwards[sample_id(8)] == "flag appeared"
+    assert backwards[sample_id(0)] == "row is new" and backwards[sample_id(5)] == "score appeared"
+
+
+def test_the_command_counts_the_causes_and_lists_the_rows(config: Curate) -> None:
+    told = CliRunner().invoke(app, ["diff", "chosen", "1", "2", "--database", config.database])
+    assert told.exit_code == 0
+    lines = told.stdout.splitlines()
+    assert {line.strip() for line in lines[:9]} == {
+        f"1  {was or 'absent'} -> {now or 'absent'}: {cause}" for was, now, cause in CAUSES.values()
+    }
+    assert lines[9].strip() == "9  rows are decided otherwise"
+    assert {line.split("\t")[0] for line in lines[10:]} == {sample_id(n) for n in CAUSES}
+    same = CliRunner().invoke(app, ["diff", "chosen", "2", "2", "--database", config.database])
+    assert (same.exit_code, same.stdout.strip()) == (0, "0  rows are decided otherwise")
+
+
+def test_a_version_that_is_not_there_is_refused_with_those_that_are(config: Curate) -> None:
+    for split, versions in (("chosen", "[1, 2]"), ("other", "none")):
+        told = CliRunner().invoke(app, ["diff", split, "1", "3", "--database", config.database])
+        assert str(told.exception).endswith(f"the versions of the split '{split}' are {versions}")
