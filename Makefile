@@ -32,6 +32,8 @@ bench: .venv/dev-installed
 	.venv/bin/python tests/bench_flags.py
 	.venv/bin/python tests/bench_flagging.py
 	.venv/bin/python tests/bench_sql.py
+	.venv/bin/python tests/bench_against.py
+	.venv/bin/python tests/bench_plan.py
 	.venv/bin/pip install -q --no-deps dattri==0.3.0
 	.venv/bin/python tests/bench_scoring.py
 	.venv/bin/python tests/bench_scale.py

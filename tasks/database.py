@@ -27,6 +27,8 @@ CATALOG = "oresight"
 ROW_GROUP = 4096
 """Rows that DuckDB keeps together. A commit makes it merge the last row group with the one before: with its own 122,880
 a commit of a few vectors needs half a GB every now and then (tests/bench_scale.py)."""
+STORAGE = "'v1.2.0'"
+"""The DuckDB from which on the file can be read: the first that knows Zstandard."""
 SQL = Path(__file__).parent.parent / "sql"
 FIRST = ["0001_raw"]
 A_DAY = 86_400.0
@@ -164,10 +166,12 @@ def _connected(database: str, *, read_only: bool, wait_s: float) -> Connection:
         "preserve_insertion_order": False,
         "memory_limit": "2GB",
         "temp_directory": f"{database}.tmp",
+        "disabled_compression_methods": "dict_fsst",  # texts in Zstandard instead, which takes a third less room ...
+        "zstd_min_string_length": 64,  # ... but not what is joined by
         "max_temp_directory_size": "500GB",
     }
     place = database.replace("'", "''")
-    how = f"{'READ_ONLY' if read_only else 'READ_WRITE'}, ROW_GROUP_SIZE {ROW_GROUP}"
+    how = f"{'READ_ONLY' if read_only else f'READ_WRITE, STORAGE_VERSION {STORAGE}'}, ROW_GROUP_SIZE {ROW_GROUP}"
     deadline, told = time.monotonic() + wait_s, False
     while True:
         connection = duckdb.connect(config=settings)

@@ -14,7 +14,7 @@ from tasks.staging import empty_folder
 
 QUOTING = ("flags", "split_rows")
 """Tables whose reasons, of whichever row, may quote another one."""
-FOUND = ("scores", "unscorable", "vectors", "suspicions")
+FOUND = ("scores", "unscorable", "packed", "suspicions")
 """Tables of what was found of a content, be it a row's or a canary's."""
 
 

@@ -46,8 +46,10 @@ SELECT sample_id, 'k' AS model_key, 't' AS reference, 'y' AS reference_hash, ran
        ['a', 'b', 'c'] AS tokens,
        [0.1, 0.2, -0.3] AS token_values, [-1.0, -2.0, -3.0] AS token_logprobs, now() AS scored_at, 'r' AS run_id
 FROM made;
-INSERT INTO store.vectors
-SELECT sample_id, 'k', [random()::FLOAT / 100 FOR x IN range(256)], [random()::FLOAT FOR x IN range(128)] FROM made;
+INSERT INTO store.packed
+SELECT sample_id, 'k', [(random() * 254 - 127)::TINYINT FOR x IN range(256)], 1e-4,
+       [(random() * 254 - 127)::TINYINT FOR x IN range(128)], 0.01
+FROM made;
 """
 
 

@@ -74,6 +74,9 @@ def test_a_database_of_an_older_version_is_copied_before_it_is_changed(tmp_path:
         connection.execute(
             "INSERT INTO store.rejects BY NAME SELECT 'raw' AS dataset, 'f' AS source_file, 'kept' AS reason, '' AS raw"
         )
+        connection.execute(
+            "INSERT INTO store.vectors VALUES ('a', 'k', [3, -1.5, 0.01, 0], [0, 0]), ('b', 'k', [], [])"
+        )
     with turn(database):
         pass
     question = "SELECT (SELECT count(*) FROM store.migrations), (SELECT any_value(reason) FROM store.rejects)"
@@ -81,6 +84,8 @@ def test_a_database_of_an_older_version_is_copied_before_it_is_changed(tmp_path:
     for file, known in ((f"{database}.before-0009", len(old)), (database, now)):
         with reading(file) as connection:
             assert connection.execute(question).fetchall() == [(known, "kept")]
+            (one, none) = connection.execute("SELECT vector, state FROM store.vectors ORDER BY sample_id").fetchall()
+            assert one == (pytest.approx([3, -1.5, 0.01, 0], abs=3 / 127 / 2), [0, 0]) and none == ([], [])
     with turn(database):
         pass
     assert [file.name for file in tmp_path.glob("*.before-*")] == ["old.duckdb.before-0009"]

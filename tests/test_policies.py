@@ -69,7 +69,10 @@ def test_rows_that_nearly_repeat_a_better_one_go_and_each_has_one_that_stays(tmp
         frame = pd.DataFrame({"sample_id": [r["sample_id"] for r in rows], "vector": vectors.tolist()})
         with writing(config.database) as connection, transaction(connection):
             connection.register("frame", frame)
-            connection.execute(f"INSERT INTO store.vectors SELECT sample_id, '{KEY}', vector, [] FROM frame")
+            connection.execute(
+                f"INSERT INTO store.packed SELECT sample_id, '{KEY}', store.pack(vector, unit), unit, [], 0"
+                " FROM (SELECT *, store.unit(vector) AS unit FROM frame)"
+            )
         divide(config, run_id)
     found = decisions(config, 1)
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

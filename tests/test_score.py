@@ -168,7 +168,7 @@ def test_another_reference_is_answered_by_the_index_and_the_vectors_stay(config:
     for dataset, rows in (("dolly", 60), ("others", 40)):
         ((correlation, count, quality),) = ask(config, question.format(dataset))
         assert correlation > 0.9 and count == rows and quality is not None
-    assert ask(config, "SELECT count(*), count(DISTINCT sample_id) FROM store.vectors") == [(120, 120)]
+    assert ask(config, "SELECT count(*), count(DISTINCT sample_id) FROM store.packed") == [(120, 120)]
 
 
 def test_influences_are_the_reference_rows_that_pull_most(config: Curate) -> None:

@@ -40,22 +40,28 @@ ORDER BY cause, sample_id;
 -- Every row's value against any dataset whose rows have been scored once, from the index: no model is asked.
 -- A row of that dataset is valued against its other rows.
 CREATE OR REPLACE MACRO value_against(name) AS TABLE
-WITH target AS (SELECT model, sample_id, vector FROM vectors WHERE dataset = name),
-size AS (SELECT model, count(*) AS n FROM target GROUP BY model),
-mean AS (
-    SELECT model, list(part ORDER BY i) AS vector
-    FROM (SELECT t.model, d.i, avg(t.vector[d.i]) AS part
-          FROM target AS t, unnest(range(1, len(t.vector) + 1)) AS d(i) GROUP BY ALL)
-    GROUP BY model
+WITH target AS MATERIALIZED (
+    SELECT v.model_key, v.sample_id, v.vector
+    FROM store.vectors AS v JOIN store.rows AS r ON r.sample_id = v.sample_id AND r.retired_at IS NULL AND r.dataset = name
 ),
-quality AS (SELECT model, avg(index_correlation) AS index_correlation FROM fits GROUP BY model)
-SELECT v.sample_id, v.dataset, v.model,
-       CASE WHEN t.sample_id IS NULL THEN list_inner_product(v.vector, m.vector)
-            ELSE (s.n * list_inner_product(v.vector, m.vector) - list_inner_product(v.vector, v.vector)) / (s.n - 1)
-       END AS value, q.index_correlation
-FROM vectors AS v JOIN mean AS m ON m.model = v.model JOIN size AS s ON s.model = v.model
-LEFT JOIN target AS t ON t.sample_id = v.sample_id AND t.model = v.model
-LEFT JOIN quality AS q ON q.model = v.model;
+mean AS (
+    SELECT model_key, list(part ORDER BY i) AS vector, any_value(n) AS n
+    FROM (SELECT t.model_key, d.i, avg(t.vector[d.i])::FLOAT AS part, count(*) AS n
+          FROM target AS t, unnest(range(1, len(t.vector) + 1)) AS d(i) GROUP BY ALL)
+    GROUP BY model_key
+),
+quality AS (SELECT model_key, avg(index_correlation) AS index_correlation FROM store.fits GROUP BY model_key),
+valued AS (
+    SELECT p.sample_id, p.model_key, p.unit * list_inner_product(p.vector::FLOAT[], m.vector) AS value
+    FROM store.packed AS p JOIN mean AS m USING (model_key)
+)
+SELECT v.sample_id, r.dataset, k.model,
+       CASE WHEN t.sample_id IS NULL THEN v.value ELSE (m.n * v.value - list_inner_product(t.vector, t.vector)) / (m.n - 1) END AS value,
+       q.index_correlation
+FROM valued AS v JOIN mean AS m USING (model_key) JOIN store.models AS k USING (model_key)
+JOIN store.rows AS r ON r.sample_id = v.sample_id AND r.retired_at IS NULL
+LEFT JOIN target AS t ON t.sample_id = v.sample_id AND t.model_key = v.model_key
+LEFT JOIN quality AS q ON q.model_key = v.model_key;
 
 -- The n reference rows that pull a row up most, and the n that pull it down most, from the index.
 CREATE OR REPLACE MACRO influences(id, n := 5) AS TABLE

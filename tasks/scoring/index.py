@@ -51,7 +51,7 @@ class Basis:
 
     def vectors(self, along_TK: Tensor, h_TD: Tensor, lengths: Sequence[int]) -> Tensor:
         """[N, m] for rows of the given lengths; along_TK is P_e e_t."""
-        return _outer(along_TK, h_TD @ self.right_DK.to(h_TD.dtype), lengths) @ self.mix_MK.to(h_TD.dtype).T
+        return coarse(_outer(along_TK, h_TD @ self.right_DK.to(h_TD.dtype), lengths) @ self.mix_MK.to(h_TD.dtype).T)
 
     def of(self, part: Answers, head: Head) -> Tensor:
         """[N, m], the vectors of the rows of a part."""
@@ -59,7 +59,7 @@ class Basis:
 
     def states(self, first_ND: Tensor) -> Tensor:
         """[N, S] for the states that predict the first answer tokens."""
-        return (first_ND - self.mean_D.to(first_ND.dtype)) @ self.state_DS.to(first_ND.dtype)
+        return coarse((first_ND - self.mean_D.to(first_ND.dtype)) @ self.state_DS.to(first_ND.dtype))
 
     def to(self, device: torch.device) -> "Basis":
         """The same on another device."""
@@ -73,6 +73,12 @@ class Basis:
     def read(content: bytes) -> "Basis":
         """What `stored` gave."""
         return Basis(**load(content))
+
+
+def coarse(x_NM: Tensor) -> Tensor:
+    """Rows on 255 levels each: what they are kept as, in 8 bits a number."""
+    unit_N1 = x_NM.abs().amax(1, keepdim=True).clamp_min(1e-30) / 127
+    return (x_NM / unit_N1).round() * unit_N1
 
 
 def fit_basis(sample: Sequence[Answers], head: Head) -> Basis:

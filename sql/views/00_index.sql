@@ -1,0 +1,8 @@
+-- The index is kept in 8 bits a number, each list with the unit that they count in, and used as floats.
+CREATE OR REPLACE MACRO store.unit(list) AS (coalesce(list_max(list_transform(list, lambda x: abs(x))), 0) / 127)::FLOAT;
+
+CREATE OR REPLACE MACRO store.pack(list, unit) AS list_transform(list, lambda x: CASE WHEN unit > 0 THEN round(x / unit) ELSE 0 END)::TINYINT[];
+
+CREATE OR REPLACE VIEW store.vectors AS
+SELECT sample_id, model_key, list_transform(vector, lambda x: x * unit) AS vector, list_transform(state, lambda x: x * state_unit) AS state
+FROM store.packed;
