@@ -24,10 +24,11 @@ import duckdb
 from filelock import FileLock, Timeout
 
 CATALOG = "oresight"
-ROW_GROUP = 4096
+ROW_GROUP = 8192
 """Rows that DuckDB keeps together. A commit makes it merge the last row group with the one before: with its own 122,880
-a commit of a few vectors needs half a GB every now and then (tests/bench_scale.py)."""
-STORAGE = "'v1.2.0'"
+a commit of a few vectors needs half a GB every now and then (tests/bench_scale.py); with few thousands blocks are left
+half empty."""
+STORAGE = "v1.2.0"
 """The DuckDB from which on the file can be read: the first that knows Zstandard."""
 SQL = Path(__file__).parent.parent / "sql"
 FIRST = ["0001_raw"]
@@ -171,12 +172,12 @@ def _connected(database: str, *, read_only: bool, wait_s: float) -> Connection:
         "max_temp_directory_size": "500GB",
     }
     place = database.replace("'", "''")
-    how = f"{'READ_ONLY' if read_only else f'READ_WRITE, STORAGE_VERSION {STORAGE}'}, ROW_GROUP_SIZE {ROW_GROUP}"
+    how = "READ_ONLY" if read_only else f"READ_WRITE, STORAGE_VERSION '{STORAGE}'"
     deadline, told = time.monotonic() + wait_s, False
     while True:
         connection = duckdb.connect(config=settings)
         try:
-            connection.execute(f"ATTACH '{place}' AS {CATALOG} ({how})")
+            connection.execute(f"ATTACH '{place}' AS {CATALOG} ({how}, ROW_GROUP_SIZE {ROW_GROUP})")
             connection.execute(f"USE {CATALOG}")
             return connection
         except duckdb.IOException as error:

@@ -3,10 +3,11 @@
 WITH trusted AS MATERIALIZED (
     SELECT v.model, v.sample_id, v.vector FROM vectors AS v JOIN datasets AS d ON d.dataset = v.dataset AND d.role = 'reference'
 ),
-sample AS (
-    SELECT v.model, v.dataset, v.sample_id, v.vector FROM vectors AS v JOIN datasets AS d ON d.dataset = v.dataset AND d.role = 'dataset'
+chosen AS MATERIALIZED (
+    SELECT v.model, v.dataset, v.sample_id FROM vectors AS v JOIN datasets AS d ON d.dataset = v.dataset AND d.role = 'dataset'
     QUALIFY row_number() OVER (PARTITION BY v.model, v.dataset ORDER BY v.sample_id) <= getvariable('rows')
 ),
+sample AS MATERIALIZED (SELECT model, dataset, sample_id, vector FROM chosen JOIN vectors USING (model, dataset, sample_id)),
 most AS (
     SELECT s.model, s.dataset, s.sample_id, arg_max(t.sample_id, list_inner_product(s.vector, t.vector)) AS trusted,
            max(list_inner_product(s.vector, t.vector)) AS value

@@ -65,37 +65,35 @@ LEFT JOIN quality AS q ON q.model_key = v.model_key;
 
 -- The n reference rows that pull a row up most, and the n that pull it down most, from the index.
 CREATE OR REPLACE MACRO influences(id, n := 5) AS TABLE
-WITH trusted AS MATERIALIZED (
-    SELECT v.model_key, d.dataset AS reference, v.sample_id, v.vector
-    FROM store.datasets AS d JOIN store.rows AS r ON r.dataset = d.dataset AND r.retired_at IS NULL
-    JOIN store.vectors AS v ON v.sample_id = r.sample_id
-    WHERE d.role = 'reference' AND v.sample_id <> id
-),
+WITH mine AS MATERIALIZED (SELECT model_key, vector FROM store.vectors WHERE sample_id = id),
 pulls AS (
-    SELECT o.model_key, o.reference, o.sample_id, list_inner_product(v.vector, o.vector) AS value
-    FROM (SELECT model_key, vector FROM store.vectors WHERE sample_id = id) AS v JOIN trusted AS o USING (model_key)
-    QUALIFY row_number() OVER (PARTITION BY model_key, reference ORDER BY value DESC, o.sample_id) <= n
-         OR row_number() OVER (PARTITION BY model_key, reference ORDER BY value, o.sample_id) <= n
+    SELECT o.model_key, d.dataset AS reference, o.sample_id, o.unit * list_inner_product(v.vector, o.vector::FLOAT[]) AS value
+    FROM store.datasets AS d JOIN store.rows AS r ON r.dataset = d.dataset AND r.retired_at IS NULL
+    JOIN store.packed AS o ON o.sample_id = r.sample_id JOIN mine AS v ON v.model_key = o.model_key
+    WHERE d.role = 'reference' AND o.sample_id <> id
+    QUALIFY row_number() OVER (PARTITION BY o.model_key, d.dataset ORDER BY value DESC, o.sample_id) <= n
+         OR row_number() OVER (PARTITION BY o.model_key, d.dataset ORDER BY value, o.sample_id) <= n
 )
 SELECT m.model, p.reference, p.sample_id, p.value, r.prompt, r.answer
 FROM pulls AS p JOIN store.models AS m USING (model_key)
 JOIN rows AS r ON r.sample_id = p.sample_id AND r.dataset = p.reference
 ORDER BY m.model, p.reference, p.value DESC;
 
--- The n rows of a row's own dataset that no check flags and whose first answer state is nearest, by cosine.
+-- The n rows of a row's own dataset that no check flags and whose first answer state is nearest, by cosine, which needs
+-- no unit.
 CREATE OR REPLACE MACRO nearest_accepted(id, n := 5) AS TABLE
-WITH accepted AS MATERIALIZED (
-    SELECT v.model_key, r.dataset, v.sample_id, v.state
-    FROM store.rows AS r JOIN store.vectors AS v ON v.sample_id = r.sample_id
-    ANTI JOIN (SELECT dataset, sample_id FROM store.flags WHERE severity IN ('warning', 'critical')) AS f
-        ON f.dataset = r.dataset AND f.sample_id = r.sample_id
-    WHERE r.retired_at IS NULL AND v.sample_id <> id
-      AND r.dataset IN (SELECT dataset FROM store.rows WHERE sample_id = id AND retired_at IS NULL)
+WITH mine AS MATERIALIZED (SELECT model_key, state FROM store.vectors WHERE sample_id = id),
+far AS (
+    SELECT o.model_key, o.sample_id, list_cosine_similarity(v.state, o.state::FLOAT[]) AS cosine
+    FROM store.packed AS o JOIN mine AS v USING (model_key) WHERE o.sample_id <> id
 ),
 near AS (
-    SELECT o.model_key, o.dataset, o.sample_id, list_cosine_similarity(v.state, o.state) AS cosine
-    FROM (SELECT model_key, state FROM store.vectors WHERE sample_id = id) AS v JOIN accepted AS o USING (model_key)
-    QUALIFY row_number() OVER (PARTITION BY model_key, dataset ORDER BY cosine DESC, o.sample_id) <= n
+    SELECT f.model_key, r.dataset, f.sample_id, f.cosine
+    FROM far AS f JOIN store.rows AS r ON r.sample_id = f.sample_id AND r.retired_at IS NULL
+    ANTI JOIN (SELECT dataset, sample_id FROM store.flags WHERE severity IN ('warning', 'critical')) AS g
+        ON g.dataset = r.dataset AND g.sample_id = r.sample_id
+    WHERE r.dataset IN (SELECT dataset FROM store.rows WHERE sample_id = id AND retired_at IS NULL)
+    QUALIFY row_number() OVER (PARTITION BY f.model_key, r.dataset ORDER BY f.cosine DESC, f.sample_id) <= n
 )
 SELECT m.model, e.dataset, e.sample_id, e.cosine, r.prompt, r.answer
 FROM near AS e JOIN store.models AS m USING (model_key)
