@@ -16,8 +16,9 @@ demo-vqa: .venv/installed
 	.venv/bin/oresight curate tests/data/demo-vqa.yaml
 	@cat tests/data/questions-vqa.txt
 
+# Two files at a time; most tests wait for one core or for a server.
 test: .venv/dev-installed
-	$(RUN) pytest
+	$(RUN) pytest -n 2 --dist loadfile
 
 check: .venv/dev-installed
 	.venv/bin/ruff format --check flows tasks tests oresight.py

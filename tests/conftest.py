@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 import flows  # noqa: F401  Prefect is quiet from here on
 from tasks.scoring.loaded import Loaded
@@ -10,6 +11,8 @@ from tasks.scoring.source import find
 from tests.curated import Curated
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start; two files are tested at a time
+torch.set_num_threads(1)
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
