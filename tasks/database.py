@@ -201,8 +201,7 @@ def _connected(database: str, *, read_only: bool, wait_s: float) -> Connection:
 
 def copy(database: str, to: str) -> None:
     """Copy a database that nobody writes to a file, whole or not at all; what stood there is replaced."""
-    unfinished = Path(f"{to}.unfinished")
-    unfinished.unlink(missing_ok=True)
+    unfinished = _unfinished(to)
     with reading(database) as connection:  # as long as it is open for reading, no process writes it
         shutil.copyfile(database, unfinished)
         if (log := Path(f"{database}.wal")).exists():
@@ -221,8 +220,7 @@ def rewrite(database: str) -> None:
     with writing(database) as connection:
         shutil.rmtree(f"{database}.tmp", ignore_errors=True)  # what a killed process had no memory for
         connection.execute("CHECKPOINT")  # nothing stays beside the file that belongs to the old one
-    unfinished = Path(f"{place}.unfinished")
-    unfinished.unlink(missing_ok=True)
+    unfinished = _unfinished(str(place))
     quoted = str(place).replace("'", "''")
     with writing(str(unfinished)) as connection:
         shutil.copymode(place, unfinished)
@@ -234,6 +232,14 @@ def rewrite(database: str) -> None:
         connection.execute("DETACH old")
         connection.execute("CHECKPOINT")
     unfinished.replace(place)
+
+
+def _unfinished(of: str) -> Path:
+    """Where a new file grows until it takes its place; what a killed process left there, and its log, is gone."""
+    place = Path(f"{of}.unfinished")
+    for left in (place, Path(f"{place}.wal")):
+        left.unlink(missing_ok=True)
+    return place
 
 
 def _lacking(connection: Connection) -> list[str]:
