@@ -69,7 +69,7 @@ def score(
 ) -> None:
     """Score the rows that have no fresh score, and the canaries that are planted for it.
 
-    With --index a new reference takes seconds: the view value_against has its values, from the index.
+    With --index a new reference takes seconds: the macro value_against has its values, from the index.
     """
     from tasks.plant import plant
     from tasks.score import score as step

@@ -66,7 +66,7 @@ def score(
         run_id: The run that does it.
         as_task: What the function that scores a shard, given its number, is wrapped in.
         exact: False for the reference's rows only, and the few that its form is chosen on: they are in the index then,
-            and the view `value_against` has values for all rows that were scored before.
+            and the macro `value_against` has values for all rows that were scored before.
     """
     source = find(config.model.name, config.model.revision, config.model.adapter)
     key, name = register(config, source)
@@ -97,13 +97,15 @@ def score(
         planted = todo.filter(todo["is_canary"])["sample_id"].to_pylist()
         job = Job(config, run_id, key, names["reference_hash"], model, advance, frozenset(planted))
         on = f"{' and '.join(places)} in {str(model.dtype).removeprefix('torch.')}"
-        what = f"{missing} rows{f' and {canaries} canaries' if canaries else ''}" if exact else "the trusted rows"
-        log().info("score: %s with %s on %s", what, name, on)
+        rows = f"{missing} rows and {canaries} canaries" if canaries else f"{missing} rows"
+        log().info("score: %s with %s on %s", rows if exact else "the trusted rows", name, on)
         basis = Basis.read(kept[0]).to(model.device) if kept else None
         engine, first = _open(job, todo, trusted_ids, basis, (before[0], before[1]) if before else None)
-        rest = _without(todo, first) if exact else todo.slice(0, 0)
-        others = places[1 : math.ceil(rest.num_rows / SHARD)]  # no more devices than shards
-        _score_shards(job, [engine, *(engine.beside(load(source, place, dtype)) for place in others)], rest, as_task)
+        if exact:
+            rest = _without(todo, first)
+            others = places[1 : math.ceil(rest.num_rows / SHARD)]  # no more devices than shards
+            engines = [engine, *(engine.beside(load(source, place, dtype)) for place in others)]
+            _score_shards(job, engines, rest, as_task)
     return Scored(key, name, job.scored, wanted - missing, job.unscorable)
 
 

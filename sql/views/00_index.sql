@@ -3,6 +3,8 @@ CREATE OR REPLACE MACRO store.unit(list) AS (coalesce(list_max(list_transform(li
 
 CREATE OR REPLACE MACRO store.pack(list, unit) AS list_transform(list, lambda x: CASE WHEN unit > 0 THEN round(x / unit) ELSE 0 END)::TINYINT[];
 
+CREATE OR REPLACE MACRO store.floats(list, unit) AS list_transform(list, lambda x: x * unit);
+
 CREATE OR REPLACE VIEW store.vectors AS
-SELECT sample_id, model_key, list_transform(vector, lambda x: x * unit) AS vector, list_transform(state, lambda x: x * state_unit) AS state
+SELECT sample_id, model_key, store.floats(vector, unit) AS vector, store.floats(state, state_unit) AS state
 FROM store.packed;

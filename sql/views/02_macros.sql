@@ -67,7 +67,7 @@ LEFT JOIN quality AS q ON q.model_key = v.model_key;
 CREATE OR REPLACE MACRO influences(id, n := 5) AS TABLE
 WITH mine AS MATERIALIZED (SELECT model_key, vector FROM store.vectors WHERE sample_id = id),
 pulls AS (
-    SELECT o.model_key, d.dataset AS reference, o.sample_id, o.unit * list_inner_product(v.vector, o.vector::FLOAT[]) AS value
+    SELECT o.model_key, d.dataset AS reference, o.sample_id, list_inner_product(v.vector, store.floats(o.vector, o.unit)) AS value
     FROM store.datasets AS d JOIN store.rows AS r ON r.dataset = d.dataset AND r.retired_at IS NULL
     JOIN store.packed AS o ON o.sample_id = r.sample_id JOIN mine AS v ON v.model_key = o.model_key
     WHERE d.role = 'reference' AND o.sample_id <> id
