@@ -4,7 +4,7 @@ TORCH = torch==2.13.0
 PYTHON = python3
 RUN = .venv/bin/python -m
 
-.PHONY: demo demo-vqa test check bench serve lock
+.PHONY: demo demo-vqa test check bench evaluate serve lock
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_COMPILE = 1
 
@@ -39,6 +39,26 @@ bench: .venv/dev-installed
 	.venv/bin/python tests/bench_scoring.py
 	.venv/bin/python tests/bench_scale.py
 
+# The tables of docs/evaluation.md, on the data beside the project. What is known is not measured again: `rm -r evaluate`.
+ROOT = $(shell .venv/bin/python -c "import easy_vqa as e; print(e.get_test_image_paths()[0].rsplit('/', 1)[0])")
+ORESIGHT = .venv/bin/oresight
+CONFIGS = tests/data/evaluate
+evaluate: .venv/dev-installed
+	.venv/bin/python tests/data/make_evaluation.py
+	$(ORESIGHT) ingest $(CONFIGS)/grammars.yaml
+	$(ORESIGHT) evaluate $(CONFIGS)/grammars.yaml --classes variation --text text --seeds 5
+	$(ORESIGHT) ingest $(CONFIGS)/dolly.yaml
+	$(ORESIGHT) evaluate $(CONFIGS)/dolly.yaml --rows 150
+	$(ORESIGHT) ingest $(CONFIGS)/gsm8k.yaml
+	$(ORESIGHT) evaluate $(CONFIGS)/gsm8k.yaml --rows 120
+	$(ORESIGHT) ingest $(CONFIGS)/easy.yaml --set dataset.root=$(ROOT) --set reference.root=$(ROOT)
+	$(ORESIGHT) evaluate $(CONFIGS)/easy.yaml --rows 400 --set dataset.root=$(ROOT) --set reference.root=$(ROOT)
+	$(ORESIGHT) curate $(CONFIGS)/swapped.yaml
+	$(ORESIGHT) evaluate $(CONFIGS)/swapped.yaml --truth swapped
+	$(ORESIGHT) settle $(CONFIGS)/swapped.yaml --test evaluate/test.jsonl --tokens 2500
+	$(ORESIGHT) curate $(CONFIGS)/stories.yaml
+	$(ORESIGHT) settle $(CONFIGS)/stories.yaml --test evaluate/test.jsonl --full --no-finetune --curves --datamodels
+
 ALIVE = import urllib.request as u; u.urlopen('http://127.0.0.1:4200/api/health')
 # A Prefect server on loopback with all that is in deployments/, and a worker. CONFIG=FILE runs your data, not the demo's.
 serve: export DO_NOT_TRACK = 1
@@ -65,7 +85,7 @@ serve: .venv/installed
 	touch $@
 
 # Needs uv, and a CPU torch (UV_FIND_LINKS or UV_TORCH_BACKEND=cpu), or CUDA packages are listed too. Keeps what is pinned.
-COMPILE = uv pip compile -q --generate-hashes --no-annotate --no-header --no-emit-package torch --python-version 3.11
+COMPILE = uv pip compile -q --generate-hashes --no-annotate --no-header --no-emit-package torch --no-emit-package torchvision --python-version 3.11
 lock:
 	$(COMPILE) pyproject.toml --group build -c requirements.lock -o .venv/a.lock
 	$(COMPILE) --no-deps --group pyproject.toml:model -o .venv/b.lock

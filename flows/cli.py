@@ -15,13 +15,26 @@ from flows import operate
 from flows.arguments import Changes, Config
 from flows.ask import ask, diff, explain, sql
 from flows.plan import plan
+from flows.prove import evaluate, settle
 from tasks.config import Curate, read
 from tasks.database import DatabaseBusy, newest_version, turn
 from tasks.fault import Lacking, in_a_sentence
 from tasks.run import Refused, recorded
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-for command in (ask, diff, explain, plan, sql, operate.approve, operate.backup, operate.deploy, operate.forget):
+for command in (
+    ask,
+    diff,
+    evaluate,
+    explain,
+    plan,
+    settle,
+    sql,
+    operate.approve,
+    operate.backup,
+    operate.deploy,
+    operate.forget,
+):
     app.command()(command)
 
 
@@ -135,19 +148,6 @@ def report(config: Config, changes: Changes = None) -> None:
     settings = read(config, changes or [])
     key, model = _model(settings)
     typer.echo(str(step(settings, key, model).page))
-
-
-@app.command()
-def evaluate(
-    config: Config,
-    truth: Annotated[str, typer.Option(metavar="COLUMN", help="A column of the rows: true or 1 where a row is wrong.")],
-    changes: Changes = None,
-) -> None:
-    """AUC and recall of each signal, and of the flags, where a column says which rows are wrong."""
-    settings = read(config, changes or [])
-    from flows.evaluate import measured
-
-    typer.echo("\n".join(measured(settings, truth).lines()))
 
 
 @app.command()

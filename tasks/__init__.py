@@ -30,7 +30,14 @@ evidence.py   a row with all that speaks for and against it
 verdict.py    what a person says of a row, which the next split obeys
 charts.py     figures as SVG text
 report.py     what was found, as one HTML file with the rows' pictures
+measure.py    how well a signal marks wrong rows, and whether one does better than another
+findings.py   what was found out about the method: rows, and markdown
 evaluate.py   signals and flags against a known truth: AUC, recall and their intervals
+influence.py  do rows help most what they were made like? our forms and others', with what they take
+planted.py    rows of the dataset with planted defects, and how well each signal marks those
+approximation.py  what the last layer stands for: values against whole gradients
+settle.py     finetunes on kept rows and on others, removal curves, the linear datamodeling score
+proof.py      all evaluations as one HTML file
 forget.py     a row that must not be known any more
 named.py      the library of questions that `oresight sql --named` asks
 ask.py        one question and the wanted answer -> the rows that teach it

@@ -72,6 +72,44 @@ def sources(rows: Rows) -> str:
     )
 
 
+def dots(rows: Rows, title: str) -> str:
+    """A number a method, the bars its deviation. Rows: method, mean, deviation."""
+    found = pd.DataFrame(rows).sort_values("mean", ascending=False)
+    found["low"] = found["mean"] - found["deviation"].fillna(0)
+    found["high"] = found["mean"] + found["deviation"].fillna(0)
+    scale = alt.Scale(zero=False)
+    methods = alt.Y("method:N", sort=None, title=None, axis=alt.Axis(minExtent=115))
+    bars = (
+        alt.Chart(found)
+        .mark_rule(color=LINE)
+        .encode(x=alt.X("low:Q", scale=scale, title=title), x2="high:Q", y=methods)
+    )
+    points = (
+        alt.Chart(found)
+        .mark_point(filled=True, size=60, color=LINE, opacity=1)
+        .encode(x=alt.X("mean:Q", scale=scale, title=title), y=methods)
+    )
+    return _svg(bars + points, height=26 * len(found))
+
+
+def curves(rows: Rows) -> str:
+    """A line a method over the share of rows that is left out, from "nothing" on. Rows: setting, method, mean."""
+    found = pd.DataFrame(rows)
+    found["share"] = found["setting"].str.extract(r"(\d+)", expand=False).astype(int)
+    begin = found[found["method"] == "nothing"]
+    names = [name for name in found["method"].unique() if name != "nothing"]
+    whole = pd.concat([found[found["method"] != "nothing"], *(begin.assign(method=name) for name in names)])
+    return _svg(
+        alt.Chart(whole)
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("share:Q", title="rows left out, %"),
+            y=alt.Y("mean:Q", title="test loss", scale=alt.Scale(zero=False)),
+            color=alt.Color("method:N", title=None, legend=alt.Legend(orient="top")),
+        )
+    )
+
+
 def _svg(chart: Any, height: int = 200) -> str:
     sized = chart.properties(width=WIDTH, height=height, autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
     styled = (

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
@@ -88,6 +88,9 @@ class Require(Section):
     """At least one kind of planted defect must be told from trusted rows with this AUC."""
     dropped: float | None = Field(None, ge=0, le=1)
     """At most this share of the rows may be dropped."""
+    better_than_random: bool = False
+    """Finetunes must have shown that the version's rows teach more than as many tokens of random ones, with a paired p
+    below 0.05. `oresight settle CONFIG.yaml --test FILE` makes them."""
 
 
 class Splitting(Section):
@@ -148,11 +151,16 @@ class Publishing(Section):
     copy_images: bool = False
     """Copy the rows' pictures to images/ beside the files; otherwise rows go on naming them where they are."""
     require: Require = Require()
-    """What must hold before a version is published."""
+    """What must hold before a version is published; `require: better_than_random` alone will do."""
     approval: Literal["none", "required"] = "none"
     """Whether a person is asked before a version is published."""
     approval_hours: float = Field(24, gt=0)
     """How long the question waits for an answer; then it is a no."""
+
+    @field_validator("require", mode="before")
+    @classmethod
+    def _by_name(cls, given: Any) -> Any:
+        return {given: True} if isinstance(given, str) else given
 
 
 class Curate(Section):

@@ -170,7 +170,7 @@ def planted(rows: Sequence[Row], per_kind: int, kinds: Sequence[str] = tuple(KIN
     trusted, found = Trusted(rows), list[tuple[str, Row]]()
     there = {(row.prompt, row.answer.strip(), row.images) for row in rows}
     for kind in kinds:
-        draws = [random.Random(f"{SEED} {kind} {row.sample_id}") for row in rows]  # noqa: S311
+        draws = [random.Random(f"{SEED} {kind} {row.sample_id}") for row in rows]
         order = [place for _, place in sorted((draw.random(), place) for place, draw in enumerate(draws))]
         copies = (KINDS[kind](trusted, place, draws[place]) for place in order)
         new = (

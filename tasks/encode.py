@@ -11,6 +11,7 @@ from tasks.scoring.loaded import Loaded
 from tasks.scoring.picture import Picture
 from tasks.scoring.prompt import Encoded, Unscorable, encode
 from tasks.scoring.source import TOY, Source
+from tasks.scoring.trainable import Trainable
 
 Named = list[tuple[str, Encoded]]
 Refusals = list[tuple[str, str]]
@@ -24,7 +25,7 @@ def rows_of(database: str, sample_ids: pa.Table) -> list[Row]:
     return rows
 
 
-def encoded(rows: list[Row], model: Loaded, max_tokens: int) -> tuple[Named, Refusals]:
+def encoded(rows: list[Row], model: Loaded | Trainable, max_tokens: int) -> tuple[Named, Refusals]:
     """Rows as ids, and those that cannot be with the reason; each with its sample_id."""
     good: Named = []
     bad: Refusals = []

@@ -1,8 +1,5 @@
 """Signals against a known truth: a column of the rows' metadata that says which rows are wrong. Reads, writes nothing.
 
-    AUC       the share of pairs of a wrong and a right row in which the wrong one is more suspicious, a tie is half
-    recall@k  the share of the k wrong rows among the k most suspicious (R-precision), a tie as by chance
-
 Which way a signal is suspicious is stated here and not chosen by the truth, so that an AUC below 0.5 is a finding.
 """
 
@@ -12,39 +9,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.stats import binomtest, bootstrap
+from scipy.stats import binomtest
 
 from tasks.config import Curate
 from tasks.database import query, reading
-from tasks.detector import DRAWS, Floats, Ints
+from tasks.detector import DRAWS, Floats
 from tasks.evidence import standing
+from tasks.findings import Finding, pointer
+from tasks.measure import FEWEST, SUSPICIOUS, Measured, measure
 
-SUSPICIOUS = {
-    "value": "low", "value_per_token": "low", "value_cosine": "low", "local_value": "low", "self_value": "high",
-    "nll": "high", "worst_token": "low", "conditional_gain": "low", "image_gain": "low", "label_probe": "low",
-    "agreement": "low", "suspicion": "high",
-}  # fmt: skip
-"""Signals, and which end of each is meant to mark wrong rows."""
 SAID = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
-FEWEST = 2
-"""Wrong rows, and right ones, without which nothing can be drawn again."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """How well one end of a signal marks wrong rows, over the rows that have the signal."""
-
-    signal: str
-    suspicious: str
-    rows: int
-    wrong: int
-    auc: float
-    auc_low: float
-    """The middle 95% of bootstrap draws of wrong rows and of right rows, here and below."""
-    auc_high: float
-    recall: float
-    recall_low: float
-    recall_high: float
 
 
 @dataclass(frozen=True)
@@ -81,6 +55,20 @@ class Evaluation:
     def table(self) -> list[dict[str, Any]]:
         """A dict a signal."""
         return [asdict(one) for one in self.signals]
+
+    def findings(self) -> list[Finding]:
+        """The numbers, each as a row."""
+        named = {"auc": "auc", "auc_low": "auc, low", "auc_high": "auc, high", "recall": "recall@k"}
+        found = [
+            Finding(self.truth, one.signal, None, metric, getattr(one, name))
+            for one in self.signals
+            for name, metric in named.items()
+        ]
+        if self.flags and self.flags.flagged:
+            rates = {"false-discovery proportion": self.flags.false / self.flags.flagged,
+                     "recall": self.flags.found / self.flags.wrong}  # fmt: skip
+            found += [Finding(self.truth, "looks_mislabeled", None, metric, rate) for metric, rate in rates.items()]
+        return found
 
     def about(self) -> list[str]:
         """What the numbers are of, in words."""
@@ -121,8 +109,7 @@ def evaluate(config: Curate, truth: str, model_key: str, model: str) -> Evaluati
             raise ValueError(
                 f"--truth: no row of {dataset!r} has a column {truth!r}; there are: {', '.join(there) or 'none'}"
             )
-        pointer = "/" + truth.replace("~", "~0").replace("/", "~1")
-        found = connection.execute(query("evaluate_rows"), {"pointer": pointer}).to_arrow_table()
+        found = connection.execute(query("evaluate_rows"), {"pointer": pointer(truth)}).to_arrow_table()
     if not any(found["has_score"].to_pylist()):
         raise ValueError(
             f"{config.database}: {dataset!r} has no scores of {model} against {config.reference.name!r};"
@@ -145,42 +132,6 @@ def evaluate(config: Curate, truth: str, model_key: str, model: str) -> Evaluati
         dataset, model, truth, rows, wrong, len(found) - rows, signals,
         _flags(known["q_value"].to_numpy(), is_wrong, config.flagging.false_discovery_rate),
     )  # fmt: skip
-
-
-def measure(
-    signal: str, values_N: Floats, wrong_N: NDArray[np.bool_], suspicious: str, seed: int = 0
-) -> Measured | None:
-    """AUC and recall@k of one end, 'low' or 'high', of a signal, over the rows that have it: a missing one is nan.
-
-    None if fewer than FEWEST wrong or right rows have it. Wrong and right rows are drawn apart, as the detector does,
-    so that no draw lacks either.
-    """
-    has_N = ~np.isnan(values_N)
-    wrong_N = wrong_N[has_N]
-    if min(wrong_N.sum(), (~wrong_N).sum()) < FEWEST:
-        return None
-    _, level_N = np.unique(values_N[has_N] * (1 if suspicious == "high" else -1), return_inverse=True)
-    parts = level_N[wrong_N], level_N[~wrong_N]
-    drawn = bootstrap(
-        parts, _auc_and_recall, n_resamples=DRAWS, batch=1, vectorized=False, method="percentile",
-        rng=np.random.default_rng(seed),
-    )  # fmt: skip
-    (auc, recall), span = _auc_and_recall(*parts), drawn.confidence_interval
-    return Measured(
-        signal, suspicious, len(wrong_N), int(wrong_N.sum()),
-        float(auc), float(span.low[0]), float(span.high[0]), float(recall), float(span.low[1]), float(span.high[1]),
-    )  # fmt: skip
-
-
-def _auc_and_recall(wrong_M: Ints, right_R: Ints) -> Floats:
-    """Both, of rows by how suspicious they are: levels U from 0, equal for a tie. Linear in rows, not in pairs."""
-    levels, k = 1 + max(wrong_M.max(), right_R.max()), len(wrong_M)
-    wrong_U, right_U = np.bincount(wrong_M, minlength=levels), np.bincount(right_R, minlength=levels)
-    all_U = wrong_U + right_U
-    auc = wrong_U @ (right_U.cumsum() - right_U / 2) / (k * len(right_R))
-    more_U = all_U.sum() - all_U.cumsum()
-    taken_U = np.clip((k - more_U) / np.maximum(all_U, 1), 0, 1)
-    return np.array([auc, wrong_U @ taken_U / k])
 
 
 def _truth(said: list[str | None], dataset: str, column: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

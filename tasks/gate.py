@@ -4,6 +4,7 @@ from typing import Any
 
 from tasks.config import Curate
 from tasks.database import Connection, query, records, transaction, writing
+from tasks.measure import ALPHA
 from tasks.run import Refused, Waiting
 
 CURE = "`oresight approve CONFIG.yaml` says yes, then `oresight publish CONFIG.yaml`"
@@ -17,7 +18,7 @@ def gate(connection: Connection, config: Curate, place: dict[str, Any]) -> None:
     (found,) = records(connection, "gate", place | {"rate": config.flagging.false_discovery_rate})
     missed = []
     for name, bound in require.model_dump().items():
-        if bound is None:
+        if bound is None or name == "better_than_random":
             continue
         is_least, number = name == "detectability", found[name]
         if number is None:
@@ -27,6 +28,8 @@ def gate(connection: Connection, config: Curate, place: dict[str, Any]) -> None:
         else:
             continue
         missed[-1] += f" must be at {'least' if is_least else 'most'} {bound:g}"
+    if require.better_than_random and (why := _no_better(found["settled"])):
+        missed.append(why)
     if missed:
         raise Refused(f"{what} is not published: {'; '.join(missed)} (publishing.require)")
     if config.publishing.approval == "none":
@@ -40,6 +43,18 @@ def gate(connection: Connection, config: Curate, place: dict[str, Any]) -> None:
             raise Refused(f"{what} is not published: {said['who']} rejected it{why}")
         case "timed out":
             raise Refused(f"{what} is not published: nobody approved it in time; {CURE}")
+
+
+def _no_better(settled: dict[str, float] | None) -> str:
+    """What is missing for finetunes to have shown that this version beats random rows."""
+    if settled is None:
+        return "better_than_random was not tried; `oresight settle CONFIG.yaml --test FILE` does, then publish"
+    if settled["difference"] < 0 and settled["p"] < ALPHA:
+        return ""
+    return (
+        "better_than_random is not shown: the test loss differs by"
+        f" {settled['difference']:+.4f} nats, with a paired p of {settled['p']:.2g}"
+    )
 
 
 def answer(config: Curate, version: int, decision: str, who: str, note: str = "") -> None:

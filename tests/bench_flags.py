@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from data.easy import drawn
 from sklearn.metrics import roc_auc_score
 
 from tasks.defects import KINDS, Row, planted
@@ -31,7 +32,6 @@ from tasks.scoring.prompt import Encoded, encode
 from tasks.scoring.signals import Signals
 from tasks.scoring.source import find
 from tasks.twins import unit, without_twin
-from tests.data.easy import drawn
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 TRUSTED, ROWS, CANARIES, RATE = 200, 400, 50, 0.1

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from data.easy import Row, as_llava, drawn
 from sklearn.metrics import roc_auc_score
 
 from tasks.config import Curate
@@ -21,7 +22,6 @@ from tasks.ingest import ingest
 from tasks.plant import plant
 from tasks.run import recorded
 from tasks.score import score
-from tests.data.easy import Row, as_llava, drawn
 
 SUSPICIOUS = {
     "value": -1, "value_per_token": -1, "value_cosine": -1, "local_value": -1, "self_value": 1, "nll": 1,

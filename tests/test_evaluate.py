@@ -19,7 +19,8 @@ from sklearn.metrics import roc_auc_score
 from flows.evaluate import evaluate as flow
 from tasks.config import read
 from tasks.database import writing
-from tasks.evaluate import SUSPICIOUS, Evaluation, evaluate, measure
+from tasks.evaluate import Evaluation, evaluate
+from tasks.measure import SUSPICIOUS, measure
 from tasks.score import identity
 from tasks.scoring.source import find
 from tests.curated import Curated

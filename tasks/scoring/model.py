@@ -48,24 +48,33 @@ def devices(wanted: str) -> list[str]:
 
 def load(source: Source, device: str = "auto", dtype: str = "auto") -> Loaded:
     """Load a model and prove on one batch that we reproduce its logits. Raises UnusableModel, naming what differs."""
-    _quiet()
     place = torch.device(devices(device)[0])
+    model, tokenizer, vision = whole(source, None if dtype == "auto" else DTYPES[dtype], place)
+    ids = list(tokenizer(PROBE_TEXT)["input_ids"])[:PROBE]
+    return take_apart(model.to(place).eval(), tokenizer, source.name, ids, vision)
+
+
+def whole(
+    source: Source, dtype: torch.dtype | None, place: torch.device | None = None
+) -> tuple[Any, PreTrainedTokenizerBase, Vision | None]:
+    """The transformers model with its adapter merged, its tokenizer, and its processor if it sees.
+
+    dtype: None for what the place computes fastest in without harm. Raises UnusableModel.
+    """
+    _quiet()
     folder = converted(source) if source.gguf else source.folder
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         sees = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and hasattr(config, "vision_config")
         kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         kind = AutoModelForImageTextToText if sees else kind
-        precision = _auto_dtype(config, place) if dtype == "auto" else DTYPES[dtype]
+        precision = dtype or _auto_dtype(config, place or torch.device("cpu"))
         vision = Vision(processor_of(config, folder)) if sees else None
         tokenizer = vision.tokenizer if vision else AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         model = kind.from_pretrained(folder, dtype=precision, use_safetensors=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise UnusableModel(_why_not(source, folder, error)) from error
-    if source.adapter is not None:
-        model = _adapted(model, source.adapter)
-    ids = list(tokenizer(PROBE_TEXT)["input_ids"])[:PROBE]
-    return take_apart(model.to(place).eval(), tokenizer, source.name, ids, vision)
+    return model if source.adapter is None else _adapted(model, source.adapter), tokenizer, vision
 
 
 def take_apart(

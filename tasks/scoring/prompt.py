@@ -201,3 +201,15 @@ def _cut(row: Encoded, max_tokens: int) -> Encoded:
     prompt = max_tokens - answer
     ids = row.ids[row.start - prompt : row.start + answer]
     return Encoded(ids, prompt, prompt + answer, row.header, truncated=True)
+
+
+def plain_text(text: str, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> Encoded:
+    """A text of which every token is scored but the first, without a template.
+
+    Raises Unscorable if it has no second token.
+    """
+    first = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    ids = [*first, *tokenizer(text, add_special_tokens=False)["input_ids"]][:max_tokens]
+    if len(ids) < 2:
+        raise Unscorable("the text has no token that another one precedes")
+    return Encoded(ids, 1, len(ids), ids[:1])

@@ -8,7 +8,7 @@ import json
 import shutil
 from pathlib import Path
 
-from tests.data.easy import as_llava, drawn
+from easy import as_llava, drawn
 
 FOLDER = Path(__file__).parent / "easy_vqa"
 

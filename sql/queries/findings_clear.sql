@@ -1,0 +1,1 @@
+DELETE FROM store.comparisons WHERE unit = $unit;

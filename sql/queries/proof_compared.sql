@@ -1,0 +1,1 @@
+FROM comparisons ORDER BY evaluation, dataset, model, setting, method, against;

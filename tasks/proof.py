@@ -1,0 +1,45 @@
+"""What was found out about the method, as one HTML file: all evaluations that the database has, with figures."""
+
+from pathlib import Path
+from typing import Any
+
+from tasks.charts import curves, dots
+from tasks.config import Curate
+from tasks.database import reading, records
+from tasks.page import write_page
+
+FIGURES = {
+    (
+        "planted",
+        "auc",
+    ): "AUC of each method, where defects of all kinds were planted; the bars are deviations over seeds",
+    ("finetune", "test loss"): "Test loss after as many tokens of rows that each method keeps",
+    ("removal", "test loss"): "Test loss without some of the rows",
+}
+"""Evaluations with the metric that is drawn, and what the figure says."""
+
+
+def proof(config: Curate) -> Path:
+    """Write FOLDER/SPLIT/evaluations.html."""
+    with reading(config.database) as connection:
+        numbers = records(connection, "proof_numbers", {})
+        compared = records(connection, "proof_compared", {})
+    figures = []
+    for (evaluation, metric), caption in FIGURES.items():
+        for place in sorted({_place(row) for row in numbers if row["evaluation"] == evaluation}):
+            rows = [
+                row
+                for row in numbers
+                if (row["evaluation"], row["metric"]) == (evaluation, metric) and _place(row) == place
+            ]
+            shown = [row for row in rows if evaluation != "planted" or row["setting"] == "all kinds"]
+            if shown:
+                drawing = curves(shown) if evaluation == "removal" else dots(shown, metric)
+                figures.append({"svg": drawing, "caption": f"{caption}. {' with '.join(place)}"})
+    page = Path(config.publishing.folder) / config.splitting.name / "evaluations.html"
+    write_page(page, "evaluations.html", figures=figures, numbers=numbers, compared=compared)
+    return page
+
+
+def _place(row: dict[str, Any]) -> tuple[str, str]:
+    return row["dataset"], row["model"]

@@ -1,0 +1,219 @@
+"""How much each row helps each query, by our forms and by others', on the same rows: N rows, Q queries.
+
+    value             <G(i), G(q)>, exact (formula.py); value_cosine is that over both norms
+    index             products of index vectors, fitted on every second row and query
+    embedding cosine  of the mean final states of the answer tokens
+    gradient          products of the gradients of LoRA matrices (kronfluence, strategy identity)
+    ekfac             influence by eigenvalue-corrected Kronecker factors of the same (kronfluence, strategy ekfac)
+
+LoRA matrices start as B A with B = 0, so the gradient of A is zero and that of B is the layer's own gradient, seen
+through the random A: what DataInf and LESS compare too.
+"""
+
+import logging
+import resource
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from tasks.scoring.engine import SAMPLE
+from tasks.scoring.formula import errors, pairwise
+from tasks.scoring.forward import Answers, visit
+from tasks.scoring.index import fit_basis
+from tasks.scoring.loaded import Loaded
+from tasks.scoring.model import load
+from tasks.scoring.prompt import Encoded
+from tasks.scoring.source import Source
+from tasks.scoring.trainable import Trainable, trainable
+
+Floats = NDArray[np.float64]
+TILE = 4096
+"""Answer tokens of rows that meet all queries at a time."""
+ROWS = 8
+"""Rows in a batch of a backward pass."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """What a method found, and what it took."""
+
+    scores: dict[str, Floats]
+    """By name, [N, Q]."""
+    seconds: float
+    """Without loading the model."""
+    peak_mb: float
+    """The most memory that the process had, on the accelerator where the model is on one."""
+
+
+def paired(
+    method: str, source: Source, device: str, dtype: str, rows: Sequence[Encoded], queries: Sequence[Encoded]
+) -> Paired:
+    """Score rows against queries. Called in a process of its own, so that its peak is the method's.
+
+    Raises ImportError if the method's library is not there.
+    """
+    model: Loaded | Trainable
+    if method in FORWARD:
+        model = load(source, device, dtype)
+        started = time.perf_counter()
+        scores = FORWARD[method](model, rows, queries)
+    else:
+        model = trainable(source, device)
+        started = time.perf_counter()
+        scores = {method: _kronfluence(model, method, rows, queries)}
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if model.device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated() / 2**20
+    return Paired({name: one.double().cpu().numpy() for name, one in scores.items()}, seconds, peak)
+
+
+def _values(model: Loaded, rows: Sequence[Encoded], queries: Sequence[Encoded]) -> dict[str, Tensor]:
+    asked = _visited(model, queries)
+    value_NQ, size_N, size_Q = torch.zeros(len(rows), len(queries)), torch.zeros(len(rows)), torch.zeros(len(queries))
+    for part in asked:
+        size_Q[part.rows] = _sizes(model, part)
+    for part in visit(model, rows, 4096, lambda part: part):
+        for tile in part.tiles(TILE):
+            size_N[tile.rows] = _sizes(model, tile)
+            for query in asked:
+                found = pairwise(
+                    (tile.h_TD, tile.y_T, tile.lengths), (query.h_TD, query.y_T, query.lengths), model.head
+                )
+                value_NQ[torch.tensor(tile.rows)[:, None], torch.tensor(query.rows)] = found.float().cpu()
+    return {"value": value_NQ, "value_cosine": value_NQ / (size_N[:, None] * size_Q).clamp_min(1e-12)}
+
+
+def _indexed(model: Loaded, rows: Sequence[Encoded], queries: Sequence[Encoded]) -> dict[str, Tensor]:
+    parts = [_visited(model, some) for some in (rows, queries)]
+    half = [_visited(model, list(some)[::2][:SAMPLE]) for some in (rows, queries)]
+    basis = fit_basis([*half[0], *half[1]], model.head)
+    vectors = []
+    for kept, n in zip(parts, (len(rows), len(queries)), strict=True):
+        vector_NM = None
+        for part in kept:
+            for tile in part.tiles(TILE):
+                along = errors(tile.h_TD, tile.y_T, model.head, basis.along).along_TR
+                assert along is not None
+                found = basis.vectors(along, tile.h_TD, tile.lengths).float().cpu()
+                vector_NM = torch.zeros(n, found.shape[1]) if vector_NM is None else vector_NM
+                vector_NM[tile.rows] = found
+        assert vector_NM is not None
+        vectors.append(vector_NM)
+    return {"index": vectors[0] @ vectors[1].T}
+
+
+def embeddings(model: Loaded, rows: Sequence[Encoded]) -> Tensor:
+    """The mean final state of each row's answer tokens, of length one [N, D]."""
+    found: list[Tensor] = [torch.empty(0)] * len(rows)
+
+    def means(part: Answers) -> list[tuple[int, Tensor]]:
+        return [(row, h.mean(0).cpu()) for row, h in zip(part.rows, part.h_TD.split(part.lengths), strict=True)]
+
+    for batch in visit(model, rows, 4096, means):
+        for row, mean in batch:
+            found[row] = mean
+    return normalize(torch.stack(found).float(), dim=1)
+
+
+def _cosines(model: Loaded, rows: Sequence[Encoded], queries: Sequence[Encoded]) -> dict[str, Tensor]:
+    return {"embedding cosine": embeddings(model, rows) @ embeddings(model, queries).T}
+
+
+FORWARD: dict[str, Callable[[Loaded, Sequence[Encoded], Sequence[Encoded]], dict[str, Tensor]]] = {
+    "value": _values, "index": _indexed, "embedding cosine": _cosines,
+}  # fmt: skip
+BACKWARD = ("gradient", "ekfac")
+
+
+def full_gradient(made: Trainable, rows: Sequence[Encoded], queries: Sequence[Encoded]) -> Floats:
+    """Products [N] of each row's gradient with the queries' mean one, of the summed cross-entropy by all parameters."""
+    parameters = [one for one in made.model.parameters() if one.requires_grad]
+    mean = [torch.zeros_like(one) for one in parameters]
+    for query in queries:
+        for total, part in zip(mean, _gradient(made, query, parameters), strict=True):
+            total += part / len(queries)
+    found = [
+        sum(float((a * b).sum()) for a, b in zip(_gradient(made, row, parameters), mean, strict=True)) for row in rows
+    ]
+    return np.array(found)
+
+
+def _gradient(made: Trainable, row: Encoded, parameters: list[Tensor]) -> list[Tensor]:
+    loss = made.losses(made.placed(made.batch([row]))).sum()
+    found = torch.autograd.grad(loss, parameters, allow_unused=True)
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
+
+
+def _kronfluence(made: Trainable, strategy: str, rows: Sequence[Encoded], queries: Sequence[Encoded]) -> Tensor:
+    """Rows are taken by length, as many together as ROWS; all queries' gradients are kept while they pass."""
+    from kronfluence.analyzer import Analyzer, prepare_model
+    from kronfluence.arguments import FactorArguments, ScoreArguments
+    from kronfluence.task import Task
+    from kronfluence.utils.dataset import DataLoaderKwargs
+
+    matrices = [name for name, _ in made.model.named_modules() if name.endswith("lora_B.default")]
+
+    class Answering(Task):  # type: ignore[misc]
+        """The cross-entropy of answer tokens."""
+
+        def compute_train_loss(self, batch: Any, model: Any, sample: bool = False) -> Tensor:
+            assert not sample, "the empirical Fisher matrix is asked for, whose labels are the data's own"
+            return Trainable.losses(Trainable(model, *rest), batch).sum()
+
+        def compute_measurement(self, batch: Any, model: Any) -> Tensor:
+            return self.compute_train_loss(batch, model)
+
+        def get_influence_tracked_modules(self) -> list[str]:
+            return matrices
+
+        def get_attention_mask(self, batch: Any) -> Tensor:
+            mask: Tensor = batch["attention_mask"]
+            return mask
+
+    rest = (made.tokenizer, made.vision, made.device, made.positions)
+    order_N, order_Q = (sorted(range(len(some)), key=lambda i: len(some[i].ids)) for some in (rows, queries))
+    logging.getLogger("kronfluence").setLevel(logging.ERROR)
+    task = Answering()
+    with TemporaryDirectory(prefix="oresight-kronfluence-") as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        analyzer = Analyzer(
+            "rows", prepare_model(made.model, task), task, cpu=made.device.type == "cpu", output_dir=folder,
+            disable_tqdm=True, disable_model_save=True,
+        )  # fmt: skip
+        analyzer.set_dataloader_kwargs(DataLoaderKwargs(collate_fn=made.batch))
+        ordered = [rows[i] for i in order_N]
+        factors = FactorArguments(strategy="ekfac" if strategy == "ekfac" else "identity", use_empirical_fisher=True)
+        analyzer.fit_all_factors("factors", ordered, per_device_batch_size=ROWS, factor_args=factors)
+        analyzer.compute_pairwise_scores(
+            "scores", "factors", query_dataset=[queries[i] for i in order_Q], train_dataset=ordered,
+            per_device_query_batch_size=ROWS, per_device_train_batch_size=ROWS,
+            score_args=ScoreArguments(query_gradient_accumulation_steps=-(-len(queries) // ROWS)),
+        )  # fmt: skip
+        score_QN = analyzer.load_pairwise_scores("scores")["all_modules"]
+    score_NQ = torch.zeros(len(rows), len(queries))
+    score_NQ[torch.tensor(order_N)[:, None], torch.tensor(order_Q)] = score_QN.T.float()
+    return score_NQ
+
+
+def _visited(model: Loaded, rows: Sequence[Encoded]) -> list[Answers]:
+    return list(visit(model, rows, 4096, lambda part: part))
+
+
+def _sizes(model: Loaded, part: Answers) -> Tensor:
+    """|G(row)| of each row."""
+    squares = [
+        square
+        for tile in part.tiles(TILE // 16)
+        for square in errors(tile.h_TD, tile.y_T, model.head, lengths=tile.lengths).self_values or []
+    ]
+    return torch.tensor(squares).clamp_min(0).sqrt()

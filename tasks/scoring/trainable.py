@@ -1,0 +1,78 @@
+"""A model whole, as a finetune trains it, and rows as batches for it. Everything else in this folder only looks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedTokenizerBase
+
+from tasks.scoring.model import devices, whole
+from tasks.scoring.prompt import Encoded
+from tasks.scoring.source import Source, UnusableModel
+from tasks.scoring.vision import Vision
+
+IGNORED = -100
+"""The label of a token that is no answer, for transformers and for torch."""
+RANK = 8
+"""Of LoRA matrices, on all linear layers but the head."""
+
+
+@dataclass
+class Trainable:
+    """A causal model with its head, and what feeds it."""
+
+    model: Any
+    tokenizer: PreTrainedTokenizerBase
+    vision: Vision | None
+    device: torch.device
+    positions: int | None
+
+    def batch(self, rows: Sequence[Encoded]) -> dict[str, Tensor]:
+        """What the model is called with: ids, mask and labels [N, L], padded on the right, and the rows' pictures."""
+        ids = [torch.tensor(row.ids) for row in rows]
+        labels = [torch.tensor([IGNORED] * row.start + row.answer) for row in rows]
+        batch = {
+            "input_ids": pad_sequence(ids, batch_first=True),
+            "attention_mask": pad_sequence([torch.ones_like(one) for one in ids], batch_first=True),
+            "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORED),
+        }
+        if self.vision is not None:
+            longest = batch["input_ids"].shape[1]
+            batch |= self.vision.inputs([row.pictures for row in rows], [row.kinds for row in rows], longest)
+        return batch
+
+    def placed(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The batch where the model is."""
+        return {name: one.to(self.device) for name, one in batch.items()}
+
+    def losses(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """The summed cross-entropy of each row's answer tokens [N], in float32."""
+        return losses(self.model(**{name: one for name, one in batch.items() if name != "labels"}), batch["labels"])
+
+
+def losses(output: Any, labels_NL: Tensor) -> Tensor:
+    """The summed cross-entropy of each row's labels [N]: logits at position i are for the label at i + 1."""
+    logits = output.logits[:, :-1].float().transpose(1, 2)
+    return cross_entropy(logits, labels_NL[:, 1:], reduction="none", ignore_index=IGNORED).sum(1)
+
+
+def trainable(source: Source, device: str = "auto", *, lora: bool = True, seed: int = 0) -> Trainable:
+    """The model in float32, with LoRA matrices on its linear layers, of which alone then has gradients, or plain.
+
+    Raises UnusableModel if the model cannot be loaded, or is not a decoder alone.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    place = torch.device(devices(device)[0])
+    model, tokenizer, vision = whole(source, torch.float32)
+    if model.config.is_encoder_decoder:
+        raise UnusableModel(f"model.name: {source.name} has an encoder; finetunes are of decoders alone")
+    config = model.config.get_text_config(decoder=True)
+    if lora:
+        torch.manual_seed(seed)
+        model = get_peft_model(model, LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear"))
+    return Trainable(model.to(place), tokenizer, vision, place, getattr(config, "max_position_embeddings", None))

@@ -1,0 +1,55 @@
+"""Writes what `make evaluate` reads to evaluate/: short rows of Dolly and GSM8K, and easy-VQA's test pictures.
+
+dolly, gsm8k, easy   rows as they are, and trusted ones
+swapped              the same rows of Dolly, of which 30% carry another row's answer (column "swapped")
+test                 rows of Dolly that are in none of these
+"""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from easy import as_llava, drawn
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+FOLDER = Path("evaluate")
+SHORT = 500
+"""Letters of a row at most, so that an hour is enough on two cores."""
+
+
+def short(file: Path, n: int) -> list[dict[str, Any]]:
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
+    kept = [row for row in rows if len(row["instruction"] + row.get("input", "") + row["output"]) <= SHORT]
+    return random.Random(file.parent.name).sample(kept, n)
+
+
+def swapped(rows: list[dict[str, Any]], share: float) -> list[dict[str, Any]]:
+    """The rows, some of which have handed their answers on in a circle."""
+    draw = random.Random("swapped")
+    bad = draw.sample(range(len(rows)), round(share * len(rows)))
+    giver = dict(zip(bad, bad[1:] + bad[:1], strict=True))
+    return [row | {"output": rows[giver.get(i, i)]["output"], "swapped": i in giver} for i, row in enumerate(rows)]
+
+
+def write(name: str, rows: list[dict[str, Any]]) -> None:
+    (FOLDER / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    dolly = short(SHARED / "dolly" / "rows.jsonl", 560)
+    write("dolly", dolly[:400])
+    write("swapped", swapped(dolly[:400], 0.3))
+    write("dolly-trusted", dolly[400:500])
+    write("test", dolly[500:])
+    gsm8k = short(SHARED / "gsm8k" / "train.jsonl", 380)
+    write("gsm8k", gsm8k[:300])
+    write("gsm8k-trusted", gsm8k[300:])
+    rows, trusted = drawn(0, rows=600, trusted=200, wrong=0)
+    for name, some in (("easy", rows), ("easy-trusted", trusted)):
+        write(name, [line | {"image": one.file} for line, one in zip(as_llava(some), some, strict=True)])
+
+
+if __name__ == "__main__":
+    main()
