@@ -186,11 +186,7 @@ def settle(contest: Contest) -> list[str]:
         untouched, lambda: [Finding(contest.split, "no finetune", None, LOSS, contest.loss([], 0))], "no finetune"
     ))  # fmt: skip
     made = contest.place.compared(units, LOSS, [RANDOM, *contest.merits], "t", [KEPT])
-    lines = [
-        *table(contest.place.of(units), (LOSS, "answer tokens", "rows"), "split"),
-        "",
-        *verdicts(made, LOSS, "split"),
-    ]
+    lines = [*table(contest.place.of(units), (LOSS, "answer tokens", "rows"), "split"), *verdicts(made, LOSS)]
     return [*lines, "", verdict([one for _, _, one in made if one.against == RANDOM])]
 
 
