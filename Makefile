@@ -50,7 +50,7 @@ evaluate: .venv/dev-installed
 	$(ORESIGHT) ingest $(CONFIGS)/dolly.yaml
 	$(ORESIGHT) evaluate $(CONFIGS)/dolly.yaml --rows 150
 	$(ORESIGHT) ingest $(CONFIGS)/gsm8k.yaml
-	$(ORESIGHT) evaluate $(CONFIGS)/gsm8k.yaml --rows 120
+	$(ORESIGHT) evaluate $(CONFIGS)/gsm8k.yaml --rows 130
 	$(ORESIGHT) ingest $(CONFIGS)/easy.yaml --set dataset.root=$(ROOT) --set reference.root=$(ROOT)
 	$(ORESIGHT) evaluate $(CONFIGS)/easy.yaml --rows 400 --set dataset.root=$(ROOT) --set reference.root=$(ROOT)
 	$(ORESIGHT) curate $(CONFIGS)/swapped.yaml

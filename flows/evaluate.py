@@ -27,7 +27,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
 
-@flow(name="evaluate", flow_run_name=named)
+@flow(name="evaluate", flow_run_name=named, validate_parameters=False)
 def evaluate(
     config: Curate,
     truth: str | None = None,

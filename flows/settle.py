@@ -46,7 +46,7 @@ class Wanted:
     datamodels: bool = False
 
 
-@flow(name="settle", flow_run_name=named)
+@flow(name="settle", flow_run_name=named, validate_parameters=False)
 def settle(
     config: Curate,
     test: str,

@@ -47,8 +47,9 @@ def forget(database: str, sample_id: str, reason: str, who: str) -> Forgotten:
         with writing(database) as connection, transaction(connection):
             rejects = _delete(connection, sample_id, known, {"reason": reason, "who": who})
         rewrite(database)
-        with empty_folder(f"{database}.staging"):
-            pass  # of a run that was killed while it read the files
+        for beside in ("staging", "evaluation"):  # of a run that was killed while it read the files; of trials
+            with empty_folder(f"{database}.{beside}"):
+                pass
         with reading(database) as connection:
             kept = {path for (path,) in connection.execute(query("forget_kept")).fetchall()}
         sweep(Path(f"{database}.images"), kept)

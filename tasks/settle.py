@@ -26,7 +26,7 @@ from tasks.evidence import standing
 from tasks.findings import Finding, Place, table, verdicts
 from tasks.measure import ALPHA, Comparison
 from tasks.progress import log
-from tasks.scoring.finetune import Recipe, test_losses
+from tasks.scoring.finetune import Recipe, losses_after
 from tasks.scoring.pairs import FORWARD, paired
 from tasks.scoring.prompt import Encoded
 from tasks.scoring.source import Source
@@ -154,7 +154,7 @@ class Contest:
     def loss(self, rows: Sequence[Encoded], seed: int) -> float:
         """The mean over all answer tokens of the test set, in nats."""
         model = self.config.model
-        losses = test_losses(self.source, model.device, rows, self.test, self.settling.recipe, seed)
+        losses = losses_after(self.source, model.device, rows, self.test, self.settling.recipe, seed)
         return float(np.average(losses, weights=[len(row.answer) for row in self.test]))
 
     def unit(self, **more: Any) -> str:
@@ -238,7 +238,7 @@ def datamodel(contest: Contest, rows: int = 200) -> list[str]:
         halves = [random.Random(f"half {j}").sample(range(len(chosen)), len(chosen) // 2) for j in range(SUBSETS)]
         recipe, test = contest.settling.recipe, contest.test
         losses_JQ = np.array([
-            test_losses(contest.source, model.device, [chosen[i] for i in half], test, recipe, 0) for half in halves
+            losses_after(contest.source, model.device, [chosen[i] for i in half], test, recipe, 0) for half in halves
         ])  # fmt: skip
         methods = [*FORWARD, *(["gradient", "ekfac"] if find_spec("kronfluence") else [])]
         for method in methods:

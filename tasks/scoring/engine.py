@@ -116,7 +116,7 @@ def opened(
         one.local_value = local
     del whole, exact
 
-    a, b = _joined(_only(shown, held)), _joined(_only(kept, odd))
+    a, b = joined(_only(shown, held)), joined(_only(kept, odd))
     close, pairs = correlation(basis, a, b, model.head) if a and b else (math.nan, 0)
     engine = Engine(model, Gauge.of(model.head, cheap, basis), neighbours, options, close, pairs)
     scored = [one for part in shown for one in engine.complete(opening, engine.gauge.measure(part))]
@@ -176,7 +176,8 @@ def _only(parts: Sequence[Answers], rows: Sequence[int]) -> list[Answers]:
     return found
 
 
-def _joined(parts: Sequence[Answers]) -> Answers | None:
+def joined(parts: Sequence[Answers]) -> Answers | None:
+    """All of them as one; None where there is none."""
     if not parts:
         return None
     rows, lengths = [row for part in parts for row in part.rows], [n for part in parts for n in part.lengths]

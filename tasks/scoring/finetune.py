@@ -25,7 +25,7 @@ class Recipe:
     epochs: int = 1
 
 
-def test_losses(
+def losses_after(
     source: Source, device: str, rows: Sequence[Encoded], test: Sequence[Encoded], recipe: Recipe, seed: int
 ) -> list[float]:
     """The mean cross-entropy of each test row's answer tokens, in nats, after training on the rows' answers; with no

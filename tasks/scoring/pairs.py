@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from tasks.scoring.engine import SAMPLE
+from tasks.scoring.engine import SAMPLE, joined
 from tasks.scoring.formula import errors, pairwise
 from tasks.scoring.forward import Answers, visit
 from tasks.scoring.index import fit_basis
@@ -78,18 +78,16 @@ def paired(
 
 
 def _values(model: Loaded, rows: Sequence[Encoded], queries: Sequence[Encoded]) -> dict[str, Tensor]:
-    asked = _visited(model, queries)
+    asked = joined(_visited(model, queries))
+    assert asked is not None
     value_NQ, size_N, size_Q = torch.zeros(len(rows), len(queries)), torch.zeros(len(rows)), torch.zeros(len(queries))
-    for part in asked:
-        size_Q[part.rows] = _sizes(model, part)
+    size_Q[asked.rows] = _sizes(model, asked)
     for part in visit(model, rows, 4096, lambda part: part):
         for tile in part.tiles(TILE):
             size_N[tile.rows] = _sizes(model, tile)
-            for query in asked:
-                found = pairwise(
-                    (tile.h_TD, tile.y_T, tile.lengths), (query.h_TD, query.y_T, query.lengths), model.head
-                )
-                value_NQ[torch.tensor(tile.rows)[:, None], torch.tensor(query.rows)] = found.float().cpu()
+            ours, theirs = ((one.h_TD, one.y_T, one.lengths) for one in (tile, asked))
+            found = pairwise(ours, theirs, model.head).float().cpu()
+            value_NQ[torch.tensor(tile.rows)[:, None], torch.tensor(asked.rows)] = found
     return {"value": value_NQ, "value_cosine": value_NQ / (size_N[:, None] * size_Q).clamp_min(1e-12)}
 
 

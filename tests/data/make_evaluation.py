@@ -38,14 +38,14 @@ def write(name: str, rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
-    dolly = short(SHARED / "dolly" / "rows.jsonl", 560)
-    write("dolly", dolly[:400])
-    write("swapped", swapped(dolly[:400], 0.3))
-    write("dolly-trusted", dolly[400:500])
-    write("test", dolly[500:])
-    gsm8k = short(SHARED / "gsm8k" / "train.jsonl", 380)
-    write("gsm8k", gsm8k[:300])
-    write("gsm8k-trusted", gsm8k[300:])
+    dolly = short(SHARED / "dolly" / "rows.jsonl", 440)
+    write("dolly", dolly[:300])
+    write("swapped", swapped(dolly[:300], 0.3))
+    write("dolly-trusted", dolly[300:380])
+    write("test", dolly[380:])
+    gsm8k = short(SHARED / "gsm8k" / "train.jsonl", 300)
+    write("gsm8k", gsm8k[:220])
+    write("gsm8k-trusted", gsm8k[220:])
     rows, trusted = drawn(0, rows=600, trusted=200, wrong=0)
     for name, some in (("easy", rows), ("easy-trusted", trusted)):
         write(name, [line | {"image": one.file} for line, one in zip(as_llava(some), some, strict=True)])

@@ -1,0 +1,82 @@
+"""Findings are rows that are there whole or not at all, and that are found once."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tasks.database import reading
+from tasks.findings import Finding, Place, matrix, table
+from tasks.run import recorded
+from tests.test_split import settings
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    config = settings(tmp_path)
+    with recorded(config, "evaluate") as run_id:
+        yield Place(config.database, run_id, "planted", "rows", "model@1")
+
+
+def ask(place: Place, question: str) -> list[tuple[object, ...]]:
+    with reading(place.database) as connection:
+        return connection.execute(question).fetchall()
+
+
+def areas(place: Place, method: str, values: list[float]) -> list[str]:
+    """A unit a seed."""
+    return [
+        place.once(place.unit(m=method, seed=seed), lambda: [Finding("s", method, seed, "auc", value)], method)  # noqa: B023
+        for seed, value in enumerate(values)
+    ]
+
+
+def test_what_is_known_is_not_found_again_and_hangs_on_all_that_it_was_given(place: Place) -> None:
+    asked = []
+
+    def find() -> Iterator[Finding]:
+        asked.append(1)
+        yield Finding("s", "value", 3, "auc", 0.75)
+        yield Finding("s", "value", None, "auc", float("nan"))
+
+    unit = place.unit(content="a", share=0.2)
+    assert place.once(unit, find, "it") == place.once(unit, find, "it") == unit and len(asked) == 1
+    assert ask(place, "SELECT evaluation, dataset, model, setting, method, seed, metric, value FROM evaluations") == [
+        ("planted", "rows", "model@1", "s", "value", 3, "auc", 0.75)
+    ]
+    assert unit not in {place.unit(content="b", share=0.2), place.unit(content="a", share=0.3)}
+    place.once(place.unit(content="b", share=0.2), find, "other data")
+    assert len(asked) == 2
+
+
+def test_what_ends_half_way_leaves_nothing(place: Place) -> None:
+    def find() -> Iterator[Finding]:
+        yield Finding("s", "value", 0, "auc", 0.5)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        place.once(place.unit(x=1), find, "it")
+    assert ask(place, "FROM evaluations") == []
+
+
+def test_methods_are_compared_on_the_seeds_that_both_have_and_a_comparison_is_kept_once(place: Place) -> None:
+    units = areas(place, "suspicion", [0.9, 0.8, 0.95, 0.85]) + areas(place, "nll", [0.7, 0.7, 0.7])
+    for _ in range(2):
+        ((setting, method, one),) = place.compared(units, "auc", ["nll"], "t")
+    assert (setting, method, one.against, one.pairs) == ("s", "suspicion", "nll", 3)
+    assert one.difference == pytest.approx(0.55 / 3)
+    kept = "SELECT method, against, metric, pairs, difference, test, p FROM comparisons"
+    assert ask(place, kept) == [("suspicion", "nll", "auc", 3, one.difference, "t", one.p)]
+    assert place.compared(units, "auc", ["nll"], "t", ["nothing"]) == []
+
+
+def test_a_table_has_a_line_a_method_and_mean_and_deviation_over_seeds(place: Place) -> None:
+    found = place.of(areas(place, "value", [0.5, 0.7]))
+    assert table(found, ("auc", "recall")) == [
+        "| setting | method | auc |",
+        "|---|---|---|",
+        "| s | value | 0.6000 ± 0.1414 |",
+    ]
+    assert matrix(found, "auc") == ["| auc | s |", "|---|---|", "| value | 0.6000 ± 0.1414 |"]
+    ((numbers, mean, deviation),) = ask(place, "SELECT numbers, mean, deviation FROM evaluation_summary")
+    assert (numbers, mean, deviation) == (2, pytest.approx(0.6), pytest.approx(0.02**0.5))

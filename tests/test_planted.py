@@ -1,0 +1,153 @@
+"""A trial plants what it says, in copies, in a database of its own, and goes on where it was killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasks.config import Curate, Dataset
+from tasks.database import reading
+from tasks.defects import KINDS
+from tasks.ingest import ingest
+from tasks.planted import PLANTABLE, Trial, drawn
+from tasks.run import recorded
+from tests.curated import Curated
+
+STANDING = (
+    "SELECT dataset, sample_id, answer FROM rows ORDER BY ALL",
+    "SELECT split, version, sample_id, decision FROM split_rows ORDER BY ALL",
+    "SELECT sample_id, reference, value FROM scores ORDER BY ALL",
+    "SELECT sample_id, check_name FROM flags ORDER BY ALL",
+    "SELECT sample_id, canary FROM canaries ORDER BY ALL",
+)
+
+
+def ask(database: str, question: str) -> list[tuple[Any, ...]]:
+    with reading(database) as connection:
+        return connection.execute(question).fetchall()
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Curate:
+    """The demo's rows, read."""
+    folder, data = tmp_path_factory.mktemp("text"), Path(__file__).parent / "data"
+    config = Curate.model_validate(
+        {
+            "database": str(folder / "o.duckdb"),
+            "dataset": {"name": "dolly", "path": str(data / "dolly.jsonl")},
+            "reference": {"name": "trusted", "path": str(data / "trusted.jsonl")},
+        }
+    )
+    with recorded(config, "ingest") as run_id:
+        ingest(config.database, config.dataset, "dataset", run_id)
+    return config
+
+
+@pytest.mark.parametrize("which", ["text", "pictures"])
+def test_a_share_gets_a_defect_and_the_others_are_the_rows_that_they_were(
+    which: str, text: Curate, curated: Curated
+) -> None:
+    config = text if which == "text" else curated.config
+    before = {row[1]: row[2] for row in ask(config.database, STANDING[0]) if row[0] == config.dataset.name}
+    trial, seen = Trial(share=0.2, rows=120), []
+    for seed in range(2):
+        there = drawn(config, trial, seed)
+        assert there.database != config.database and there.reference == config.reference
+        with recorded(there, "ingest") as run_id:
+            assert ingest(there.database, there.dataset, "dataset", run_id).rejected == 0
+        found = ask(
+            there.database,
+            f"SELECT sample_id, answer, metadata->>'defect' FROM rows WHERE dataset = '{there.dataset.name}'",
+        )
+        bad = {row[0]: row[2] for row in found if row[2] != "none"}
+        assert len(found) in (119, 120) and len(bad) in (23, 24), "two defects may make the same row"
+        assert set(bad.values()) <= set(PLANTABLE) and len(set(bad.values())) > 2
+        assert all(before[row[0]] == row[1] for row in found if row[2] == "none")
+        assert not bad.keys() & before.keys()
+        seen.append({row[0] for row in found})
+    assert seen[0] != seen[1] and len(seen[0] & seen[1]) > 50
+
+
+def test_what_is_planted_in_a_row_is_the_same_for_every_seed(text: Curate) -> None:
+    planted: dict[tuple[str, str], str] = {}
+    for seed in range(4):
+        for line in Path(drawn(text, Trial(rows=100), seed).dataset.path).read_text().splitlines():
+            row = json.loads(line)
+            key = row["messages"][0]["content"], row["defect"]
+            if row["defect"] != "none":
+                assert planted.setdefault(key, row["messages"][-1]["content"]) == row["messages"][-1]["content"]
+    assert {kind for _, kind in planted} <= set(KINDS)
+
+
+def test_too_few_rows_for_a_trial_are_named(text: Curate) -> None:
+    other = text.model_copy(update={"dataset": Dataset(name="nothing", path="nowhere.jsonl")})
+    with pytest.raises(ValueError, match="'nothing' has 0 rows; for a trial it needs 20"):
+        drawn(other, Trial(), 0)
+
+
+def evaluated(curated: Curated) -> list[str]:
+    return ["evaluate", *curated.arguments, "--rows", "90", "--seeds", "3"]
+
+
+def areas(curated: Curated, method: str, setting: str = "all kinds") -> list[float]:
+    question = "SELECT value FROM evaluations WHERE method = ? AND setting = ? AND metric = 'auc' AND seed IS NOT NULL"
+    return [value for (value,) in curated.ask(f"{question} ORDER BY seed", method, setting)]
+
+
+def test_an_evaluation_is_killed_goes_on_and_leaves_rows_scores_and_splits_as_they_were(curated: Curated) -> None:
+    before = [ask(curated.config.database, question) for question in STANDING]
+    command = [sys.executable, "-m", "flows.cli", *evaluated(curated)]
+    run = subprocess.Popen(command, cwd=curated.root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert run.stderr is not None
+    for line in run.stderr:
+        if "planted: seed 1" in line:
+            break
+    time.sleep(1)
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    assert len(areas(curated, "random")) == 1, "the first seed is kept, the second not half"
+    printed = curated.run(*evaluated(curated))
+    assert printed.returncode == 0, printed.stderr
+    assert "planted: seed 0, 20% of 90 rows at most get a defect is known" in printed.stderr
+    assert [ask(curated.config.database, question) for question in STANDING] == before
+    again = curated.run(*evaluated(curated))
+    assert again.stdout == printed.stdout
+    assert all(f"seed {seed}," in again.stderr for seed in range(3)) and again.stderr.count(" is known") == 4
+
+
+def test_the_toy_model_finds_what_is_planted_and_random_numbers_do_not(curated: Curated) -> None:
+    found = np.mean(areas(curated, "suspicion"))
+    assert found > 0.85 and found > np.mean(areas(curated, "embedding cosine")) + 0.1
+    assert np.mean(areas(curated, "cleanlab", "another_label")) > 0.9
+    assert abs(np.mean(areas(curated, "random")) - 0.5) < 0.15
+    ((pairs, difference),) = curated.ask(
+        "SELECT pairs, difference FROM comparisons WHERE method = 'suspicion' AND against = 'random'"
+        " AND setting = 'all kinds'"
+    )
+    assert pairs == 3 and difference == pytest.approx(found - np.mean(areas(curated, "random")))
+    ((correlation,),) = curated.ask(
+        "SELECT value FROM evaluations WHERE evaluation = 'approximation' AND method = 'value'"
+        " AND metric = 'rank correlation'"
+    )
+    assert 0.3 < correlation <= 1
+
+
+def test_the_page_has_the_figures_and_the_numbers(curated: Curated) -> None:
+    page = (curated.folder / "out" / "curated" / "evaluations.html").read_text()
+    assert page.count("<svg") == 1 and "rank correlation" in page and "suspicion" in page
+    assert not [link for link in page.split('"') if link.startswith(("http:", "https:")) and "w3.org" not in link]
+
+
+def test_what_is_forgotten_is_in_no_trial_either(curated: Curated) -> None:
+    ((sample_id, prompt),) = curated.ask("SELECT sample_id, prompt FROM rows WHERE dataset = 'easy' LIMIT 1")
+    folder = Path(f"{curated.config.database}.evaluation")
+    assert list(folder.glob("*.jsonl")) and prompt
+    curated.oresight("forget", sample_id, "--reason", "asked to", "--database", curated.config.database)
+    assert not list(folder.glob("*"))

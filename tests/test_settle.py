@@ -1,0 +1,156 @@
+"""Finetunes spend equal budgets, end in a verdict, go on where they were, and can be what a gate wants."""
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flows.settle import Wanted, settled
+from tasks.config import Curate
+from tasks.database import reading
+from tasks.findings import Finding, Place
+from tasks.flag import flag
+from tasks.ingest import ingest
+from tasks.publish import publish
+from tasks.run import Refused, recorded
+from tasks.score import score
+from tasks.settle import verdict
+from tasks.split import split
+from tests.test_publish import release, some
+from tests.test_split import settings
+
+FEW = {"tokens": 2000, "seeds": 2, "rate": 3e-3}
+
+
+@pytest.fixture(scope="module")
+def decided(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Curate:
+    """Dolly with swapped answers, decided with a very small model, and rows to test on."""
+    folder = tmp_path_factory.mktemp("settle")
+    lines = (shared / "dolly" / "rows.jsonl").read_text(encoding="utf-8").split("\n")
+    rows = [row for row in map(json.loads, filter(None, lines)) if len(row["output"]) < 200 > len(row["instruction"])]
+    rows = random.Random(0).sample(rows, 180)
+    for name, part in (("rows", rows[:120]), ("trusted", rows[120:150]), ("test", [*rows[150:], rows[0], rows[120]])):
+        (folder / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in part))
+    config = Curate.model_validate(
+        {
+            "database": str(folder / "o.duckdb"),
+            "dataset": {"name": "rows", "path": str(folder / "rows.jsonl")},
+            "reference": {"name": "trusted", "path": str(folder / "trusted.jsonl")},
+            "model": {"name": str(shared / "stories260k"), "device": "cpu"},
+            "scoring": {"max_tokens": 256},
+            "splitting": {"name": "curated", "keep": 0.7},
+            "publishing": {"folder": str(folder / "out")},
+        }
+    )
+    with recorded(config, "curate") as run_id:
+        ingest(config.database, config.dataset, "dataset", run_id)
+        ingest(config.database, config.reference, "reference", run_id)
+        key = score(config, run_id).model_key
+        flag(config, key, run_id)
+        split(config.database, config.splitting, "rows", "trusted", key, run_id)
+    return config
+
+
+def ask(config: Curate, question: str) -> list[tuple[Any, ...]]:
+    with reading(config.database) as connection:
+        return connection.execute(question).fetchall()
+
+
+def untouched(config: Curate) -> str:
+    return str(Path(config.dataset.path).with_name("test.jsonl"))
+
+
+def test_all_methods_spend_one_budget_and_a_verdict_ends_it(decided: Curate, caplog: pytest.LogCaptureFixture) -> None:
+    lines = settled(decided, Wanted(untouched(decided), **FEW))
+    assert lines[-3].startswith("Verdict: ")
+    assert "2 test rows are left out: dataset or reference have them" in caplog.text
+    numbers = ask(decided, "SELECT method, metric, seed, value FROM evaluations WHERE setting = 'curated/v1'")
+    spent = {(method, seed): value for method, metric, seed, value in numbers if metric == "answer tokens"}
+    methods = {"kept", "random", "lowest nll", "highest embedding cosine", "highest value", "lowest value"}
+    assert {method for method, _ in spent} == methods | {"highest gradient"} and len(spent) == 14
+    assert max(spent.values()) <= 2000 and min(spent.values()) > 1900
+    losses = {(method, seed): value for method, metric, seed, value in numbers if metric == "test loss"}
+    plain = losses.pop(("no finetune", None))
+    assert all(loss < plain for loss in losses.values())
+    compared = ask(decided, "SELECT against, pairs, test, difference FROM comparisons WHERE method = 'kept'")
+    rivals = (methods - {"kept"}) | {"highest gradient"}
+    assert {against: (pairs, test) for against, pairs, test, _ in compared} == dict.fromkeys(rivals, (2, "t"))
+    told = {against: difference for against, _, _, difference in compared}
+    apart = np.mean([losses["kept", seed] - losses["random", seed] for seed in range(2)])
+    assert told["random"] == pytest.approx(apart)
+
+
+def test_what_is_known_is_not_trained_again(decided: Curate, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = settled(decided, Wanted(untouched(decided), **FEW))
+
+    def refuse(*_: Any) -> list[float]:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr("tasks.settle.losses_after", refuse)
+    assert settled(decided, Wanted(untouched(decided), **FEW)) == first
+    with pytest.raises(AssertionError, match="trained again"):
+        settled(decided, Wanted(untouched(decided), **(FEW | {"seeds": 3})))
+
+
+def test_curves_and_datamodels_are_told_and_kept(decided: Curate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.settle.SUBSETS", 6)
+    wanted = Wanted(untouched(decided), **FEW, lora=False, finetune=False, curves=True, datamodels=True)
+    lines = settled(decided, wanted)
+    assert lines[1].startswith("| rows left out | method | test loss |")
+    removed = ask(decided, "SELECT DISTINCT setting, method FROM evaluations WHERE evaluation = 'removal'")
+    names = ("highest value", "lowest value", "random")
+    assert set(removed) == {(f"without {n}%", name) for n in (10, 20, 40) for name in names} | {
+        ("without 0%", "nothing")
+    }
+    scores = ask(decided, "SELECT method, value FROM evaluations WHERE evaluation = 'datamodel' AND metric = 'score'")
+    assert {"value", "value_cosine", "index", "embedding cosine", "gradient", "ekfac"} == {name for name, _ in scores}
+    assert all(-1 <= score <= 1 for _, score in scores)
+
+
+def test_a_test_set_that_was_all_seen_is_refused(decided: Curate) -> None:
+    with pytest.raises(
+        ValueError, match="holds no row that the model can read and that dataset and reference have not"
+    ):
+        settled(decided, Wanted(decided.dataset.path, **FEW))
+
+
+@pytest.mark.parametrize(
+    ("kept", "word"),
+    [
+        ([2.0, 2.01, 2.02, 1.99], "better than"),
+        ([2.2, 2.21, 2.22, 2.19], "WORSE than"),
+        ([2.0, 2.2, 2.3, 1.9], "no difference"),
+    ],
+)
+def test_the_gate_wants_what_the_verdict_says(kept: list[float], word: str, tmp_path: Path) -> None:
+    config = settings(tmp_path)
+    release(config, some())
+    config.publishing.folder, config.publishing.require.better_than_random = str(tmp_path / "other"), True
+    with recorded(config, "publish") as run_id:
+        with pytest.raises(Refused, match="better_than_random was not tried; `oresight settle"):
+            publish(config.database, config, config.splitting.name, 1)
+        place = Place(config.database, run_id, "finetune", config.dataset.name, "model@1")
+        names = {"kept": kept, "random": [2.1, 2.11, 2.12, 2.09]}
+
+        def find() -> Iterator[Finding]:
+            for name, losses in names.items():
+                for seed, loss in enumerate(losses):
+                    yield Finding(f"{config.splitting.name}/v1", name, seed, "test loss", loss)
+
+        made = place.compared([place.once(place.unit(x=1), find, "losses")], "test loss", ["random"], "t", ["kept"])
+        assert word in verdict([one for _, _, one in made])
+        if word == "better than":
+            assert publish(config.database, config, config.splitting.name, 1).folder.is_dir()
+        else:
+            with pytest.raises(Refused, match="better_than_random is not shown: the test loss differs by"):
+                publish(config.database, config, config.splitting.name, 1)
+
+
+def test_the_gate_is_named_by_a_word_too() -> None:
+    place = {"name": "a", "path": "a.jsonl"}
+    tree = {"dataset": place, "reference": place | {"name": "b"}, "publishing": {"require": "better_than_random"}}
+    assert Curate.model_validate(tree).publishing.require.better_than_random
