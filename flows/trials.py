@@ -32,7 +32,7 @@ def trials(config: Curate, source: Source, place: Place, trial: Trial) -> list[s
                 plant(there, run_id)
                 key = score(there, run_id).model_key
                 flag(there, key, run_id)
-                yield from judged(there, key, embedded, seed)
+                yield from judged(there, key, embedded, trial.share, seed)
 
         unit = place.unit(contents=contents, share=trial.share, rows=trial.rows, seed=seed,
                           canaries=config.flagging.canaries, rate=config.flagging.false_discovery_rate)  # fmt: skip
@@ -41,6 +41,6 @@ def trials(config: Curate, source: Source, place: Place, trial: Trial) -> list[s
         )
     made = place.compared(units, "auc", RIVALS, "wilcoxon")
     numbers = place.of(units)
-    whole, kinds = ([one for one in numbers if (one.setting == ALL) == is_all] for is_all in (True, False))
+    whole, kinds = ([one for one in numbers if one.setting.endswith(ALL) == is_all] for is_all in (True, False))
     tables = [*table(whole, METRICS, "planted"), "", *matrix(kinds, "auc")]
-    return [*tables, *verdicts([one for one in made if one[0] == ALL], "AUC")]
+    return [*tables, *verdicts([one for one in made if one[0].endswith(ALL)], "AUC")]

@@ -155,7 +155,7 @@ def _line(row: dict[str, Any], pictures: dict[Any, Any], defect: Planted | None)
     return line
 
 
-def judged(there: Curate, key: str, embedded: Embedded, seed: int) -> Iterator[Finding]:
+def judged(there: Curate, key: str, embedded: Embedded, share: float, seed: int) -> Iterator[Finding]:
     """How well each method marks the planted rows: of all kinds, and of each against the rows without."""
     with reading(there.database) as connection:
         names = standing(connection, there, key)
@@ -177,13 +177,15 @@ def judged(there: Curate, key: str, embedded: Embedded, seed: int) -> Iterator[F
         part_N = np.ones(len(ids), bool) if kind == ALL else np.isin(defect_N, [kind, "none"])
         for name, all_N in suspicion.items():
             for metric, value in marked(all_N[part_N], defect_N[part_N] != "none").items():
-                yield Finding(kind, name, seed, metric, value)
+                yield Finding(f"{share:.0%} bad, {kind}", name, seed, metric, value)
     flagged_N = found["q_value"].to_numpy().astype(float) <= there.flagging.false_discovery_rate
     bad_N = defect_N != "none"
     yield Finding(
         ALL, "flags", seed, "false-discovery proportion", (flagged_N & ~bad_N).sum() / max(flagged_N.sum(), 1)
     )
-    yield Finding(ALL, "flags", seed, "share of the wrong flagged", float(flagged_N[bad_N].mean()))
+    yield Finding(
+        f"{share:.0%} bad, {ALL}", "flags", seed, "share of the wrong flagged", float(flagged_N[bad_N].mean())
+    )
 
 
 def _cleanlab(rows: pa.Table) -> NDArray[np.float64] | None:

@@ -32,7 +32,7 @@ def proof(config: Curate) -> Path:
                 for row in numbers
                 if (row["evaluation"], row["metric"]) == (evaluation, metric) and _place(row) == place
             ]
-            shown = [row for row in rows if evaluation != "planted" or row["setting"] == "all kinds"]
+            shown = [row for row in rows if evaluation != "planted" or row["setting"].endswith("all kinds")]
             if shown:
                 drawing = curves(shown) if evaluation == "removal" else dots(shown, metric)
                 figures.append({"svg": drawing, "caption": f"{caption}. {' with '.join(place)}"})

@@ -249,6 +249,20 @@ def test_a_file_that_changed_starts_one_run(server: Server) -> None:
     server.until_said(looks[1], "nothing new")
 
 
+def test_an_evaluation_runs_like_any_flow_and_leaves_rows_and_splits_alone(
+    server: Server, nightly: dict[str, Any]
+) -> None:
+    config = server.config("nightly")
+    before = [told(config["database"], question) for question in SAME.values()]
+    run = server.begin("evaluate", config, rows=60, seeds=2).json()["id"]
+    assert server.wait(run)["state"]["type"] == "COMPLETED", server.said(run)
+    assert [told(config["database"], question) for question in SAME.values()] == before
+    kinds = told(config["database"], "SELECT DISTINCT evaluation FROM evaluations ORDER BY 1")
+    assert kinds == [("approximation",), ("planted",)]
+    (artifact,) = server.ask("POST", "/artifacts/filter", {"artifacts": {"key": {"any_": ["nightly-evaluation"]}}})
+    assert "| 20% bad, all kinds | suspicion |" in artifact["data"]
+
+
 def test_nothing_listens_but_on_loopback_and_a_secret_is_written_nowhere(server: Server) -> None:
     ours = [one for process in server.processes if process.poll() is None for one in [psutil.Process(process.pid)]]
     ours += [child for one in ours for child in one.children(recursive=True)]
