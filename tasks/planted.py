@@ -180,12 +180,9 @@ def judged(there: Curate, key: str, embedded: Embedded, share: float, seed: int)
                 yield Finding(f"{share:.0%} bad, {kind}", name, seed, metric, value)
     flagged_N = found["q_value"].to_numpy().astype(float) <= there.flagging.false_discovery_rate
     bad_N = defect_N != "none"
-    yield Finding(
-        ALL, "flags", seed, "false-discovery proportion", (flagged_N & ~bad_N).sum() / max(flagged_N.sum(), 1)
-    )
-    yield Finding(
-        f"{share:.0%} bad, {ALL}", "flags", seed, "share of the wrong flagged", float(flagged_N[bad_N].mean())
-    )
+    whole, false = f"{share:.0%} bad, {ALL}", (flagged_N & ~bad_N).sum() / max(flagged_N.sum(), 1)
+    yield Finding(whole, "flags", seed, "false-discovery proportion", float(false))
+    yield Finding(whole, "flags", seed, "share of the wrong flagged", float(flagged_N[bad_N].mean()))
 
 
 def _cleanlab(rows: pa.Table) -> NDArray[np.float64] | None:
