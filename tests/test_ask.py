@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from test_score import ask as told
-from test_score import changed, config, scored  # noqa: F401  config is a fixture
 
 from tasks.ask import ask
 from tasks.config import Curate
 from tasks.score import identity
 from tasks.scoring.source import find
+from tests.test_score import ask as told
+from tests.test_score import changed, config, scored  # noqa: F401  config is a fixture
 
 
 def asked(config: Curate, question: str, answer: str, n: int = 3):  # type: ignore[no-untyped-def]  # noqa: F811

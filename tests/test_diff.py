@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from test_split import divide, fill, row, run, sample_id, settings
 from typer.testing import CliRunner
 
 from flows.cli import app
 from tasks.config import Curate
 from tasks.database import query, reading, transaction, writing
+from tests.test_split import divide, fill, row, run, sample_id, settings
 
 
 @pytest.fixture

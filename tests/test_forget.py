@@ -12,9 +12,6 @@ from typing import Any
 import pandas as pd
 import pytest
 from PIL import Image
-from test_score import TRUSTED, ask, changed, config  # noqa: F401  config is a fixture
-from test_split import divide, fill, row, settings
-from test_split import sample_id as sample_id_of
 
 from tasks.check import check
 from tasks.config import Curate
@@ -25,6 +22,9 @@ from tasks.plant import plant
 from tasks.publish import publish
 from tasks.run import recorded
 from tasks.score import score
+from tests.test_score import TRUSTED, ask, changed, config  # noqa: F401  config is a fixture
+from tests.test_split import divide, fill, row, settings
+from tests.test_split import sample_id as sample_id_of
 
 ROOT = Path(__file__).parents[1]
 WORDS = "zyxomorphic quillfeather"

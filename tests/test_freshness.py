@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from test_models import adapted
-from test_score import TRUSTED, ask, changed, scored
 
 from tasks.config import Curate
+from tests.test_models import adapted
+from tests.test_score import TRUSTED, ask, changed, scored
 
 STALE = "SELECT dataset, why, count(*) FROM stale_scores GROUP BY ALL ORDER BY ALL"
 ROWS, REFERENCE = 10_000, 20

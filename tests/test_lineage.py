@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_publish import release, some
-from test_split import settings
+
+from tests.test_publish import release, some
+from tests.test_split import settings
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_publish import release, some
-from test_split import sample_id, settings
 
 import flows.notice
 from flows.notice import notice_drift
@@ -19,6 +17,8 @@ from tasks.gate import answer
 from tasks.publish import publish
 from tasks.run import Refused, Waiting
 from tasks.split import Split
+from tests.test_publish import release, some
+from tests.test_split import sample_id, settings
 
 
 def oresight(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from pydantic import ValidationError
-from test_split import KEY, decided, decisions, divide, fill, row, run, sample_id, settings
 
 from tasks.config import Splitting
 from tasks.database import transaction, writing
+from tests.test_split import KEY, decided, decisions, divide, fill, row, run, sample_id, settings
 
 
 def table(count: int, seed: int = 0) -> list[dict[str, Any]]:

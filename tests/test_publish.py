@@ -9,12 +9,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from test_split import divide, fill, row, run, sample_id, settings
 
 import tasks.publish
 from tasks.config import Curate
 from tasks.database import reading
 from tasks.publish import Published, publish
+from tests.test_split import divide, fill, row, run, sample_id, settings
 
 
 def release(config: Curate, rows: list[dict[str, Any]] | None = None, flags: Any = ()) -> Published:

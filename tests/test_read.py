@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from test_publish import release, some
-from test_split import settings
 
 import oresight
+from tests.test_publish import release, some
+from tests.test_split import settings
 
 
 def test_each_view_is_a_frame(tmp_path: Path) -> None:

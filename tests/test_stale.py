@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_publish import release, some
-from test_split import sample_id, settings
 
 from tasks.config import Curate
 from tasks.database import query, reading, transaction, writing
+from tests.test_publish import release, some
+from tests.test_split import sample_id, settings
 
 KNOWN = {"weights": "w", "adapter": None, "template": "t", "masking": "m", "max_tokens": 9, "scoring_version": 1}
 
