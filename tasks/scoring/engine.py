@@ -98,9 +98,9 @@ def opened(
     held = _few(opening, range(len(opening) // 2))  # the first rows; the index is fitted on those behind them
     even = range(0, at_hand, 2)
     if basis is None:
-        basis = fit_basis([*_only(shown, range(len(held), len(opening))), *_only(kept, even)], model.head)
+        basis = fit_basis([*only(shown, range(len(held), len(opening))), *only(kept, even)], model.head)
     odd = _few(reference, range(1, at_hand, 2)) or _few(reference, range(at_hand))
-    probe = _only(shown, held) or _only(kept, odd)
+    probe = only(shown, held) or only(kept, odd)
     more = (part for part in visit(model, rest, options.batch_tokens, lambda part: part, options.on_halved))
     exact, cheap = fit(model.head, kept, more, probe=probe, tolerance=options.rank_tolerance, form=form)
 
@@ -116,7 +116,7 @@ def opened(
         one.local_value = local
     del whole, exact
 
-    a, b = joined(_only(shown, held)), joined(_only(kept, odd))
+    a, b = joined(only(shown, held)), joined(only(kept, odd))
     close, pairs = correlation(basis, a, b, model.head) if a and b else (math.nan, 0)
     engine = Engine(model, Gauge.of(model.head, cheap, basis), neighbours, options, close, pairs)
     scored = [one for part in shown for one in engine.complete(opening, engine.gauge.measure(part))]
@@ -157,7 +157,7 @@ def _few(rows: Sequence[Encoded], places: Sequence[int]) -> list[int]:
     return some[: _within([rows[i] for i in some], HELD_TOKENS)]
 
 
-def _only(parts: Sequence[Answers], rows: Sequence[int]) -> list[Answers]:
+def only(parts: Sequence[Answers], rows: Sequence[int]) -> list[Answers]:
     """The parts, with these rows of them only."""
     wanted = set(rows)
     found = []

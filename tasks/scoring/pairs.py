@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from tasks.scoring.engine import SAMPLE, joined
+from tasks.scoring.engine import SAMPLE, joined, only
 from tasks.scoring.formula import errors, pairwise
 from tasks.scoring.forward import Answers, visit
 from tasks.scoring.index import fit_basis
@@ -93,8 +93,12 @@ def _values(model: Loaded, rows: Sequence[Encoded], queries: Sequence[Encoded]) 
 
 def _indexed(model: Loaded, rows: Sequence[Encoded], queries: Sequence[Encoded]) -> dict[str, Tensor]:
     parts = [_visited(model, some) for some in (rows, queries)]
-    half = [_visited(model, list(some)[::2][:SAMPLE]) for some in (rows, queries)]
-    basis = fit_basis([*half[0], *half[1]], model.head)
+    fitted = [
+        one
+        for kept, some in zip(parts, (rows, queries), strict=True)
+        for one in only(kept, range(0, len(some), 2)[:SAMPLE])
+    ]
+    basis = fit_basis(fitted, model.head)
     vectors = []
     for kept, n in zip(parts, (len(rows), len(queries)), strict=True):
         vector_NM = None

@@ -1,5 +1,6 @@
 """A model whole, as a finetune trains it, and rows as batches for it. Everything else in this folder only looks."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -74,5 +75,7 @@ def trainable(source: Source, device: str = "auto", *, lora: bool = True, seed: 
     config = model.config.get_text_config(decoder=True)
     if lora:
         torch.manual_seed(seed)
-        model = get_peft_model(model, LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of names that transformers will not have any more
+            model = get_peft_model(model, LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear"))
     return Trainable(model.to(place), tokenizer, vision, place, getattr(config, "max_position_embeddings", None))
