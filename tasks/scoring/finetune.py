@@ -46,6 +46,8 @@ def losses_after(
             trainer = Trainer(made.model, arguments, train_dataset=list(rows), data_collator=made.batch)
             trainer.remove_callback(PrinterCallback)
             trainer.train()
+            # The trainer has put a forward in half precision in the model's place: the loss is that of the plain one.
+            made.model = trainer.accelerator.unwrap_model(made.model, keep_fp32_wrapper=False)
     whole = made.model.merge_and_unload() if recipe.lora and rows else made.model
     probe = list(made.tokenizer(PROBE_TEXT)["input_ids"])[:PROBE]
     with torch.no_grad():
