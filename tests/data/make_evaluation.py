@@ -1,7 +1,7 @@
 """Writes what `make evaluate` reads to evaluate/: short rows of Dolly and GSM8K, and easy-VQA's test pictures.
 
 dolly, gsm8k, easy   rows as they are, and trusted ones
-swapped              the same rows of Dolly, of which 30% carry another row's answer (column "swapped")
+swapped              the same rows of Dolly, of which 30% carry another answer (column "swapped"), with more trusted ones
 test                 rows of Dolly that are in none of these
 """
 
@@ -18,10 +18,11 @@ SHORT = 500
 """Letters of a row at most, so that an hour is enough on two cores."""
 
 
-def short(file: Path, n: int) -> list[dict[str, Any]]:
-    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
-    kept = [row for row in rows if len(row["instruction"] + row.get("input", "") + row["output"]) <= SHORT]
-    return random.Random(file.parent.name).sample(kept, n)
+def short(folder: str, file: str) -> list[dict[str, Any]]:
+    """The rows of at most so many letters."""
+    text = (SHARED / folder / file).read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in text.split("\n") if line]
+    return [row for row in rows if len(row["instruction"] + row.get("input", "") + row["output"]) <= SHORT]
 
 
 def swapped(rows: list[dict[str, Any]], share: float) -> list[dict[str, Any]]:
@@ -38,12 +39,15 @@ def write(name: str, rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
-    dolly = short(SHARED / "dolly" / "rows.jsonl", 440)
+    all_rows = short("dolly", "rows.jsonl")
+    dolly = random.Random("dolly").sample(all_rows, 440)
+    others = [row for row in all_rows if row not in dolly]
     write("dolly", dolly[:300])
     write("swapped", swapped(dolly[:300], 0.3))
     write("dolly-trusted", dolly[300:380])
+    write("swapped-trusted", dolly[300:380] + random.Random("more").sample(others, 120))
     write("test", dolly[380:])
-    gsm8k = short(SHARED / "gsm8k" / "train.jsonl", 300)
+    gsm8k = random.Random("gsm8k").sample(short("gsm8k", "train.jsonl"), 300)
     write("gsm8k", gsm8k[:220])
     write("gsm8k-trusted", gsm8k[220:])
     rows, trusted = drawn(0, rows=600, trusted=200, wrong=0)
