@@ -101,10 +101,10 @@ def drawn(config: Curate, trial: Trial, seed: int) -> Curate:
     if len(pool) < 20:
         raise ValueError(f"{config.dataset.name!r} has {len(pool)} rows; for a trial it needs 20")
     chosen = draw.sample(pool, round(DRAWN * len(pool)))
-    here = {row.sample_id for row in chosen}
+    here, there = {row.sample_id for row in chosen}, {(row.prompt, row.answer.strip(), row.images) for row in plain}
     copies: dict[str, list[Planted]] = {}
     for kind, copy in planted(pool, len(pool), PLANTABLE):
-        if copy.sample_id in here:
+        if copy.sample_id in here and (copy.prompt, copy.answer.strip(), copy.images) not in there:
             copies.setdefault(kind, []).append((kind, copy))
     if not copies:
         raise ValueError(f"{config.dataset.name!r} has no row in which a defect can be planted")

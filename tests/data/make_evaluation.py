@@ -1,7 +1,7 @@
 """Writes what `make evaluate` reads to evaluate/: short rows of Dolly and GSM8K, and easy-VQA's test pictures.
 
 dolly, gsm8k, easy   rows as they are, and trusted ones
-swapped              the same rows of Dolly, of which 30% carry another answer (column "swapped"), with more trusted ones
+swapped              the same rows of Dolly, of which 30% carry another answer (column "swapped"), more trusted ones
 test                 rows of Dolly that are in none of these
 """
 
