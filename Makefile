@@ -55,7 +55,7 @@ evaluate: .venv/dev-installed
 	$(ORESIGHT) evaluate $(CONFIGS)/easy.yaml --rows 400 --set dataset.root=$(ROOT) --set reference.root=$(ROOT)
 	$(ORESIGHT) curate $(CONFIGS)/swapped.yaml
 	$(ORESIGHT) evaluate $(CONFIGS)/swapped.yaml --truth swapped
-	$(ORESIGHT) settle $(CONFIGS)/swapped.yaml --test evaluate/test.jsonl --tokens 2500
+	$(ORESIGHT) settle $(CONFIGS)/swapped.yaml --test evaluate/test.jsonl --tokens 1800
 	$(ORESIGHT) curate $(CONFIGS)/stories.yaml
 	$(ORESIGHT) settle $(CONFIGS)/stories.yaml --test evaluate/test.jsonl --full --no-finetune --curves --datamodels
 

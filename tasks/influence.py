@@ -30,7 +30,7 @@ from tasks.scoring.trainable import trainable
 
 SHARE = 0.8
 """Of rows and queries, which a seed draws."""
-SAMPLE = (180, 50)
+SAMPLE = (120, 40)
 """Rows and queries that all methods are timed on, those with a backward pass too."""
 METRICS = ("auc", "sd over queries", "recall", "recall sd", "auc of seeds", "recall of seeds", "seconds", "peak MB")
 
