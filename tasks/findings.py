@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.database import query, reading, transaction, writing
-from tasks.measure import Comparison, compare, spread
+from tasks.measure import ALPHA, Comparison, compare, spread
 from tasks.progress import log
 
 VERSION = 1
@@ -164,3 +164,14 @@ def verdicts(made: Sequence[tuple[str, str, Comparison]], metric: str) -> list[s
             cells = {one.against: f"{one.difference:+.4f} ({one.p_holm:.2g})" for name, one in here if name == method}
             lines.append(f"| {method} | {' | '.join(cells.get(rival, '') for rival in rivals)} |")
     return lines
+
+
+def verdict(one: Comparison | None) -> str:
+    """What the finetunes say of kept rows against random ones, in a sentence."""
+    if one is None:
+        return "Verdict: fewer than two seeds, so kept rows cannot be compared with random ones."
+    numbers = f"a test loss {one.difference:+.4f} nats apart ({one.low:+.4f} to {one.high:+.4f}), paired p {one.p:.2g}"
+    if one.p < ALPHA:
+        word = "better than" if one.difference < 0 else "WORSE than"
+        return f"Verdict: kept rows are {word} as many tokens of random rows: {numbers}, {one.pairs} seeds."
+    return f"Verdict: no difference is shown between kept rows and as many tokens of random ones: {numbers}."

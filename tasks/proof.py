@@ -1,13 +1,17 @@
 """What was found out about the method, as one HTML file: all evaluations that the database has, with figures."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from tasks.charts import curves, dots
 from tasks.config import Curate
 from tasks.database import reading, records
+from tasks.findings import verdict
+from tasks.measure import Comparison
 from tasks.page import write_page
 
+ASKED = [one.name for one in fields(Comparison)]
 FIGURES = {
     (
         "planted",
@@ -37,7 +41,15 @@ def proof(config: Curate) -> Path:
                 drawing = curves(shown) if evaluation == "removal" else dots(shown, metric)
                 figures.append({"svg": drawing, "caption": f"{caption}. {' with '.join(place)}"})
     page = Path(config.publishing.folder) / config.splitting.name / "evaluations.html"
-    write_page(page, "evaluations.html", figures=figures, numbers=numbers, compared=compared)
+    settled = [
+        (
+            f"{row['dataset']}, {row['setting']}, {row['model']}",
+            verdict(Comparison(**{name: row[name] for name in ASKED})),
+        )
+        for row in compared
+        if (row["evaluation"], row["method"], row["against"]) == ("finetune", "kept", "random")
+    ]
+    write_page(page, "evaluations.html", figures=figures, numbers=numbers, compared=compared, settled=settled)
     return page
 
 

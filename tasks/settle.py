@@ -23,8 +23,7 @@ from tasks.config import Curate
 from tasks.database import reading, records
 from tasks.encode import encoded
 from tasks.evidence import standing
-from tasks.findings import Finding, Place, table, verdicts
-from tasks.measure import ALPHA, Comparison
+from tasks.findings import Finding, Place, table, verdict, verdicts
 from tasks.progress import log
 from tasks.scoring.finetune import Recipe, losses_after
 from tasks.scoring.pairs import FORWARD, paired
@@ -187,19 +186,7 @@ def settle(contest: Contest) -> list[str]:
     ))  # fmt: skip
     made = contest.place.compared(units, LOSS, [RANDOM, *contest.merits], "t", [KEPT])
     lines = [*table(contest.place.of(units), (LOSS, "answer tokens", "rows"), "split"), *verdicts(made, LOSS)]
-    return [*lines, "", verdict([one for _, _, one in made if one.against == RANDOM])]
-
-
-def verdict(found: list[Comparison]) -> str:
-    """What the finetunes say of kept rows against random ones, in a sentence."""
-    if not found:
-        return "Verdict: fewer than two seeds, so kept rows cannot be compared with random ones."
-    one = found[0]
-    numbers = f"a test loss {one.difference:+.4f} nats apart ({one.low:+.4f} to {one.high:+.4f}), paired p {one.p:.2g}"
-    if one.p < ALPHA:
-        word = "better than" if one.difference < 0 else "WORSE than"
-        return f"Verdict: kept rows are {word} as many tokens of random rows: {numbers}, {one.pairs} seeds."
-    return f"Verdict: no difference is shown between kept rows and as many tokens of random ones: {numbers}."
+    return [*lines, "", verdict(next((one for _, _, one in made if one.against == RANDOM), None))]
 
 
 def removal(contest: Contest) -> list[str]:

@@ -12,13 +12,12 @@ import pytest
 from flows.settle import Wanted, settled
 from tasks.config import Curate
 from tasks.database import reading
-from tasks.findings import Finding, Place
+from tasks.findings import Finding, Place, verdict
 from tasks.flag import flag
 from tasks.ingest import ingest
 from tasks.publish import publish
 from tasks.run import Refused, recorded
 from tasks.score import score
-from tasks.settle import verdict
 from tasks.split import split
 from tests.test_publish import release, some
 from tests.test_split import settings
@@ -66,7 +65,7 @@ def untouched(config: Curate) -> str:
 
 def test_all_methods_spend_one_budget_and_a_verdict_ends_it(decided: Curate, caplog: pytest.LogCaptureFixture) -> None:
     lines = settled(decided, Wanted(untouched(decided), **FEW))
-    assert lines[-3].startswith("Verdict: ")
+    assert lines[-3].startswith("Verdict: ") and lines[-3] in Path(lines[-1].removeprefix("report: ")).read_text()
     assert "2 test rows are left out: dataset or reference have them" in caplog.text
     numbers = ask(decided, "SELECT method, metric, seed, value FROM evaluations WHERE setting = 'curated/v1'")
     spent = {(method, seed): value for method, metric, seed, value in numbers if metric == "answer tokens"}
@@ -142,7 +141,7 @@ def test_the_gate_wants_what_the_verdict_says(kept: list[float], word: str, tmp_
                     yield Finding(f"{config.splitting.name}/v1", name, seed, "test loss", loss)
 
         made = place.compared([place.once(place.unit(x=1), find, "losses")], "test loss", ["random"], "t", ["kept"])
-        assert word in verdict([one for _, _, one in made])
+        assert word in verdict(made[0][2])
         if word == "better than":
             assert publish(config.database, config, config.splitting.name, 1).folder.is_dir()
         else:
