@@ -43,19 +43,21 @@ bench: .venv/dev-installed
 ROOT = $(shell .venv/bin/python -c "import easy_vqa as e; print(e.get_test_image_paths()[0].rsplit('/', 1)[0])")
 ORESIGHT = .venv/bin/oresight
 CONFIGS = tests/data/evaluate
+PICTURES = --set dataset.root=$(ROOT) --set reference.root=$(ROOT)
 evaluate: .venv/dev-installed
 	.venv/bin/python tests/data/make_evaluation.py
 	$(ORESIGHT) ingest $(CONFIGS)/grammars.yaml
 	$(ORESIGHT) evaluate $(CONFIGS)/grammars.yaml --classes variation --text text --seeds 5
 	$(ORESIGHT) ingest $(CONFIGS)/dolly.yaml
-	$(ORESIGHT) evaluate $(CONFIGS)/dolly.yaml --rows 150
+	$(ORESIGHT) evaluate $(CONFIGS)/dolly.yaml --rows 80
 	$(ORESIGHT) ingest $(CONFIGS)/gsm8k.yaml
-	$(ORESIGHT) evaluate $(CONFIGS)/gsm8k.yaml --rows 130
-	$(ORESIGHT) ingest $(CONFIGS)/easy.yaml --set dataset.root=$(ROOT) --set reference.root=$(ROOT)
-	$(ORESIGHT) evaluate $(CONFIGS)/easy.yaml --rows 400 --set dataset.root=$(ROOT) --set reference.root=$(ROOT)
+	$(ORESIGHT) evaluate $(CONFIGS)/gsm8k.yaml --rows 80
+	$(ORESIGHT) ingest $(CONFIGS)/easy.yaml $(PICTURES)
+	$(ORESIGHT) evaluate $(CONFIGS)/easy.yaml --rows 400 $(PICTURES)
 	$(ORESIGHT) curate $(CONFIGS)/swapped.yaml
 	$(ORESIGHT) evaluate $(CONFIGS)/swapped.yaml --truth swapped
-	$(ORESIGHT) settle $(CONFIGS)/swapped.yaml --test evaluate/test.jsonl --tokens 1800
+	$(ORESIGHT) settle $(CONFIGS)/swapped.yaml --test evaluate/test.jsonl --tokens 900 \
+		--against "lowest nll" --against "highest embedding cosine" --against "lowest value"
 	$(ORESIGHT) curate $(CONFIGS)/stories.yaml
 	$(ORESIGHT) settle $(CONFIGS)/stories.yaml --test evaluate/test.jsonl --full --no-finetune --curves --datamodels
 

@@ -48,11 +48,14 @@ def settle(
     finetune: Annotated[bool, typer.Option(help="Compare ways to choose rows.")] = True,
     curves: Annotated[bool, typer.Option(help="Leave out the rows of the highest and of the lowest value.")] = False,
     datamodels: Annotated[bool, typer.Option(help="The linear datamodeling score; for small models.")] = False,
+    against: Annotated[
+        list[str] | None, typer.Option(metavar="WAY", help="A way to choose rows, beside kept and random ones; all.")
+    ] = None,
     changes: Changes = None,
 ) -> None:
     """Finetune on what the split keeps and on as much of what others would keep, and compare the loss on a test set."""
     settings = read(config, changes or [])
     from flows.settle import Wanted, settled
 
-    wanted = Wanted(test, tokens, seeds, rate, epochs, lora, finetune, curves, datamodels)
+    wanted = Wanted(test, tokens, seeds, rate, epochs, lora, finetune, curves, datamodels, tuple(against or ()))
     typer.echo("\n".join(settled(settings, wanted)))

@@ -1,5 +1,6 @@
 """The finetunes that settle it: does training on what is kept beat training on as much of anything else?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from flows.shown import key
 from flows.start import begun, named, on_accelerator
-from tasks.config import Curate, Dataset
+from tasks.config import Curate
 from tasks.database import newest_version, reading, records
 from tasks.encode import encoded
 from tasks.findings import Place, pointer
@@ -44,6 +45,7 @@ class Wanted:
     finetune: bool = True
     curves: bool = False
     datamodels: bool = False
+    against: tuple[str, ...] = ()
 
 
 @flow(name="settle", flow_run_name=named, validate_parameters=False)
@@ -58,13 +60,15 @@ def settle(
     finetune: bool = True,
     curves: bool = False,
     datamodels: bool = False,
+    against: Sequence[str] = (),
 ) -> list[str]:
     """Finetune the model on equal budgets of rows that the newest version of the split keeps, and that others would
     keep, and compare the loss on a test set. What is known is not trained again; no model is kept.
 
     Args:
         config: What the database was curated with.
-        test: A file of rows that are in neither the dataset nor the reference; what is in them is left out.
+        test: A file of rows that are in neither the dataset nor the reference, read as the dataset's are; what is in
+            them is left out.
         tokens: Answer tokens that each finetune learns from.
         seeds: How often it is done: each seed draws half of the rows.
         rate: The highest learning rate.
@@ -73,9 +77,10 @@ def settle(
         finetune: Compare ways to choose rows.
         curves: Also leave out the rows of the highest and of the lowest value, 10, 20 and 40% of them.
         datamodels: Also compute the linear datamodeling score, from finetunes on halves of some rows; for small models.
+        against: Ways to choose rows, beside kept and random ones; by default all.
     """
     config = begun(config)
-    wanted = Wanted(test, tokens, seeds, rate, epochs, lora, finetune, curves, datamodels)
+    wanted = Wanted(test, tokens, seeds, rate, epochs, lora, finetune, curves, datamodels, tuple(against))
     with on_accelerator(config.model.device):
         lines = settled(config, wanted)
     with BestEffort():
@@ -94,7 +99,8 @@ def settled(config: Curate, wanted: Wanted) -> list[str]:
 
         def contest(evaluation: str) -> Contest:
             place = Place(config.database, run_id, evaluation, config.dataset.name, known["model"])
-            settling = Settling(wanted.tokens, wanted.seeds, Recipe(wanted.lora, wanted.rate, epochs=wanted.epochs))
+            recipe = Recipe(wanted.lora, wanted.rate, epochs=wanted.epochs)
+            settling = Settling(wanted.tokens, wanted.seeds, recipe, wanted.against)
             return Contest(config, source, place, version, untouched, settling, known["model_key"])
 
         if wanted.finetune:
@@ -112,9 +118,8 @@ def _untouched(config: Curate, source: Source, test: str) -> list[Encoded]:
     Raises ValueError if none is left.
     """
     there = scratch(config)
-    place = config.model_copy(
-        update={"database": str(there / "test.duckdb"), "dataset": Dataset(name="test", path=test)}
-    )
+    dataset = config.dataset.model_copy(update={"name": "test", "path": test})
+    place = config.model_copy(update={"database": str(there / "test.duckdb"), "dataset": dataset})
     with recorded(place, "settle") as run_id:
         ingest(place.database, place.dataset, "dataset", run_id)
 

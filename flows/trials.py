@@ -1,4 +1,6 @@
-"""The steps of a run on rows with planted defects, in a database of their own beside the user's."""
+"""The steps of a run on rows with planted defects, in a database of their own beside the user's; the rows of all seeds
+are scored in one go.
+"""
 
 from collections.abc import Iterator
 
@@ -8,7 +10,7 @@ from tasks.findings import Finding, Place, matrix, table, verdicts
 from tasks.flag import flag
 from tasks.ingest import ingest
 from tasks.plant import plant
-from tasks.planted import ALL, RIVALS, Embedded, Trial, drawn, judged
+from tasks.planted import ALL, RIVALS, Embedded, Trial, drawn, judged, together
 from tasks.run import recorded, stored
 from tasks.score import score
 from tasks.scoring.source import Source
@@ -21,26 +23,37 @@ def trials(config: Curate, source: Source, place: Place, trial: Trial) -> list[s
     with reading(config.database) as connection:
         known = stored(connection, config.database, config.dataset.name, config.reference.name)
     contents = [known[name].content_hash for name in (config.dataset.name, config.reference.name)]
-    embedded, units = Embedded(source, config), []
-    for seed in range(trial.seeds):
+    units = [
+        place.unit(contents=contents, share=trial.share, rows=trial.rows, seed=seed,
+                   canaries=config.flagging.canaries, rate=config.flagging.false_discovery_rate)
+        for seed in range(trial.seeds)
+    ]  # fmt: skip
+    todo = {seed: drawn(config, trial, seed) for seed, unit in enumerate(units) if not place.knows(unit)}
+    if todo:
+        whole = together(config, list(todo.values()))
+        with recorded(whole, "evaluate") as run_id:
+            _prepared(whole, run_id)
+    embedded = Embedded(source, config)
+    for seed, unit in enumerate(units):
 
         def find(seed: int = seed) -> Iterator[Finding]:
-            there = drawn(config, trial, seed)
+            there = todo[seed]
             with recorded(there, "evaluate") as run_id:
-                ingest(there.database, there.dataset, "dataset", run_id)
-                ingest(there.database, there.reference, "reference", run_id)
-                plant(there, run_id)
-                key = score(there, run_id).model_key
+                key = _prepared(there, run_id)
                 flag(there, key, run_id)
-                yield from judged(there, key, embedded, trial.share, seed)
+            yield from judged(there, key, embedded, trial.share, seed)
 
-        unit = place.unit(contents=contents, share=trial.share, rows=trial.rows, seed=seed,
-                          canaries=config.flagging.canaries, rate=config.flagging.false_discovery_rate)  # fmt: skip
-        units.append(
-            place.once(unit, find, f"seed {seed}, {trial.share:.0%} of {trial.rows} rows at most get a defect")
-        )
+        place.once(unit, find, f"seed {seed}, {trial.share:.0%} of {trial.rows} rows at most get a defect")
     made = place.compared(units, "auc", RIVALS, "wilcoxon")
     numbers = place.of(units)
-    whole, kinds = ([one for one in numbers if one.setting.endswith(ALL) == is_all] for is_all in (True, False))
-    tables = [*table(whole, METRICS, "planted"), "", *matrix(kinds, "auc")]
+    every, kinds = ([one for one in numbers if one.setting.endswith(ALL) == is_all] for is_all in (True, False))
+    tables = [*table(every, METRICS, "planted"), "", *matrix(kinds, "auc")]
     return [*tables, *verdicts([one for one in made if one[0].endswith(ALL)], "AUC")]
+
+
+def _prepared(there: Curate, run_id: str) -> str:
+    """Read and score rows, canaries too; gives the model's key."""
+    ingest(there.database, there.dataset, "dataset", run_id)
+    ingest(there.database, there.reference, "reference", run_id)
+    plant(there, run_id)
+    return score(there, run_id).model_key

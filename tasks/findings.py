@@ -49,11 +49,15 @@ class Place:
         whole = hangs_on | {"evaluation": self.evaluation, "model": self.model, "version": VERSION}
         return hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
-    def once(self, unit: str, find: Callable[[], Iterable[Finding]], what: str) -> str:
-        """Have a group of numbers: found now, unless it is known."""
+    def knows(self, unit: str) -> bool:
+        """Whether a group's numbers are there."""
         with reading(self.database) as connection:
             (known,) = connection.execute(query("findings_known"), {"unit": unit}).fetchone() or (False,)
-        if known:
+        return bool(known)
+
+    def once(self, unit: str, find: Callable[[], Iterable[Finding]], what: str) -> str:
+        """Have a group of numbers: found now, unless it is known."""
+        if self.knows(unit):
             log().info("%s: %s is known", self.evaluation, what)
             return unit
         log().info("%s: %s", self.evaluation, what)

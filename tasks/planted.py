@@ -113,15 +113,30 @@ def drawn(config: Curate, trial: Trial, seed: int) -> Curate:
     )
     pictures = {tuple(one["sha256"] for one in row["images"] or []): row["images"] for row in found}
     lines = [_line(by_id[row.sample_id], pictures, bad.get(row.sample_id)) for row in chosen]
-    folder = scratch(config)
-    folder.mkdir(parents=True, exist_ok=True)
-    name = f"{config.dataset.name}-{trial.share:g}-{trial.rows}-{seed}"
-    file = folder / f"{name}.jsonl"
+    file = scratch(config) / f"{config.dataset.name}-{trial.share:g}-{trial.rows}" / f"{seed}.jsonl"
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
-    paths = [path for line in lines for path in line.get("images", [])]
-    root = os.path.commonpath([Path(path).parent for path in paths]) if paths else None
-    dataset = Dataset(name=name[-100:].lstrip("-._"), path=str(file), root=root)
-    return config.model_copy(update={"database": str(folder / "trials.duckdb"), "dataset": dataset})
+    folders = {Path(one["path"]).parent.absolute() for row in found for one in row["images"] or []}
+    root = os.path.commonpath(folders) if folders else None
+    return _judged_in(config, Dataset(name=_name(f"{file.parent.name}-{seed}"), path=str(file), root=root))
+
+
+def together(config: Curate, trials: Sequence[Curate]) -> Curate:
+    """The settings of one dataset that holds the rows of all of these trials, so that they are scored in one go."""
+    files = {Path(one.dataset.path) for one in trials}
+    (folder,) = {file.parent for file in files}
+    for before in set(folder.iterdir()) - files:
+        before.unlink()
+    whole = trials[0].dataset.model_copy(update={"name": _name(folder.name), "path": str(folder)})
+    return _judged_in(config, whole)
+
+
+def _name(name: str) -> str:
+    return name[-100:].lstrip("-._")
+
+
+def _judged_in(config: Curate, dataset: Dataset) -> Curate:
+    return config.model_copy(update={"database": str(scratch(config) / "trials.duckdb"), "dataset": dataset})
 
 
 def _spread(queues: list[list[Planted]], wanted: int) -> dict[str, Planted]:

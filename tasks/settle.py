@@ -38,6 +38,8 @@ SHARES = (0.1, 0.2, 0.4)
 """Of the rows, that removal curves leave out."""
 SUBSETS = 40
 """Halves of the rows that the linear datamodeling score trains on."""
+GRADIENTS = 64
+"""Trusted rows whose gradients rows are compared with: what they take is most of what the choice costs."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Settling:
     """Answer tokens that every method may spend."""
     seeds: int = 5
     recipe: Recipe = field(default_factory=Recipe)
+    against: tuple[str, ...] = ()
+    """Names of merits; empty: of all."""
 
 
 @dataclass
@@ -92,26 +96,34 @@ class Contest:
 
     @cached_property
     def merits(self) -> dict[str, Callable[[], Floats]]:
-        """Methods that order rows, the best first, by a number each."""
-        found = {
+        """Methods that order rows, the best first, by a number each.
+
+        Raises ValueError if one is asked for that there is not.
+        """
+        found: dict[str, Callable[[], Floats]] = {
             "lowest nll": lambda: -self._column("nll"),
             "highest embedding cosine": lambda: self._against("embedding cosine"),
             "highest value": lambda: self._column("value"),
             "lowest value": lambda: -self._column("value"),
+            "highest gradient": lambda: self._against("gradient"),
         }
-        if find_spec("kronfluence") is None:
+        against = self.settling.against or tuple(found)
+        if unknown := [name for name in against if name not in found]:
+            raise ValueError(f"--against: {unknown[0]!r} is none of {', '.join(found)}")
+        if find_spec("kronfluence") is None and "highest gradient" in against:
             log().warning("settle: gradient left out; pip install 'oresight[baselines]' has it")
-            return found
-        return found | {"highest gradient": lambda: self._against("gradient")}
+            del found["highest gradient"]
+        return {name: merit for name, merit in found.items() if name in against}
 
     def _column(self, name: str) -> Floats:
         return np.array([row[name] for row in self.table], dtype=float)
 
     def _against(self, method: str) -> Floats:
-        """The mean over the trusted rows; asked for once."""
+        """The mean over the trusted rows, of GRADIENTS for the gradient; asked for once."""
         if method not in self._known:
             rows, model = [row["ids"] for row in self.table], self.config.model
-            done = paired(method, self.source, model.device, model.dtype, rows, self.trusted)
+            asked = self.trusted[:GRADIENTS] if method == "gradient" else self.trusted
+            done = paired(method, self.source, model.device, model.dtype, rows, asked)
             self._known[method] = done.scores[method].mean(1)
         return self._known[method]
 

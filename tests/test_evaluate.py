@@ -1,7 +1,6 @@
 """What signals and flags are worth where the truth is known; scikit-learn and a count by hand are the judges."""
 
 import csv
-import hashlib
 import json
 import re
 import shutil
@@ -109,12 +108,15 @@ def curated(tmp_path_factory: pytest.TempPathFactory) -> WithTruth:
     return done
 
 
+HELD = ("rows", "canaries", "scores", "flags", "splits", "split_rows")
+
+
 @pytest.fixture(scope="module")
 def printed(curated: WithTruth) -> list[str]:
-    """By the command, which does not touch the database."""
-    before = hashlib.sha256(Path(curated.config.database).read_bytes()).digest()
+    """By the command, which adds what it found to the database and changes nothing else."""
+    before = [curated.ask(f"FROM store.{table} ORDER BY ALL") for table in HELD]
     lines = curated.oresight("evaluate", *curated.arguments, "--truth", "wrong").splitlines()
-    assert hashlib.sha256(Path(curated.config.database).read_bytes()).digest() == before
+    assert [curated.ask(f"FROM store.{table} ORDER BY ALL") for table in HELD] == before
     return lines
 
 

@@ -109,7 +109,7 @@ def test_an_evaluation_is_killed_goes_on_and_leaves_rows_scores_and_splits_as_th
     for line in run.stderr:
         if "planted: seed 1" in line:
             break
-    time.sleep(1)
+    time.sleep(0.3)
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
     assert len(areas(curated, "random")) == 1, "the first seed is kept, the second not half"
@@ -148,6 +148,6 @@ def test_the_page_has_the_figures_and_the_numbers(curated: Curated) -> None:
 def test_what_is_forgotten_is_in_no_trial_either(curated: Curated) -> None:
     ((sample_id, prompt),) = curated.ask("SELECT sample_id, prompt FROM rows WHERE dataset = 'easy' LIMIT 1")
     folder = Path(f"{curated.config.database}.evaluation")
-    assert list(folder.glob("*.jsonl")) and prompt
+    assert list(folder.rglob("*.jsonl")) and prompt
     curated.oresight("forget", sample_id, "--reason", "asked to", "--database", curated.config.database)
     assert not list(folder.glob("*"))

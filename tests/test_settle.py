@@ -95,6 +95,15 @@ def test_what_is_known_is_not_trained_again(decided: Curate, monkeypatch: pytest
         settled(decided, Wanted(untouched(decided), **(FEW | {"seeds": 3})))
 
 
+def test_fewer_ways_may_be_asked_for(decided: Curate) -> None:
+    lines = settled(decided, Wanted(untouched(decided), **FEW, against=("lowest nll",)))
+    assert {line.split("|")[2].strip() for line in lines if line.startswith("| curated/v1 ")} == {
+        "kept", "random", "lowest nll", "no finetune"
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="--against: 'nll' is none of lowest nll, highest embedding cosine, "):
+        settled(decided, Wanted(untouched(decided), **FEW, against=("nll",)))
+
+
 def test_curves_and_datamodels_are_told_and_kept(decided: Curate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tasks.settle.SUBSETS", 6)
     monkeypatch.setattr("tasks.settle.FORWARD", ["value", "embedding cosine"])

@@ -21,7 +21,7 @@ class Recipe:
     """LoRA matrices alone are trained, or else all weights."""
     rate: float = 1e-3
     """The highest learning rate; it falls to 0 in a straight line."""
-    rows_a_step: int = 8
+    rows_a_step: int = 4
     epochs: int = 1
 
 

@@ -224,17 +224,23 @@ def pairwise(a: tuple[Tensor, Tensor, Sequence[int]], b: tuple[Tensor, Tensor, S
     Costs a product of all tokens of a with all tokens of b over the vocabulary: for chosen pairs and small sets.
     """
     (h_SD, y_S, lengths_a), (h_TD, y_T, lengths_b) = a, b
+    pairs_ST = token_pairs((h_SD, y_S), (h_TD, y_T), head)
+    return torch.stack([
+        torch.stack([block.sum() for block in rows.split(list(lengths_b), dim=1)])
+        for rows in pairs_ST.split(list(lengths_a))
+    ])  # fmt: skip
+
+
+def token_pairs(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], head: Head) -> Tensor:
+    """(h_s . h_t) (e_s . e_t) [S, T] of states [S, D] and tokens [S] with states [T, D] and tokens [T]."""
+    (h_SD, y_S), (h_TD, y_T) = a, b
     dots_ST = h_SD.new_zeros(len(y_S), len(y_T))
     size = max(256, BUDGET // max(len(y_S), len(y_T)))
     known_a, known_b = errors(h_SD, y_S, head), errors(h_TD, y_T, head)
     first, second = error_chunks(h_SD, y_S, head, known_a, size), error_chunks(h_TD, y_T, head, known_b, size)
     for (_, e_SC), (_, e_TC) in zip(first, second, strict=True):
         dots_ST.addmm_(e_SC, e_TC.T)
-    pairs_ST = dots_ST * (h_SD @ h_TD.T)
-    return torch.stack([
-        torch.stack([block.sum() for block in rows.split(list(lengths_b), dim=1)])
-        for rows in pairs_ST.split(list(lengths_a))
-    ])  # fmt: skip
+    return dots_ST.mul_(h_SD @ h_TD.T)
 
 
 def _product(h_TD: Tensor, weight_CD: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import logging
 import resource
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from tasks.scoring.engine import SAMPLE, joined, only
-from tasks.scoring.formula import errors, pairwise
+from tasks.scoring.engine import SAMPLE, only
+from tasks.scoring.formula import errors, token_pairs
 from tasks.scoring.forward import Answers, visit
 from tasks.scoring.index import fit_basis
 from tasks.scoring.loaded import Loaded
@@ -77,18 +77,50 @@ def paired(
     return Paired({name: one.double().cpu().numpy() for name, one in scores.items()}, seconds, peak)
 
 
-def _values(model: Loaded, rows: Sequence[Encoded], queries: Sequence[Encoded]) -> dict[str, Tensor]:
-    asked = joined(_visited(model, queries))
-    assert asked is not None
-    value_NQ, size_N, size_Q = torch.zeros(len(rows), len(queries)), torch.zeros(len(rows)), torch.zeros(len(queries))
-    size_Q[asked.rows] = _sizes(model, asked)
+@dataclass(frozen=True)
+class _Tokens:
+    """Answer tokens of N rows, those once that stand behind the same ids and pictures: S different ones, which have the
+    same state and the same error."""
+
+    h_SD: Tensor
+    y_S: Tensor
+    times_NS: Tensor
+    """How often a row has each: 0 or 1."""
+    size_N: Tensor
+    """|G(row)|."""
+
+
+def _tokens(model: Loaded, rows: Sequence[Encoded]) -> _Tokens:
+    place: dict[tuple[Hashable, int], int] = {}  # a tree: of what stands before and the token
+    h, y, has, size_N = list[Tensor](), list[Tensor](), list[tuple[int, int]](), torch.zeros(len(rows))
     for part in visit(model, rows, 4096, lambda part: part):
-        for tile in part.tiles(TILE):
-            size_N[tile.rows] = _sizes(model, tile)
-            ours, theirs = ((one.h_TD, one.y_T, one.lengths) for one in (tile, asked))
-            found = pairwise(ours, theirs, model.head).float().cpu()
-            value_NQ[torch.tensor(tile.rows)[:, None], torch.tensor(asked.rows)] = found
-    return {"value": value_NQ, "value_cosine": value_NQ / (size_N[:, None] * size_Q).clamp_min(1e-12)}
+        size_N[part.rows] = _sizes(model, part)
+        new, j = list[int](), 0
+        for i in part.rows:
+            before: Hashable = tuple(rows[i].key[: rows[i].start])
+            for token in rows[i].answer:
+                if (before, token) not in place:
+                    place[before, token] = len(place)
+                    new.append(j)
+                before = place[before, token]
+                has.append((i, before))
+                j += 1
+        h.append(part.h_TD[new])
+        y.append(part.y_T[new])
+    times_NS = torch.zeros(len(rows), len(place))
+    times_NS[tuple(torch.tensor(has).T)] = 1
+    return _Tokens(torch.cat(h), torch.cat(y), times_NS.to(model.device), size_N)
+
+
+def _values(model: Loaded, rows: Sequence[Encoded], queries: Sequence[Encoded]) -> dict[str, Tensor]:
+    ours, theirs = _tokens(model, rows), _tokens(model, queries)
+    value_NQ = ours.h_SD.new_zeros(len(rows), len(queries))
+    for s in range(0, len(ours.y_S), TILE):
+        tile = slice(s, s + TILE)
+        pairs_ST = token_pairs((ours.h_SD[tile], ours.y_S[tile]), (theirs.h_SD, theirs.y_S), model.head)
+        value_NQ += ours.times_NS[:, tile].to(pairs_ST) @ (pairs_ST @ theirs.times_NS.to(pairs_ST).T)
+    value_NQ = value_NQ.float().cpu()
+    return {"value": value_NQ, "value_cosine": value_NQ / (ours.size_N[:, None] * theirs.size_N).clamp_min(1e-12)}
 
 
 def _indexed(model: Loaded, rows: Sequence[Encoded], queries: Sequence[Encoded]) -> dict[str, Tensor]:

@@ -14,8 +14,8 @@ from easy import as_llava, drawn
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 FOLDER = Path("evaluate")
-SHORT = 500
-"""Letters of a row at most, so that an hour is enough on two cores."""
+SHORT = 320
+"""Letters of a row at most, so that an hour is enough on two slow cores."""
 
 
 def short(folder: str, file: str) -> list[dict[str, Any]]:
@@ -40,7 +40,7 @@ def write(name: str, rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     all_rows = short("dolly", "rows.jsonl")
-    dolly = random.Random("dolly").sample(all_rows, 440)
+    dolly = random.Random("dolly").sample(all_rows, 420)
     others = [row for row in all_rows if row not in dolly]
     write("dolly", dolly[:300])
     write("swapped", swapped(dolly[:300], 0.3))
