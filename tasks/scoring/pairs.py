@@ -84,8 +84,9 @@ class _Tokens:
 
     h_SD: Tensor
     y_S: Tensor
-    times_NS: Tensor
-    """How often a row has each: 0 or 1."""
+    row_E: Tensor
+    token_E: Tensor
+    """Row row_E[e] has the token token_E[e]."""
     size_N: Tensor
     """|G(row)|."""
 
@@ -107,9 +108,8 @@ def _tokens(model: Loaded, rows: Sequence[Encoded]) -> _Tokens:
                 j += 1
         h.append(part.h_TD[new])
         y.append(part.y_T[new])
-    times_NS = torch.zeros(len(rows), len(place))
-    times_NS[tuple(torch.tensor(has).T)] = 1
-    return _Tokens(torch.cat(h), torch.cat(y), times_NS.to(model.device), size_N)
+    row_E, token_E = torch.tensor(has, device=model.device).T
+    return _Tokens(torch.cat(h), torch.cat(y), row_E, token_E, size_N)
 
 
 def _values(model: Loaded, rows: Sequence[Encoded], queries: Sequence[Encoded]) -> dict[str, Tensor]:
@@ -118,7 +118,10 @@ def _values(model: Loaded, rows: Sequence[Encoded], queries: Sequence[Encoded]) 
     for s in range(0, len(ours.y_S), TILE):
         tile = slice(s, s + TILE)
         pairs_ST = token_pairs((ours.h_SD[tile], ours.y_S[tile]), (theirs.h_SD, theirs.y_S), model.head)
-        value_NQ += ours.times_NS[:, tile].to(pairs_ST) @ (pairs_ST @ theirs.times_NS.to(pairs_ST).T)
+        pairs_SQ = pairs_ST.new_zeros(len(pairs_ST), len(queries))
+        pairs_SQ.index_add_(1, theirs.row_E, pairs_ST[:, theirs.token_E])
+        here_E = (ours.token_E >= s) & (ours.token_E < s + TILE)
+        value_NQ.index_add_(0, ours.row_E[here_E], pairs_SQ[ours.token_E[here_E] - s])
     value_NQ = value_NQ.float().cpu()
     return {"value": value_NQ, "value_cosine": value_NQ / (ours.size_N[:, None] * theirs.size_N).clamp_min(1e-12)}
 
