@@ -49,7 +49,7 @@ def settle(
     curves: Annotated[bool, typer.Option(help="Leave out the rows of the highest and of the lowest value.")] = False,
     datamodels: Annotated[bool, typer.Option(help="The linear datamodeling score; for small models.")] = False,
     against: Annotated[
-        list[str] | None, typer.Option(metavar="WAY", help="A way to choose rows, beside kept and random ones; all.")
+        list[str] | None, typer.Option(metavar="WAY", help="A way to choose rows, beside kept, random; default: all.")
     ] = None,
     changes: Changes = None,
 ) -> None:

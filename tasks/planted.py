@@ -122,7 +122,10 @@ def drawn(config: Curate, trial: Trial, seed: int) -> Curate:
 
 
 def together(config: Curate, trials: Sequence[Curate]) -> Curate:
-    """The settings of one dataset that holds the rows of all of these trials, so that they are scored in one go."""
+    """The settings of one dataset that holds the rows of all of these trials, so that they are scored in one go.
+
+    Removes from their folder what other trials left.
+    """
     files = {Path(one.dataset.path) for one in trials}
     (folder,) = {file.parent for file in files}
     for before in set(folder.iterdir()) - files:

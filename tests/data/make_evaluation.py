@@ -15,7 +15,7 @@ from easy import as_llava, drawn
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 FOLDER = Path("evaluate")
 SHORT = 320
-"""Letters of a row at most, so that an hour is enough on two slow cores."""
+"""Letters of a row at most, which keeps the time of finetunes in bounds."""
 
 
 def short(folder: str, file: str) -> list[dict[str, Any]]:
