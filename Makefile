@@ -51,15 +51,15 @@ evaluate: .venv/dev-installed
 	$(ORESIGHT) ingest $(CONFIGS)/dolly.yaml
 	$(ORESIGHT) evaluate $(CONFIGS)/dolly.yaml --rows 80
 	$(ORESIGHT) ingest $(CONFIGS)/gsm8k.yaml
-	$(ORESIGHT) evaluate $(CONFIGS)/gsm8k.yaml --rows 80
+	$(ORESIGHT) evaluate $(CONFIGS)/gsm8k.yaml --rows 60
 	$(ORESIGHT) ingest $(CONFIGS)/easy.yaml $(PICTURES)
 	$(ORESIGHT) evaluate $(CONFIGS)/easy.yaml --rows 400 $(PICTURES)
 	$(ORESIGHT) curate $(CONFIGS)/swapped.yaml
 	$(ORESIGHT) evaluate $(CONFIGS)/swapped.yaml --truth swapped
-	$(ORESIGHT) settle $(CONFIGS)/swapped.yaml --test evaluate/test.jsonl --tokens 900 \
+	$(ORESIGHT) settle $(CONFIGS)/swapped.yaml --test evaluate/swapped-test.jsonl --tokens 450 \
 		--against "lowest nll" --against "highest embedding cosine" --against "lowest value"
 	$(ORESIGHT) curate $(CONFIGS)/stories.yaml
-	$(ORESIGHT) settle $(CONFIGS)/stories.yaml --test evaluate/test.jsonl --full --no-finetune --curves --datamodels
+	$(ORESIGHT) settle $(CONFIGS)/stories.yaml --test evaluate/stories-test.jsonl --full --no-finetune --curves --datamodels
 
 ALIVE = import urllib.request as u; u.urlopen('http://127.0.0.1:4200/api/health')
 # A Prefect server on loopback with all that is in deployments/, and a worker. CONFIG=FILE runs your data, not the demo's.

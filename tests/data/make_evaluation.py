@@ -1,8 +1,9 @@
 """Writes what `make evaluate` reads to evaluate/: short rows of Dolly and GSM8K, and easy-VQA's test pictures.
 
 dolly, gsm8k, easy   rows as they are, and trusted ones
-swapped              the same rows of Dolly, of which 30% carry another answer (column "swapped"), more trusted ones
-test                 rows of Dolly that are in none of these
+swapped              rows of the grammars set, of which 30% carry another row's answer (column "swapped"), trusted ones, and
+                     the set's own test rows
+stories              the same of Dolly
 """
 
 import json
@@ -10,6 +11,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import datasets
 from easy import as_llava, drawn
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -23,6 +25,12 @@ def short(folder: str, file: str) -> list[dict[str, Any]]:
     text = (SHARED / folder / file).read_text(encoding="utf-8")
     rows = [json.loads(line) for line in text.split("\n") if line]
     return [row for row in rows if len(row["instruction"] + row.get("input", "") + row["output"]) <= SHORT]
+
+
+def grammars(part: str) -> list[dict[str, Any]]:
+    """The rows of the influence benchmark, without the whole text."""
+    rows = datasets.load_from_disk(str(SHARED / "datainf_grammars" / part))
+    return [{"instruction": row["prompt"], "output": row["answer"], "class": row["variation"]} for row in rows]
 
 
 def swapped(rows: list[dict[str, Any]], share: float) -> list[dict[str, Any]]:
@@ -39,14 +47,15 @@ def write(name: str, rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
-    all_rows = short("dolly", "rows.jsonl")
-    dolly = random.Random("dolly").sample(all_rows, 420)
-    others = [row for row in all_rows if row not in dolly]
+    dolly = random.Random("dolly").sample(short("dolly", "rows.jsonl"), 420)
     write("dolly", dolly[:300])
-    write("swapped", swapped(dolly[:300], 0.3))
     write("dolly-trusted", dolly[300:380])
-    write("swapped-trusted", dolly[300:380] + random.Random("more").sample(others, 120))
-    write("test", dolly[380:])
+    write("stories", swapped(dolly[:300], 0.3))
+    write("stories-test", dolly[380:])
+    drawn_rows = random.Random("grammars").sample(grammars("train"), 500)
+    write("swapped", swapped(drawn_rows[:300], 0.3))
+    write("swapped-trusted", drawn_rows[300:])
+    write("swapped-test", random.Random("test").sample(grammars("test"), 50))
     gsm8k = random.Random("gsm8k").sample(short("gsm8k", "train.jsonl"), 300)
     write("gsm8k", gsm8k[:220])
     write("gsm8k-trusted", gsm8k[220:])
