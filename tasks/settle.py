@@ -192,12 +192,20 @@ def settle(contest: Contest) -> list[str]:
 
             unit = contest.unit(split=contest.split, method=method, seed=seed, rows=named(rows))
             units.append(contest.place.once(unit, find, f"{method}, seed {seed}, {len(rows)} rows"))
-    untouched = contest.unit(untouched=True)
-    units.append(contest.place.once(
-        untouched, lambda: [Finding(contest.split, "no finetune", None, LOSS, contest.loss([], 0))], "no finetune"
-    ))  # fmt: skip
+    recipe = contest.settling.recipe
+    tried = {"LoRA": recipe.lora, "learning rate": recipe.rate, "epochs": recipe.epochs}
+    tried |= {"rows a step": recipe.rows_a_step, "test rows": len(contest.test), "rows drawn": len(contest.pool(0))}
+
+    def plain() -> Iterator[Finding]:
+        yield Finding(contest.split, "no finetune", None, LOSS, contest.loss([], 0))
+        for name, value in tried.items():
+            yield Finding(contest.split, "every finetune", None, name, float(value))
+
+    units.append(contest.place.once(contest.unit(split=contest.split, untouched=True), plain, "no finetune"))
     made = contest.place.compared(units, LOSS, [RANDOM, *contest.merits], "t", [KEPT])
-    lines = [*table(contest.place.of(units), (LOSS, "answer tokens", "rows"), "split"), *verdicts(made, LOSS)]
+    found = [one for one in contest.place.of(units) if one.metric not in tried]
+    lines = [*table(found, (LOSS, "answer tokens", "rows"), "split"), *verdicts(made, LOSS)]
+    lines += ["", f"Tried: {', '.join(f'{name} {value:g}' for name, value in tried.items())}"]
     return [*lines, "", verdict(next((one for _, _, one in made if one.against == RANDOM), None))]
 
 

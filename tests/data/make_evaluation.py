@@ -1,8 +1,8 @@
 """Writes what `make evaluate` reads to evaluate/: short rows of Dolly and GSM8K, and easy-VQA's test pictures.
 
 dolly, gsm8k, easy   rows as they are, and trusted ones
-swapped              rows of the grammars set, of which 30% carry another row's answer (column "swapped"), trusted ones, and
-                     the set's own test rows
+swapped              rows of grammars, of which 30% carry another row's answer (column "swapped"), trusted ones, and
+                     the benchmark's own test rows
 stories              the same of Dolly
 """
 
@@ -55,7 +55,7 @@ def main() -> None:
     drawn_rows = random.Random("grammars").sample(grammars("train"), 500)
     write("swapped", swapped(drawn_rows[:300], 0.3))
     write("swapped-trusted", drawn_rows[300:])
-    write("swapped-test", random.Random("test").sample(grammars("test"), 50))
+    write("swapped-test", random.Random("test").sample(grammars("test"), 30))
     gsm8k = random.Random("gsm8k").sample(short("gsm8k", "train.jsonl"), 300)
     write("gsm8k", gsm8k[:220])
     write("gsm8k-trusted", gsm8k[220:])
