@@ -14,7 +14,7 @@ import logging
 import resource
 import time
 import warnings
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,6 +23,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.func import functional_call, jvp
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import normalize
 
 from tasks.scoring.engine import SAMPLE, only
@@ -33,7 +35,7 @@ from tasks.scoring.loaded import Loaded
 from tasks.scoring.model import load
 from tasks.scoring.prompt import Encoded
 from tasks.scoring.source import Source
-from tasks.scoring.trainable import Trainable, trainable
+from tasks.scoring.trainable import Trainable, losses, trainable
 
 Floats = NDArray[np.float64]
 TILE = 4096
@@ -173,22 +175,37 @@ BACKWARD = ("gradient", "ekfac")
 
 
 def full_gradient(made: Trainable, rows: Sequence[Encoded], queries: Sequence[Encoded]) -> Floats:
-    """Products [N] of each row's gradient with the queries' mean one, of the summed cross-entropy by all parameters."""
-    parameters = [one for one in made.model.parameters() if one.requires_grad]
-    mean = [torch.zeros_like(one) for one in parameters]
-    for query in queries:
-        for total, part in zip(mean, _gradient(made, query, parameters), strict=True):
-            total += part / len(queries)
-    found = [
-        sum(float((a * b).sum()) for a, b in zip(_gradient(made, row, parameters), mean, strict=True)) for row in rows
-    ]
-    return np.array(found)
+    """Products [N] of each row's gradient with the queries' mean one, of the summed cross-entropy by all parameters.
+
+    No row's own gradient is made: its product with the mean is the derivative of its loss along the mean, which a
+    forward pass in forward mode gives for a batch of rows.
+    """
+    parameters = {name: one for name, one in made.model.named_parameters() if one.requires_grad}
+    mean = {name: torch.zeros_like(one) for name, one in parameters.items()}
+    for _, batch in _batches(made, queries):
+        loss = made.losses(batch).sum() / len(queries)
+        parts = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+        for total, part in zip(mean.values(), parts, strict=True):
+            if part is not None:
+                total += part
+    found = np.zeros(len(rows))
+    for some, batch in _batches(made, rows):
+        inputs = {name: one for name, one in batch.items() if name != "labels"}
+
+        def each(moved: dict[str, Tensor], batch: dict[str, Tensor] = batch, inputs: Any = inputs) -> Tensor:
+            return losses(functional_call(made.model, moved, (), inputs), batch["labels"])
+
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):  # the other kernels have no forward mode
+            found[some] = jvp(each, (parameters,), (mean,))[1].cpu()
+    return found
 
 
-def _gradient(made: Trainable, row: Encoded, parameters: list[Tensor]) -> list[Tensor]:
-    loss = made.losses(made.placed(made.batch([row]))).sum()
-    found = torch.autograd.grad(loss, parameters, allow_unused=True)
-    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
+def _batches(made: Trainable, rows: Sequence[Encoded]) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
+    """Rows of like length together, where the model is, and which they are."""
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))
+    for start in range(0, len(order), ROWS):
+        some = order[start : start + ROWS]
+        yield some, made.placed(made.batch([rows[i] for i in some]))
 
 
 def _kronfluence(made: Trainable, strategy: str, rows: Sequence[Encoded], queries: Sequence[Encoded]) -> Tensor:

@@ -55,7 +55,7 @@ def main() -> None:
     drawn_rows = random.Random("grammars").sample(grammars("train"), 500)
     write("swapped", swapped(drawn_rows[:300], 0.3))
     write("swapped-trusted", drawn_rows[300:])
-    write("swapped-test", random.Random("test").sample(grammars("test"), 30))
+    write("swapped-test", random.Random("test").sample(grammars("test"), 50))
     gsm8k = random.Random("gsm8k").sample(short("gsm8k", "train.jsonl"), 300)
     write("gsm8k", gsm8k[:220])
     write("gsm8k-trusted", gsm8k[220:])
