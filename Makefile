@@ -51,13 +51,13 @@ evaluate: .venv/dev-installed
 	$(ORESIGHT) ingest $(CONFIGS)/dolly.yaml
 	$(ORESIGHT) evaluate $(CONFIGS)/dolly.yaml --rows 80
 	$(ORESIGHT) ingest $(CONFIGS)/gsm8k.yaml
-	$(ORESIGHT) evaluate $(CONFIGS)/gsm8k.yaml --rows 60
+	$(ORESIGHT) evaluate $(CONFIGS)/gsm8k.yaml --rows 50
 	$(ORESIGHT) ingest $(CONFIGS)/easy.yaml $(PICTURES)
 	$(ORESIGHT) evaluate $(CONFIGS)/easy.yaml --rows 400 $(PICTURES)
 	$(ORESIGHT) curate $(CONFIGS)/swapped.yaml
 	$(ORESIGHT) evaluate $(CONFIGS)/swapped.yaml --truth swapped
-	$(ORESIGHT) settle $(CONFIGS)/swapped.yaml --test evaluate/swapped-test.jsonl --tokens 450 \
-		--against "lowest nll" --against "highest embedding cosine" --against "lowest value"
+	$(ORESIGHT) settle $(CONFIGS)/swapped.yaml --test evaluate/swapped-test.jsonl --tokens 900 --rate 3e-3 \
+		--against "lowest value"
 	$(ORESIGHT) curate $(CONFIGS)/stories.yaml
 	$(ORESIGHT) settle $(CONFIGS)/stories.yaml --test evaluate/stories-test.jsonl --full --no-finetune --curves --datamodels
 

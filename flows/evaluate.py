@@ -14,7 +14,7 @@ from tasks.approximation import approximation
 from tasks.config import Curate
 from tasks.evaluate import Evaluation
 from tasks.evaluate import evaluate as against
-from tasks.findings import Place
+from tasks.findings import HASH, Place
 from tasks.influence import influence
 from tasks.planted import Trial
 from tasks.progress import BestEffort
@@ -68,7 +68,8 @@ def measured(config: Curate, truth: str) -> Evaluation:
     found = against(config, truth, model["model_key"], model["model"])
     with recorded(config, "evaluate", flow_run.id) as run_id:
         place = Place(config.database, run_id, "truth", config.dataset.name, model["model"])
-        place.once(place.unit(of=found.lines()), found.findings, f"{truth} of {found.rows} rows")
+        place = place.under(truth=truth, of=place.unit(lines=found.lines())[:HASH])
+        place.once(place.unit(), found.findings, f"{truth} of {found.rows} rows")
     proof(config)
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tasks.config import Curate
 from tasks.database import reading
-from tasks.findings import Finding, Place, matrix, table, verdicts
+from tasks.findings import HASH, Finding, Place, matrix, table, verdicts
 from tasks.flag import flag
 from tasks.ingest import ingest
 from tasks.plant import plant
@@ -22,12 +22,12 @@ def trials(config: Curate, source: Source, place: Place, trial: Trial) -> list[s
     """Every seed that is not known yet, then what all of them say, as markdown."""
     with reading(config.database) as connection:
         known = stored(connection, config.database, config.dataset.name, config.reference.name)
-    contents = [known[name].content_hash for name in (config.dataset.name, config.reference.name)]
-    units = [
-        place.unit(contents=contents, share=trial.share, rows=trial.rows, seed=seed,
-                   canaries=config.flagging.canaries, rate=config.flagging.false_discovery_rate)
-        for seed in range(trial.seeds)
-    ]  # fmt: skip
+    contents = [known[name].content_hash[:HASH] for name in (config.dataset.name, config.reference.name)]
+    place = place.under(
+        contents=contents, share=trial.share, rows=trial.rows, canaries=config.flagging.canaries,
+        rate=config.flagging.false_discovery_rate,
+    )  # fmt: skip
+    units = [place.unit(seed=seed) for seed in range(trial.seeds)]
     todo = {seed: drawn(config, trial, seed) for seed, unit in enumerate(units) if not place.knows(unit)}
     if todo:
         whole = together(config, list(todo.values()))

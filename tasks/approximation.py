@@ -11,7 +11,7 @@ from tasks.config import Curate
 from tasks.database import reading, records
 from tasks.detector import Floats
 from tasks.encode import encoded
-from tasks.findings import Finding, Place, pointer, table
+from tasks.findings import HASH, Finding, Place, pointer, table
 from tasks.run import stored
 from tasks.scoring.pairs import full_gradient, paired
 from tasks.scoring.prompt import Encoded
@@ -27,7 +27,7 @@ def approximation(config: Curate, source: Source, place: Place) -> list[str]:
     """Measure it, unless it is known, and tell it as markdown."""
     with reading(config.database) as connection:
         known = stored(connection, config.database, config.dataset.name, config.reference.name)
-    contents = [known[name].content_hash for name in (config.dataset.name, config.reference.name)]
+    contents = [known[name].content_hash[:HASH] for name in (config.dataset.name, config.reference.name)]
     setting = f"{ROWS} rows against {QUERIES} at most"
 
     def find() -> Iterator[Finding]:
@@ -46,9 +46,10 @@ def approximation(config: Curate, source: Source, place: Place) -> list[str]:
             yield Finding(setting, method, None, "low", float(drawn.low))
             yield Finding(setting, method, None, "high", float(drawn.high))
 
-    unit = place.unit(
-        contents=contents, setting=setting, max_tokens=config.scoring.max_tokens, dtype=config.model.dtype
+    place = place.under(
+        contents=contents, rows=ROWS, queries=QUERIES, max_tokens=config.scoring.max_tokens, dtype=config.model.dtype
     )
+    unit = place.unit()
     place.once(unit, find, "gradients by all parameters")
     return table(place.of([unit]), ("rank correlation", "low", "high"), "with whole gradients, on")
 

@@ -7,8 +7,8 @@ goes on where it was, and one that is scheduled costs nothing as long as nothing
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +20,8 @@ from tasks.progress import log
 
 VERSION = 1
 """Raise it when the same data would get other numbers."""
+HASH = 12
+"""Letters of a hash that conditions tell."""
 
 
 class Finding(NamedTuple):
@@ -43,10 +45,16 @@ class Place:
     evaluation: str
     dataset: str
     model: str
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    """What all of its numbers hang on beside that. Numbers under other conditions are no more seeds of the same."""
+
+    def under(self, **conditions: Any) -> "Place":
+        """The same under more conditions."""
+        return replace(self, conditions={**self.conditions, **conditions})
 
     def unit(self, **hangs_on: Any) -> str:
         """The name of a group of numbers that hang on all of this."""
-        whole = hangs_on | {"evaluation": self.evaluation, "model": self.model, "version": VERSION}
+        whole = {**self.conditions, **hangs_on, "evaluation": self.evaluation, "model": self.model, "version": VERSION}
         return hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
     def knows(self, unit: str) -> bool:
@@ -107,7 +115,9 @@ class Place:
             return [Finding(*row) for row in connection.execute(query("findings_of")).fetchall()]
 
     def _names(self) -> dict[str, str]:
-        return {"evaluation": self.evaluation, "dataset": self.dataset, "model": self.model, "run_id": self.run_id}
+        conditions = json.dumps(self.conditions, sort_keys=True, default=str)
+        named = {"evaluation": self.evaluation, "dataset": self.dataset, "model": self.model, "run_id": self.run_id}
+        return named | {"conditions": conditions}
 
 
 SCHEMA = pa.schema([

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tasks.config import Curate
 from tasks.database import reading, records
 from tasks.encode import encoded
-from tasks.findings import Finding, Place, pointer, table, verdicts
+from tasks.findings import HASH, Finding, Place, pointer, table, verdicts
 from tasks.measure import found
 from tasks.progress import log
 from tasks.run import stored
@@ -61,12 +61,15 @@ def influence(config: Curate, source: Source, place: Place, classes: str, text: 
     sample = random.Random(0).sample(range(len(rows)), min(SAMPLE[0], len(rows)))
     some = random.Random(0).sample(range(len(queries)), min(SAMPLE[1], len(queries)))
     units: list[str] = []
+    place = place.under(
+        contents=[content[:HASH], other[:HASH]], classes=classes, text=text, seeds=seeds,
+        max_tokens=config.scoring.max_tokens, dtype=config.model.dtype,
+    )  # fmt: skip
     for methods, r, q in ((WHOLE, range(len(rows)), range(len(queries))), (every, sample, some)):
         setting = f"{len(r)} rows, {len(q)} queries"
         classes_r, classes_q = np.array([names[i] for i in r]), np.array([asked[i] for i in q])
         for method in methods:
-            hangs = {"setting": setting, "method": method, "dtype": config.model.dtype, "seeds": seeds, "text": text}
-            unit = place.unit(of=(content, other), classes=classes, max_tokens=config.scoring.max_tokens, **hangs)
+            unit = place.unit(setting=setting, method=method)
             alone = partial(_alone, method, source, config, [rows[i] for i in r], [queries[i] for i in q])
             find = partial(_findings, alone, setting, method, classes_r[:, None] == classes_q, seeds)
             units.append(place.once(unit, find, f"{method} on {setting}"))

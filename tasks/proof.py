@@ -12,6 +12,7 @@ from tasks.measure import Comparison
 from tasks.page import write_page
 
 ASKED = [one.name for one in fields(Comparison)]
+SERIES = ("evaluation", "dataset", "model", "setting", "conditions")
 FIGURES = {
     (
         "planted",
@@ -49,7 +50,10 @@ def proof(config: Curate) -> Path:
         for row in compared
         if (row["evaluation"], row["method"], row["against"]) == ("finetune", "kept", "random")
     ]
-    write_page(page, "evaluations.html", figures=figures, numbers=numbers, compared=compared, settled=settled)
+    under = dict.fromkeys(tuple(row[name] for name in SERIES) for row in numbers)
+    write_page(
+        page, "evaluations.html", figures=figures, numbers=numbers, compared=compared, settled=settled, conditions=under
+    )
     return page
 
 

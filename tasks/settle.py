@@ -23,7 +23,7 @@ from tasks.config import Curate
 from tasks.database import reading, records
 from tasks.encode import encoded
 from tasks.evidence import standing
-from tasks.findings import Finding, Place, table, verdict, verdicts
+from tasks.findings import HASH, Finding, Place, table, verdict, verdicts
 from tasks.progress import log
 from tasks.scoring.finetune import Recipe, losses_after
 from tasks.scoring.pairs import FORWARD, paired
@@ -38,6 +38,8 @@ SHARES = (0.1, 0.2, 0.4)
 """Of the rows, that removal curves leave out."""
 SUBSETS = 40
 """Halves of the rows that the linear datamodeling score trains on."""
+TRIED = ("lora", "rate", "epochs", "rows_a_step", "tokens", "test_rows", "rows_drawn")
+"""Conditions of a finetune that its verdict tells."""
 GRADIENTS = 64
 """Trusted rows whose gradients rows are compared with: what they take is most of what the choice costs."""
 
@@ -168,9 +170,12 @@ class Contest:
         losses = losses_after(self.source, model.device, rows, self.test, self.settling.recipe, seed)
         return float(np.average(losses, weights=[len(row.answer) for row in self.test]))
 
-    def unit(self, **more: Any) -> str:
-        """The name of a finetune's findings, which hang on the rows that it is trained and tested on."""
-        return self.place.unit(test=named(self.test), recipe=asdict(self.settling.recipe), **more)
+    @cached_property
+    def where(self) -> Place:
+        """The place under what all finetunes share: a version of the split, the test rows and how it is trained."""
+        recipe = asdict(self.settling.recipe)
+        rows = {"test_rows": len(self.test), "rows_drawn": len(self.pool(0))}
+        return self.place.under(split=self.split, test=named(self.test)[:HASH], **rows, **recipe)
 
 
 def named(rows: Sequence[Encoded]) -> str:
@@ -180,7 +185,7 @@ def named(rows: Sequence[Encoded]) -> str:
 
 def settle(contest: Contest) -> list[str]:
     """Finetune for every method and seed that is not known yet; the losses, how kept rows compare, and the verdict."""
-    units = []
+    units, where = [], contest.where.under(tokens=contest.budget)
     for seed in range(contest.settling.seeds):
         for method in [KEPT, RANDOM, *contest.merits]:
             rows = contest.chosen(method, seed, contest.budget)
@@ -190,22 +195,16 @@ def settle(contest: Contest) -> list[str]:
                 yield Finding(contest.split, method, seed, "answer tokens", sum(len(row.answer) for row in rows))
                 yield Finding(contest.split, method, seed, "rows", len(rows))
 
-            unit = contest.unit(split=contest.split, method=method, seed=seed, rows=named(rows))
-            units.append(contest.place.once(unit, find, f"{method}, seed {seed}, {len(rows)} rows"))
-    recipe = contest.settling.recipe
-    tried = {"LoRA": recipe.lora, "learning rate": recipe.rate, "epochs": recipe.epochs}
-    tried |= {"rows a step": recipe.rows_a_step, "test rows": len(contest.test), "rows drawn": len(contest.pool(0))}
+            unit = where.unit(method=method, seed=seed, rows=named(rows))
+            units.append(where.once(unit, find, f"{method}, seed {seed}, {len(rows)} rows"))
 
     def plain() -> Iterator[Finding]:
         yield Finding(contest.split, "no finetune", None, LOSS, contest.loss([], 0))
-        for name, value in tried.items():
-            yield Finding(contest.split, "every finetune", None, name, float(value))
 
-    units.append(contest.place.once(contest.unit(split=contest.split, untouched=True), plain, "no finetune"))
-    made = contest.place.compared(units, LOSS, [RANDOM, *contest.merits], "t", [KEPT])
-    found = [one for one in contest.place.of(units) if one.metric not in tried]
-    lines = [*table(found, (LOSS, "answer tokens", "rows"), "split"), *verdicts(made, LOSS)]
-    lines += ["", f"Tried: {', '.join(f'{name} {value:g}' for name, value in tried.items())}"]
+    units.append(where.once(where.unit(untouched=True), plain, "no finetune"))
+    made = where.compared(units, LOSS, [RANDOM, *contest.merits], "t", [KEPT])
+    lines = [*table(where.of(units), (LOSS, "answer tokens", "rows"), "split"), *verdicts(made, LOSS)]
+    lines += ["", f"Tried: {', '.join(f'{name} {where.conditions[name]:g}' for name in TRIED)}"]
     return [*lines, "", verdict(next((one for _, _, one in made if one.against == RANDOM), None))]
 
 
@@ -229,9 +228,9 @@ def removal(contest: Contest) -> list[str]:
             ) -> list[Finding]:
                 return [Finding(f"without {share:.0%}", name, seed, LOSS, contest.loss(rows, seed))]
 
-            unit = contest.unit(removal=name, share=share, seed=seed, rows=named(rows))
-            units.append(contest.place.once(unit, find, f"without {share:.0%}, {name}, seed {seed}"))
-    return table(contest.place.of(units), (LOSS,), "rows left out")
+            unit = contest.where.unit(removal=name, share=share, seed=seed, rows=named(rows))
+            units.append(contest.where.once(unit, find, f"without {share:.0%}, {name}, seed {seed}"))
+    return table(contest.where.of(units), (LOSS,), "rows left out")
 
 
 def datamodel(contest: Contest, rows: int = 200) -> list[str]:
@@ -257,6 +256,6 @@ def datamodel(contest: Contest, rows: int = 200) -> list[str]:
                 error = float(np.nanstd(each, ddof=1) / len(each) ** 0.5)
                 yield Finding(f"{len(chosen)} rows, {SUBSETS} halves", name, None, "standard error", error)
 
-    unit = contest.unit(datamodel=named(chosen), subsets=SUBSETS)
-    contest.place.once(unit, find, f"{SUBSETS} finetunes on halves of {len(chosen)} rows")
-    return table(contest.place.of([unit]), ("score", "standard error"), "linear datamodeling score")
+    unit = contest.where.unit(datamodel=named(chosen), subsets=SUBSETS)
+    contest.where.once(unit, find, f"{SUBSETS} finetunes on halves of {len(chosen)} rows")
+    return table(contest.where.of([unit]), ("score", "standard error"), "linear datamodeling score")

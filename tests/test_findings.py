@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.database import reading
+from tasks.database import reading, records
 from tasks.findings import Finding, Place, matrix, table
 from tasks.run import recorded
 from tests.test_split import settings
@@ -80,3 +80,20 @@ def test_a_table_has_a_line_a_method_and_mean_and_deviation_over_seeds(place: Pl
     assert matrix(found, "auc") == ["| auc | s |", "|---|---|", "| value | 0.6000 ± 0.1414 |"]
     ((numbers, mean, deviation),) = ask(place, "SELECT numbers, mean, deviation FROM evaluation_summary")
     assert (numbers, mean, deviation) == (2, pytest.approx(0.6), pytest.approx(0.02**0.5))
+
+
+def test_other_conditions_are_no_more_seeds_and_the_newest_comparison_of_a_series_is_told(place: Place) -> None:
+    few, many = place.under(rows=100), place.under(rows=900)
+    old = areas(few, "suspicion", [0.5, 0.6]) + areas(few, "nll", [0.5, 0.5])
+    few.compared(old, "auc", ["nll"], "t")
+    for seeds in (2, 3):
+        new = areas(many, "suspicion", [0.9, 0.8, 0.7][:seeds]) + areas(many, "nll", [0.7, 0.7, 0.7][:seeds])
+        many.compared(new, "auc", ["nll"], "t")
+    summary = "SELECT conditions->>'rows', numbers, round(mean, 3) FROM evaluation_summary WHERE method = 'suspicion'"
+    assert ask(place, f"{summary} ORDER BY mean") == [("100", 2, 0.55), ("900", 3, 0.8)]
+    told = ask(place, "SELECT conditions->>'rows', pairs, round(difference, 3) FROM comparisons ORDER BY pairs")
+    assert told == [("100", 2, 0.05), ("900", 3, 0.1)]
+    with reading(place.database) as connection:
+        numbers, compared = (records(connection, name, {}) for name in ("proof_numbers", "proof_compared"))
+    assert {row["conditions"] for row in [*numbers, *compared]} == {'{"rows": 900}'}
+    assert len(numbers) == 2 and [row["pairs"] for row in compared] == [3]

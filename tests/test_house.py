@@ -142,9 +142,11 @@ def test_every_view_and_macro_of_the_contract_answers_on_an_empty_database(tmp_p
         "forgotten": "sample_id reason who forgotten_at",
         "stale_versions": "split version folder why",
         "models": "model_key model weights adapter template masking max_tokens scoring_version last_used_at why",
-        "evaluations": "evaluation dataset model setting method seed metric value run_id made_at",
-        "evaluation_summary": "evaluation dataset model setting method metric numbers mean deviation made_at",
-        "comparisons": "evaluation dataset model setting method against metric pairs difference low high test p p_holm",
+        "evaluations": "evaluation dataset model conditions setting method seed metric value run_id made_at",
+        "evaluation_summary": "evaluation dataset model conditions setting method metric numbers mean deviation"
+        " made_at",
+        "comparisons": "evaluation dataset model conditions setting method against metric pairs difference low high"
+        " test p p_holm",
         "fits": "run_id model reference reference_rows rank tokens residual deviation index_correlation index_pairs",
         "vectors": "sample_id dataset model vector state",
         "images": "dataset path reason sha256 width height mode format size spread thumbnail",
