@@ -93,21 +93,24 @@ def dots(rows: Rows, title: str) -> str:
 
 
 def curves(rows: Rows) -> str:
-    """A line a method over the share of rows that is left out, from "nothing" on. Rows: setting, method, mean."""
+    """A line a method over the share of rows that is left out, from "nothing" on; the bars are its deviations.
+
+    Rows: setting, method, mean, deviation.
+    """
     found = pd.DataFrame(rows)
     found["share"] = found["setting"].str.extract(r"(\d+)", expand=False).astype(int)
     begin = found[found["method"] == "nothing"]
     names = [name for name in found["method"].unique() if name != "nothing"]
     whole = pd.concat([found[found["method"] != "nothing"], *(begin.assign(method=name) for name in names)])
-    return _svg(
-        alt.Chart(whole)
-        .mark_line(point=True)
-        .encode(
-            x=alt.X("share:Q", title="rows left out, %"),
-            y=alt.Y("mean:Q", title="test loss", scale=alt.Scale(zero=False)),
-            color=alt.Color("method:N", title=None, legend=alt.Legend(orient="top")),
-        )
+    whole["share"] += whole["method"].map({name: i / 2 for i, name in enumerate(names)})  # bars stand side by side
+    whole["low"], whole["high"] = (whole["mean"] + sign * whole["deviation"].fillna(0) for sign in (-1, 1))
+    loss = {"title": "test loss", "scale": alt.Scale(zero=False)}
+    shown = alt.Chart(whole).encode(
+        x=alt.X("share:Q", title="rows left out, %"),
+        color=alt.Color("method:N", title=None, legend=alt.Legend(orient="top")),
     )
+    lines = shown.mark_line(point=True).encode(y=alt.Y("mean:Q", **loss))
+    return _svg(shown.mark_rule().encode(y=alt.Y("low:Q", **loss), y2="high:Q") + lines)
 
 
 def _svg(chart: Any, height: int = 200) -> str:

@@ -1,4 +1,5 @@
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -33,9 +34,18 @@ def smollm() -> Loaded:
     return load(find("smollm2-135m-instruct"), device="cpu", dtype="float32")
 
 
-@pytest.fixture(scope="module")
-def curated(tmp_path_factory: pytest.TempPathFactory) -> Curated:
-    """The VQA demo, curated by the command; each file of tests has its own, and may change it."""
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Curated, Path]:
+    """The VQA demo, curated by the command, and a copy of its folder."""
     done = Curated(tmp_path_factory.mktemp("curated"))
     done.oresight("curate", *done.arguments)
+    return done, shutil.copytree(done.folder, tmp_path_factory.mktemp("kept") / "copy", symlinks=True)
+
+
+@pytest.fixture(scope="module")
+def curated(once: tuple[Curated, Path]) -> Curated:
+    """The VQA demo, curated; each file of tests finds it as it was, and may change it."""
+    done, copy = once
+    shutil.rmtree(done.folder)
+    shutil.copytree(copy, done.folder, symlinks=True)
     return done

@@ -12,12 +12,12 @@ from sklearn.metrics import roc_auc_score
 from tasks.config import Curate
 from tasks.database import reading
 from tasks.findings import Place
-from tasks.influence import influence
+from tasks.influence import _alone, influence
 from tasks.ingest import ingest
 from tasks.run import recorded
-from tasks.scoring.pairs import paired
-from tasks.scoring.prompt import plain_text
-from tasks.scoring.source import find
+from tasks.scoring.pairs import Paired, paired
+from tasks.scoring.prompt import Encoded, plain_text
+from tasks.scoring.source import Source, find
 from tasks.scoring.trainable import trainable
 from tests.curated import Curated
 
@@ -56,8 +56,16 @@ def told(config: Curate, classes: str = "variation", text: str | None = "text") 
         return influence(config, find(config.model.name), place, classes, text, 2)
 
 
+def apart(method: str, source: Source, config: Curate, rows: list[Encoded], queries: list[Encoded]) -> Paired:
+    """Values in a process of their own, as all methods are, and the others here, for time."""
+    if method == "value":
+        return _alone(method, source, config, rows, queries)
+    return paired(method, source, config.model.device, config.model.dtype, rows, queries)
+
+
 def test_auc_and_recall_of_each_query_are_those_of_the_scores(config: Curate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tasks.influence.SAMPLE", (24, 8))
+    monkeypatch.setattr("tasks.influence._alone", apart)
     lines = told(config)
     source = find(config.model.name)
     tokenizer = trainable(source, "cpu", lora=False).tokenizer
@@ -86,11 +94,12 @@ def test_auc_and_recall_of_each_query_are_those_of_the_scores(config: Curate, mo
     assert told(config) == lines
 
 
-def test_what_has_no_classes_is_refused_in_a_sentence(config: Curate, curated: Curated) -> None:
+def test_what_has_no_classes_is_refused_in_a_sentence(config: Curate, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="'rows' has no two values in a column 'nothing'"):
         told(config, "nothing")
     with pytest.raises(ValueError, match="not every row of 'rows' has a column 'nothing'"):
         told(config, "variation", "nothing")
-    done = curated.run("evaluate", *curated.arguments, "--truth", "a", "--classes", "b")
+    demo = Curated(tmp_path)
+    done = demo.run("evaluate", *demo.arguments, "--truth", "a", "--classes", "b")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "oresight: --truth, --classes: give one of them; --text goes with --classes\n"

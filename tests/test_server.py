@@ -254,7 +254,7 @@ def test_an_evaluation_runs_like_any_flow_and_leaves_rows_and_splits_alone(
 ) -> None:
     config = server.config("nightly")
     before = [told(config["database"], question) for question in SAME.values()]
-    run = server.begin("evaluate", config, rows=60, seeds=2).json()["id"]
+    run = server.begin("evaluate", config, rows=40, seeds=2).json()["id"]
     assert server.wait(run)["state"]["type"] == "COMPLETED", server.said(run)
     assert [told(config["database"], question) for question in SAME.values()] == before
     kinds = told(config["database"], "SELECT DISTINCT evaluation FROM evaluations ORDER BY 1")
@@ -263,13 +263,12 @@ def test_an_evaluation_runs_like_any_flow_and_leaves_rows_and_splits_alone(
     assert "| 20% bad, all kinds | suspicion |" in artifact["data"]
 
 
+@pytest.mark.usefixtures("nightly")
 def test_nothing_listens_but_on_loopback_and_a_secret_is_written_nowhere(server: Server) -> None:
     ours = [one for process in server.processes if process.poll() is None for one in [psutil.Process(process.pid)]]
     ours += [child for one in ours for child in one.children(recursive=True)]
     listening = [c.laddr for one in ours for c in one.net_connections() if c.status == psutil.CONN_LISTEN]
     assert listening and {address.ip for address in listening} <= {"127.0.0.1", "::1"}
-    run = server.begin("curate", server.config("nightly")).json()["id"]
-    assert server.wait(run)["state"]["type"] == "COMPLETED"
     places = [
         f for f in server.folder.rglob("*") if f.is_file() and "prefect" not in f.relative_to(server.folder).parts
     ]
