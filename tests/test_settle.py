@@ -119,9 +119,7 @@ def test_curves_and_datamodels_are_told_and_kept(decided: Curate, monkeypatch: p
     assert lines[1].startswith("| rows left out | method | test loss |")
     removed = ask(decided, "SELECT DISTINCT setting, method FROM evaluations WHERE evaluation = 'removal'")
     names = ("highest value", "lowest value", "random")
-    assert set(removed) == {(f"without {n}%", name) for n in (10, 40) for name in names} | {
-        ("without 0%", "nothing")
-    }
+    assert set(removed) == {(f"without {n}%", name) for n in (10, 40) for name in names} | {("without 0%", "nothing")}
     scores = ask(decided, "SELECT method, value FROM evaluations WHERE evaluation = 'datamodel' AND metric = 'score'")
     assert {name for name, _ in scores} == {"value", "value_cosine", "embedding cosine"}
     assert all(-1 <= score <= 1 for _, score in scores)
