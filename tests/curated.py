@@ -1,13 +1,13 @@
 """The VQA demo, curated by the command in a folder of its own."""
 
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tasks.config import Curate, read
 from tasks.database import reading
+from tests.apart import ROOT, oresight
 
 
 @dataclass
@@ -15,7 +15,7 @@ class Curated:
     """The VQA demo, in a folder of its own."""
 
     folder: Path
-    root: Path = Path(__file__).parents[1]
+    root: Path = ROOT
 
     @property
     def arguments(self) -> list[str]:
@@ -28,8 +28,7 @@ class Curated:
         return read(Path(self.arguments[0]), self.arguments[2::2])
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "flows.cli", *arguments]
-        return subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False)
+        return oresight(*arguments)
 
     def oresight(self, *arguments: str) -> str:
         """What the command prints; it must go well."""

@@ -1,72 +1,82 @@
 """A full disk, a read-only one, too little memory, no network: one sentence, nothing lost, and the next run goes on."""
 
 import errno
-import json
+import importlib
+import logging
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flows import cli
 from tasks.database import reading
 from tasks.fault import in_a_sentence
 from tasks.run import Refused
+from tests.apart import apart
 from tests.test_crash import COMPARED, configured, tables
 
 ROOT = Path(__file__).parents[1]
 STEPS = "ingest", "score", "flag", "split", "publish"
-COMMANDS = """
-import importlib, json, logging, os, shutil, sys
 
-folder, commands, moment, times, fault = json.loads(sys.argv[1])
-os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"
-from flows import cli
 
-if any(command[0] in ("score", "curate") for command in commands):
+def _commands(folder: str, commands: Sequence[list[str]], moment: str, times: int, fault: str) -> None:
+    """Commands one after another, each in small shards; the fault strikes when the function `moment` is called for the
+    so-manieth time.
+    """
     import tasks.score
     import tasks.scoring.engine
-    import tasks.scoring.forward
+
     tasks.score.COMMIT_S = 0.0
     tasks.score.SHARD = 32
     tasks.scoring.engine.SAMPLE = 16
+    if moment:
+        place, name = moment.rsplit(".", 1)
+        module, called = importlib.import_module(place), 0
+        real = getattr(module, name)
 
-def full():
-    with open(f"{folder}/filling", "wb", buffering=0) as file:
+        def until(*arguments: Any, **more: Any) -> Any:
+            nonlocal called
+            called += 1
+            if called == times:
+                FAULTS[fault](folder)
+            return real(*arguments, **more)
+
+        setattr(module, name, until)
+    for command in commands:
+        sys.argv = ["oresight", *command]
+        logging.getLogger("oresight").handlers.clear()
+        try:
+            cli.main()
+        except SystemExit as end:
+            print("exit", end.code or 0, flush=True)
+
+
+def _full(folder: str) -> None:
+    with Path(folder, "filling").open("wb", buffering=0) as file:
         while free := shutil.disk_usage(folder).free:
             file.write(bytes(min(free, 1 << 20)))
 
-def unallocated(*_):
-    raise RuntimeError("[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you"
-                       " tried to allocate 4096 bytes. Error code 12 (Cannot allocate memory)")
 
-def short():
-    tasks.scoring.forward._answers = unallocated
+def _unallocated(*_: Any) -> None:
+    raise RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to"
+        " allocate 4096 bytes. Error code 12 (Cannot allocate memory)"
+    )
 
-if moment:  # the fault strikes when this function is called for the so-manieth time
-    place, name = moment.rsplit(".", 1)
-    module, called = importlib.import_module(place), 0
-    real = getattr(module, name)
-    def until(*arguments, **more):
-        global called
-        called += 1
-        if called == times:
-            globals()[fault]()
-        return real(*arguments, **more)
-    setattr(module, name, until)
 
-for command in commands:
-    sys.argv = ["oresight", *command]
-    logging.getLogger("oresight").handlers.clear()
-    try:
-        cli.main()
-    except SystemExit as end:
-        print("exit", end.code or 0, flush=True)
-"""
+def _short(_folder: str) -> None:
+    import tasks.scoring.forward
+
+    tasks.scoring.forward._answers = _unallocated  # type: ignore[assignment]
+
+
+FAULTS = {"full": _full, "unallocated": _unallocated, "short": _short}
 
 
 @dataclass
@@ -80,10 +90,7 @@ class Ended:
 
 def ran(folder: Path, *commands: list[str], moment: str = "", times: int = 1, fault: str = "full") -> Ended:
     """Run commands in one process, with a fault from the moment that a function is called for the so-manieth time."""
-    told = json.dumps([str(folder), commands, moment, times, fault])
-    run = subprocess.run(
-        [sys.executable, "-c", COMMANDS, told], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
-    )
+    run = apart(_commands, str(folder), commands, moment, times, fault, seconds=240)
     assert run.returncode == 0, run.stderr
     assert "Traceback" not in run.stderr and "Logging error" not in run.stderr, run.stderr
     codes = [int(line.split()[1]) for line in run.stdout.splitlines() if line.startswith("exit ")]

@@ -22,6 +22,7 @@ from tasks.plant import plant
 from tasks.publish import publish
 from tasks.run import recorded
 from tasks.score import score
+from tests.apart import oresight
 from tests.test_score import TRUSTED, ask, changed, config  # noqa: F401  config is a fixture
 from tests.test_split import divide, fill, row, settings
 from tests.test_split import sample_id as sample_id_of
@@ -297,18 +298,14 @@ def test_the_command_says_what_is_left_to_do(config: Curate) -> None:  # noqa: F
     with_words(config.dataset.path)
     scored(config, also_score=False)
 
-    def said(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "flows.cli", "forget", *arguments, "--database", config.database]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
     for sample_id, reason, sentence in (
         ("abc", "why", "holds no row 'abc'"),
         (of_words(config), " ", "--reason: is empty"),
     ):
-        done = said(sample_id, "--reason", reason)
+        done = oresight("forget", sample_id, "--reason", reason, "--database", config.database)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1) and sentence in done.stderr
     Path(f"{config.database}.before-0009").write_bytes(b"")
-    done = said(of_words(config), "--reason", "asked for")
+    done = oresight("forget", of_words(config), "--reason", "asked for", "--database", config.database)
     assert done.returncode == 0, done.stderr
     assert re.search(r"the next run reads dolly again without it\n.*o.duckdb.before-0009, a copy", done.stdout)
     assert held(config) == []
