@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from multiprocessing import forkserver, get_context
 from pathlib import Path
@@ -14,23 +15,33 @@ ROOT = Path(__file__).parents[1]
 IMPORTED = ["flows.cli", "flows.curate", "flows.evaluate", "great_expectations.expectations", "tests.curated"]
 
 
-def apart(
-    target: Callable[..., None], *arguments: Any, seconds: float | None = None
-) -> subprocess.CompletedProcess[str]:
-    """How a function of a module ended in a process of its own, and what it said."""
-    context = _ahead()
-    with TemporaryDirectory() as folder:
-        process = context.Process(target=_redirected, args=(folder, dict(os.environ), target, arguments))
-        process.start()
-        process.join(seconds)
-        assert process.exitcode is not None, f"it runs after {seconds} s"
-        out, err = (Path(folder, name).read_text(encoding="utf-8") for name in ("out", "err"))
-    return subprocess.CompletedProcess(arguments, process.exitcode, out, err)
+@dataclass
+class Begun:
+    """A process; its `kill` is kill -9."""
+
+    process: Any
+    folder: TemporaryDirectory[str]
+
+    def ended(self, seconds: float | None = None) -> subprocess.CompletedProcess[str]:
+        """How it ended, and what it said."""
+        self.process.join(seconds)
+        assert self.process.exitcode is not None, f"it runs after {seconds} s"
+        out, err = (Path(self.folder.name, name).read_text(encoding="utf-8") for name in ("out", "err"))
+        self.folder.cleanup()
+        return subprocess.CompletedProcess((), self.process.exitcode, out, err)
+
+
+def begun(target: Callable[..., None], *arguments: Any) -> Begun:
+    """A function of a module begins in a process of its own."""
+    folder = TemporaryDirectory()
+    process = _ahead().Process(target=_redirected, args=(folder.name, dict(os.environ), target, arguments))
+    process.start()
+    return Begun(process, folder)
 
 
 def oresight(*arguments: str) -> subprocess.CompletedProcess[str]:
     """The command line."""
-    return apart(_command, arguments)
+    return begun(_command, arguments).ended()
 
 
 def _command(arguments: tuple[str, ...]) -> None:

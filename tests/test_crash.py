@@ -4,29 +4,17 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from flows import cli
 from tasks.database import reading
+from tests.apart import begun
 
 KILLS = int(os.environ.get("ORESIGHT_KILLS", "3"))
 DATA = Path(__file__).parent / "data"
-PIPELINE = """
-import sys
-from pathlib import Path
-import tasks.score
-import tasks.scoring.engine
-from flows import cli
-tasks.score.COMMIT_S = 0.0    # commit after every batch
-tasks.score.SHARD = 32        # several shards ...
-tasks.scoring.engine.SAMPLE = 16    # ... behind a short opening
-for step in (cli.ingest, cli.score, cli.flag, cli.split, cli.publish):
-    step(Path(sys.argv[1]))
-"""
 COMPARED = {
     "rows": "SELECT dataset, sample_id, prompt, answer, source_line FROM rows ORDER BY ALL",
     "scores": "SELECT dataset, sample_id, answer_tokens, truncated FROM scores ORDER BY ALL",
@@ -61,26 +49,32 @@ def configured(folder: Path, model: Path) -> Path:
     return folder / "config.yaml"
 
 
-def started(config: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", PIPELINE, str(config)], stderr=subprocess.PIPE)
+def pipeline(config: Path) -> None:
+    """Several shards behind a short opening, and a commit after every batch."""
+    import tasks.score
+    import tasks.scoring.engine
+
+    tasks.score.COMMIT_S = 0.0
+    tasks.score.SHARD = 32
+    tasks.scoring.engine.SAMPLE = 16
+    for step in (cli.ingest, cli.score, cli.flag, cli.split, cli.publish):
+        step(config)
 
 
 def test_a_killed_run_is_continued_and_nothing_is_scored_twice(tmp_path: Path, stories: Path) -> None:
     whole = configured(tmp_path / "whole", stories)
-    begun = time.monotonic()
-    assert started(whole).wait() == 0
-    duration = time.monotonic() - begun
+    run, begin = begun(pipeline, whole), time.monotonic()
+    assert run.ended().returncode == 0
+    duration = time.monotonic() - begin
     killed = configured(tmp_path / "killed", stories)
     moments, struck = random.Random(1), 0
     for _ in range(KILLS):
-        run = started(killed)
+        run = begun(pipeline, killed)
         time.sleep(moments.uniform(0.1, 0.95) * duration)
-        struck += run.poll() is None
-        run.send_signal(signal.SIGKILL)
-        run.wait()
-    last = started(killed)
-    _, errors = last.communicate()
-    assert last.returncode == 0, errors.decode()
+        run.process.kill()
+        struck += run.ended().returncode == -signal.SIGKILL
+    last = begun(pipeline, killed).ended()
+    assert last.returncode == 0, last.stderr
     assert struck, "every run had ended before it was killed"
     expected, found = tables(tmp_path / "whole" / "o.duckdb"), tables(tmp_path / "killed" / "o.duckdb")
     for name in COMPARED:

@@ -18,7 +18,7 @@ from flows import cli
 from tasks.database import reading
 from tasks.fault import in_a_sentence
 from tasks.run import Refused
-from tests.apart import apart
+from tests.apart import begun
 from tests.test_crash import COMPARED, configured, tables
 
 ROOT = Path(__file__).parents[1]
@@ -90,7 +90,7 @@ class Ended:
 
 def ran(folder: Path, *commands: list[str], moment: str = "", times: int = 1, fault: str = "full") -> Ended:
     """Run commands in one process, with a fault from the moment that a function is called for the so-manieth time."""
-    run = apart(_commands, str(folder), commands, moment, times, fault, seconds=240)
+    run = begun(_commands, str(folder), commands, moment, times, fault).ended(240)
     assert run.returncode == 0, run.stderr
     assert "Traceback" not in run.stderr and "Logging error" not in run.stderr, run.stderr
     codes = [int(line.split()[1]) for line in run.stdout.splitlines() if line.startswith("exit ")]
