@@ -11,6 +11,7 @@ import os
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from tasks.evidence import standing
 from tasks.findings import Finding, pointer
 from tasks.labels import OFTEN
 from tasks.measure import SUSPICIOUS, marked
+from tasks.scoring.loaded import Loaded
 from tasks.scoring.model import load
 from tasks.scoring.pairs import embeddings
 from tasks.scoring.source import Source
@@ -65,14 +67,17 @@ class Embedded:
     config: Curate
     known: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
+    @cached_property
+    def model(self) -> Loaded:
+        return load(self.source, self.config.model.device, self.config.model.dtype)
+
     def of(self, database: str, sample_ids: Sequence[str]) -> NDArray[np.float32]:
         """[N, D], of length one; zeros for a row that cannot be read."""
         missing = [one for one in sample_ids if one not in self.known]
         if missing:
-            model = load(self.source, self.config.model.device, self.config.model.dtype)
             rows = rows_of(database, pa.table({"sample_id": pa.array(missing, pa.string())}))
-            good, bad = encoded(rows, model, self.config.scoring.max_tokens)
-            made = embeddings(model, [row for _, row in good]).numpy()
+            good, bad = encoded(rows, self.model, self.config.scoring.max_tokens)
+            made = embeddings(self.model, [row for _, row in good]).numpy()
             self.known |= {sample_id: one for (sample_id, _), one in zip(good, made, strict=True)}
             self.known |= {sample_id: np.zeros_like(made[0]) for sample_id, _ in bad}
         return np.stack([self.known[one] for one in sample_ids])
