@@ -213,13 +213,12 @@ def _cleanlab(rows: pa.Table) -> NDArray[np.float64] | None:
     not a number for answers that are too rare. None where most answers do not repeat.
     """
     answers = np.array([answer.strip() for answer in rows["answer"].to_pylist()])
-    names, label_N, times = np.unique(answers, return_inverse=True, return_counts=True)
+    _, label_N, times = np.unique(answers, return_inverse=True, return_counts=True)
     often_N = times[label_N] >= OFTEN
     if often_N.mean() < 0.5 or (times >= OFTEN).sum() < 2:
         return None
+    label_M = np.unique(label_N[often_N], return_inverse=True)[1]
     state_ND = np.stack(rows["state"].to_pylist())[often_N]
-    classes, label_M = np.unique(label_N[often_N], return_inverse=True)
-    assert len(classes) <= len(names)
     probe = LogisticRegression(C=0.01, max_iter=200)
     scaled = state_ND / np.sqrt(np.square(state_ND).mean() or 1)
     probs = cross_val_predict(probe, scaled, label_M, cv=FOLDS, method="predict_proba")
