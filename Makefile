@@ -18,7 +18,7 @@ demo-vqa: .venv/installed
 
 # Two files at a time; most tests wait for one core or for a server.
 test: .venv/dev-installed
-	$(RUN) pytest -n 2 --dist loadfile
+	$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: .venv/dev-installed
 	.venv/bin/ruff format --check flows tasks tests oresight.py

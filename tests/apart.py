@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing import forkserver, get_context
@@ -22,11 +22,15 @@ class Begun:
     process: Any
     folder: TemporaryDirectory[str]
 
+    def said(self, where: str = "err") -> str:
+        """What it has said so far."""
+        return Path(self.folder.name, where).read_text(encoding="utf-8")
+
     def ended(self, seconds: float | None = None) -> subprocess.CompletedProcess[str]:
         """How it ended, and what it said."""
         self.process.join(seconds)
         assert self.process.exitcode is not None, f"it runs after {seconds} s"
-        out, err = (Path(self.folder.name, name).read_text(encoding="utf-8") for name in ("out", "err"))
+        out, err = (self.said(name) for name in ("out", "err"))
         self.folder.cleanup()
         return subprocess.CompletedProcess((), self.process.exitcode, out, err)
 
@@ -34,6 +38,8 @@ class Begun:
 def begun(target: Callable[..., None], *arguments: Any) -> Begun:
     """A function of a module begins in a process of its own."""
     folder = TemporaryDirectory()
+    for name in ("out", "err"):
+        Path(folder.name, name).touch()
     process = _ahead().Process(target=_redirected, args=(folder.name, dict(os.environ), target, arguments))
     process.start()
     return Begun(process, folder)
@@ -41,10 +47,10 @@ def begun(target: Callable[..., None], *arguments: Any) -> Begun:
 
 def oresight(*arguments: str) -> subprocess.CompletedProcess[str]:
     """The command line."""
-    return begun(_command, arguments).ended()
+    return begun(command, arguments).ended()
 
 
-def _command(arguments: tuple[str, ...]) -> None:
+def command(arguments: Sequence[str]) -> None:
     from flows.cli import main
 
     sys.argv = ["oresight", *arguments]
@@ -53,7 +59,7 @@ def _command(arguments: tuple[str, ...]) -> None:
 
 def _redirected(folder: str, environment: dict[str, str], target: Callable[..., None], arguments: tuple[Any]) -> None:
     for number, name in ((1, "out"), (2, "err")):
-        os.dup2(os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT), number)
+        os.dup2(os.open(f"{folder}/{name}", os.O_WRONLY), number)
     os.environ.update(environment)
     os.chdir(ROOT)
     target(*arguments)

@@ -15,6 +15,12 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start; two files are tested at a time
 torch.set_num_threads(1)
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+LONGEST = ("test_server.py", "test_postgres.py", "test_settle.py", "test_planted.py")
+"""Files that are begun first, so that no worker is left with one at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,7 @@
 """A trial plants what it says, in copies, in a database of its own, and goes on where it was killed."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from tasks.defects import KINDS
 from tasks.ingest import ingest
 from tasks.planted import PLANTABLE, Trial, drawn
 from tasks.run import recorded
+from tests.apart import begun, command
 from tests.curated import Curated
 
 STANDING = (
@@ -103,15 +101,12 @@ def areas(curated: Curated, method: str, setting: str = "20% bad, all kinds") ->
 
 def test_an_evaluation_is_killed_goes_on_and_leaves_rows_scores_and_splits_as_they_were(curated: Curated) -> None:
     before = [ask(curated.config.database, question) for question in STANDING]
-    command = [sys.executable, "-m", "flows.cli", *evaluated(curated)]
-    run = subprocess.Popen(command, cwd=curated.root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    assert run.stderr is not None
-    for line in run.stderr:
-        if "planted: seed 1" in line:
-            break
-    time.sleep(0.3)
-    os.kill(run.pid, signal.SIGKILL)
-    run.wait()
+    run = begun(command, evaluated(curated))
+    while run.process.is_alive() and "planted: seed 1" not in run.said():
+        time.sleep(0.1)
+    time.sleep(0.2)
+    run.process.kill()
+    assert run.ended().returncode == -signal.SIGKILL
     assert len(areas(curated, "random")) == 1, "the first seed is kept, the second not half"
     printed = curated.run(*evaluated(curated))
     assert printed.returncode == 0, printed.stderr
