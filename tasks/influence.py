@@ -32,7 +32,7 @@ SHARE = 0.8
 """Of rows and queries, which a seed draws."""
 WHOLE = ("value",)
 """Methods that meet every row and query."""
-SAMPLE = (60, 20)
+SAMPLE = (100, 30)
 """Rows and queries that all methods are timed on, those with a backward pass too."""
 METRICS = ("auc", "sd over queries", "recall", "recall sd", "auc of seeds", "recall of seeds", "seconds", "peak MB")
 
