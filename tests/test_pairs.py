@@ -108,6 +108,16 @@ def test_the_loss_is_that_of_transformers(source: Source, rows: list[Encoded]) -
     assert losses_after(source, "cpu", [], rows[:6], Recipe(), 0) == pytest.approx(expected, rel=1e-4)
 
 
+def test_logits_before_the_first_answer_are_neither_computed_nor_missed(source: Source, rows: list[Encoded]) -> None:
+    made = trainable(source, "cpu", lora=False)
+    plain = replace(made, keeps=False)
+    batch, whole = made.batch(rows[:4]), plain.batch(rows[:4])
+    output, expected = made.model(**batch), made.model(**whole)
+    assert output.logits.shape[1] < expected.logits.shape[1] == batch["input_ids"].shape[1]
+    assert output.loss.item() == pytest.approx(expected.loss.item(), rel=1e-6)
+    assert made.losses(batch).tolist() == pytest.approx(plain.losses(whole).tolist(), rel=1e-6)
+
+
 def test_of_a_plain_text_all_tokens_are_scored_but_the_first(source: Source) -> None:
     tokenizer = trainable(source, "cpu", lora=False).tokenizer
     row = plain_text("Once upon a time", tokenizer, 512)

@@ -15,7 +15,7 @@ import resource
 import time
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -192,7 +192,7 @@ def full_gradient(made: Trainable, rows: Sequence[Encoded], queries: Sequence[En
     for some, batch in _batches(made, rows):
         inputs = {name: one for name, one in batch.items() if name != "labels"}
 
-        def each(moved: dict[str, Tensor], batch: dict[str, Tensor] = batch, inputs: Any = inputs) -> Tensor:
+        def each(moved: dict[str, Tensor], batch: dict[str, Any] = batch, inputs: Any = inputs) -> Tensor:
             return losses(functional_call(made.model, moved, (), inputs), batch["labels"])
 
         with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):  # the other kernels have no forward mode
@@ -200,7 +200,7 @@ def full_gradient(made: Trainable, rows: Sequence[Encoded], queries: Sequence[En
     return found
 
 
-def _batches(made: Trainable, rows: Sequence[Encoded]) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
+def _batches(made: Trainable, rows: Sequence[Encoded]) -> Iterator[tuple[list[int], dict[str, Any]]]:
     """Rows of like length together, where the model is, and which they are."""
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))
     for start in range(0, len(order), ROWS):
@@ -222,7 +222,7 @@ def _kronfluence(made: Trainable, strategy: str, rows: Sequence[Encoded], querie
 
         def compute_train_loss(self, batch: Any, model: Any, sample: bool = False) -> Tensor:
             assert not sample, "the empirical Fisher matrix is asked for, whose labels are the data's own"
-            return Trainable.losses(Trainable(model, *rest), batch).sum()
+            return replace(made, model=model).losses(batch).sum()
 
         def compute_measurement(self, batch: Any, model: Any) -> Tensor:
             return self.compute_train_loss(batch, model)
@@ -234,7 +234,6 @@ def _kronfluence(made: Trainable, strategy: str, rows: Sequence[Encoded], querie
             mask: Tensor = batch["attention_mask"]
             return mask
 
-    rest = (made.tokenizer, made.vision, made.device, made.positions)
     order_N, order_Q = (sorted(range(len(some)), key=lambda i: len(some[i].ids)) for some in (rows, queries))
     logging.getLogger("kronfluence").setLevel(logging.ERROR)
     task = Answering()
