@@ -16,7 +16,7 @@ demo-vqa: .venv/installed
 	.venv/bin/oresight curate tests/data/demo-vqa.yaml
 	@cat tests/data/questions-vqa.txt
 
-# Two files at a time; most tests wait for one core or for a server.
+# Two files at a time, in the order of tests/conftest.py; most tests wait for one core or for a server.
 test: .venv/dev-installed
 	$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder
 

@@ -35,7 +35,7 @@ from tasks.scoring.loaded import Loaded
 from tasks.scoring.model import load
 from tasks.scoring.prompt import Encoded
 from tasks.scoring.source import Source
-from tasks.scoring.trainable import Trainable, losses, trainable
+from tasks.scoring.trainable import Trainable, trainable
 
 Floats = NDArray[np.float64]
 TILE = 4096
@@ -190,10 +190,12 @@ def full_gradient(made: Trainable, rows: Sequence[Encoded], queries: Sequence[En
                 total += part
     found = np.zeros(len(rows))
     for some, batch in _batches(made, rows):
-        inputs = {name: one for name, one in batch.items() if name != "labels"}
 
-        def each(moved: dict[str, Tensor], batch: dict[str, Any] = batch, inputs: Any = inputs) -> Tensor:
-            return losses(functional_call(made.model, moved, (), inputs), batch["labels"])
+        def each(moved: dict[str, Tensor], batch: dict[str, Any] = batch) -> Tensor:
+            def model(**inputs: Any) -> Any:
+                return functional_call(made.model, moved, (), inputs)
+
+            return replace(made, model=model).losses(batch)
 
         with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):  # the other kernels have no forward mode
             found[some] = jvp(each, (parameters,), (mean,))[1].cpu()

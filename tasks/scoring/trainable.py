@@ -60,13 +60,9 @@ class Trainable:
 
     def losses(self, batch: Mapping[str, Any]) -> Tensor:
         """The summed cross-entropy of each row's answer tokens [N], in float32."""
-        return losses(self.model(**{name: one for name, one in batch.items() if name != "labels"}), batch["labels"])
-
-
-def losses(output: Any, labels_NL: Tensor) -> Tensor:
-    """The summed cross-entropy of each row's labels [N]: logits at position i are for the label at i + 1."""
-    logits = output.logits[:, :-1].float().transpose(1, 2)
-    return cross_entropy(logits, labels_NL[:, 1:], reduction="none", ignore_index=IGNORED).sum(1)
+        output = self.model(**{name: one for name, one in batch.items() if name != "labels"})
+        logits = output.logits[:, :-1].float().transpose(1, 2)  # at position i they are for the label at i + 1
+        return cross_entropy(logits, batch["labels"][:, 1:], reduction="none", ignore_index=IGNORED).sum(1)
 
 
 def trainable(source: Source, device: str = "auto", *, lora: bool = True, seed: int = 0) -> Trainable:
