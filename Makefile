@@ -6,7 +6,6 @@ RUN = .venv/bin/python -m
 
 .PHONY: demo demo-vqa test check bench evaluate serve lock
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
-export PIP_NO_COMPILE = 1
 
 demo: .venv/installed
 	.venv/bin/oresight curate tests/data/demo.yaml

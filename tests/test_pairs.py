@@ -1,7 +1,9 @@
 """Each method's products of rows with queries are what they say: autograd on a small real model is the judge."""
 
 import json
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tasks.scoring.cost import resident
 from tasks.scoring.finetune import Recipe, losses_after
 from tasks.scoring.pairs import full_gradient, paired
 from tasks.scoring.prompt import Encoded, encode, plain_text
@@ -56,6 +59,12 @@ def test_value_and_cosine_are_products_of_the_heads_gradients(source: Source, ro
     unit = torch.nn.functional.normalize(g, dim=1)
     assert found.scores["value_cosine"] == pytest.approx((unit[:7] @ unit[7:].T).numpy(), abs=1e-4)
     assert found.seconds > 0 and found.peak_mb > 100
+
+
+def test_a_methods_memory_is_not_that_of_the_process_which_asked() -> None:
+    held = np.ones(2**27)  # 1 GiB
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        assert process.submit(resident).result() < held.nbytes <= resident()
 
 
 def test_whole_gradients_are_products_of_all_parameters_with_the_mean(source: Source, rows: list[Encoded]) -> None:

@@ -10,7 +10,9 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -126,9 +128,15 @@ class Clock:
 
 
 def resident() -> int:
-    """The most bytes of memory that this process had; macOS counts in bytes, others in KiB."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+    """The most bytes of memory that this process had.
+
+    On Linux getrusage counts those of the process that began this one too. macOS counts in bytes, others in KiB.
+    """
+    with suppress(FileNotFoundError):
+        (most,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(most.split()[1]) * 1024
+    counted = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return counted if sys.platform == "darwin" else counted * 1024
 
 
 class Like:

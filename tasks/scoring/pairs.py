@@ -11,8 +11,6 @@ through the random A: what DataInf and LESS compare too.
 """
 
 import logging
-import resource
-import time
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +25,7 @@ from torch.func import functional_call, jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import normalize
 
+from tasks.scoring.cost import Clock
 from tasks.scoring.engine import SAMPLE, only
 from tasks.scoring.formula import errors, token_pairs
 from tasks.scoring.forward import Answers, visit
@@ -63,20 +62,16 @@ def paired(
 
     Raises ImportError if the method's library is not there.
     """
-    model: Loaded | Trainable
     if method in FORWARD:
         model = load(source, device, dtype)
-        started = time.perf_counter()
-        scores = FORWARD[method](model, rows, queries)
+        clock = Clock(model.device)
+        scores, seconds = clock.timed(lambda: FORWARD[method](model, rows, queries))
     else:
-        model = trainable(source, device)
-        started = time.perf_counter()
-        scores = {method: _kronfluence(model, method, rows, queries)}
-    seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    if model.device.type == "cuda":
-        peak = torch.cuda.max_memory_allocated() / 2**20
-    return Paired({name: one.double().cpu().numpy() for name, one in scores.items()}, seconds, peak)
+        made = trainable(source, device)
+        clock = Clock(made.device)
+        scores, seconds = clock.timed(lambda: {method: _kronfluence(made, method, rows, queries)})
+    found = {name: one.double().cpu().numpy() for name, one in scores.items()}
+    return Paired(found, seconds, clock.peak() / 2**20)
 
 
 @dataclass(frozen=True)
