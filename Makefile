@@ -42,6 +42,8 @@ bench: .venv/dev-installed
 ROOT = $(shell .venv/bin/python -c "import easy_vqa as e; print(e.get_test_image_paths()[0].rsplit('/', 1)[0])")
 ORESIGHT = .venv/bin/oresight
 CONFIGS = tests/data/evaluate
+# Ways of choosing rows that the finetunes compare with, beside random; `make evaluate AGAINST=` compares with all.
+AGAINST = --against "lowest value"
 PICTURES = --set dataset.root=$(ROOT) --set reference.root=$(ROOT)
 evaluate: .venv/dev-installed
 	.venv/bin/python tests/data/make_evaluation.py
@@ -55,8 +57,7 @@ evaluate: .venv/dev-installed
 	$(ORESIGHT) evaluate $(CONFIGS)/easy.yaml --rows 400 $(PICTURES)
 	$(ORESIGHT) curate $(CONFIGS)/swapped.yaml
 	$(ORESIGHT) evaluate $(CONFIGS)/swapped.yaml --truth swapped
-	$(ORESIGHT) settle $(CONFIGS)/swapped.yaml --test evaluate/swapped-test.jsonl --tokens 900 --rate 3e-3 \
-		--against "lowest value"
+	$(ORESIGHT) settle $(CONFIGS)/swapped.yaml --test evaluate/swapped-test.jsonl --tokens 900 --rate 3e-3 $(AGAINST)
 	$(ORESIGHT) curate $(CONFIGS)/stories.yaml
 	$(ORESIGHT) settle $(CONFIGS)/stories.yaml --test evaluate/stories-test.jsonl --full --no-finetune --curves --datamodels
 
