@@ -1,6 +1,7 @@
 """What was found out about the method, as one HTML file: all evaluations that the database has, with figures."""
 
 from dataclasses import fields
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,8 @@ from tasks.page import write_page
 ASKED = [one.name for one in fields(Comparison)]
 SERIES = ("evaluation", "dataset", "model", "setting", "conditions")
 FIGURES = {
-    (
-        "planted",
-        "auc",
-    ): "AUC of each method, where defects of all kinds were planted; the bars are deviations over seeds",
+    ("influence", "auc of seeds"): "AUC of each method, of a query's class; the bars are deviations over draws",
+    ("planted", "auc"): "AUC of each method, where defects were planted; the bars are deviations over seeds",
     ("finetune", "test loss"): "Test loss after as many tokens of rows that each method keeps",
     ("removal", "test loss"): "Test loss without some of the rows",
 }
@@ -31,16 +30,16 @@ def proof(config: Curate) -> Path:
         compared = records(connection, "proof_compared", {})
     figures = []
     for (evaluation, metric), caption in FIGURES.items():
-        for place in sorted({_place(row) for row in numbers if row["evaluation"] == evaluation}):
-            rows = [
-                row
-                for row in numbers
-                if (row["evaluation"], row["metric"]) == (evaluation, metric) and _place(row) == place
-            ]
-            shown = [row for row in rows if evaluation != "planted" or row["setting"].endswith("all kinds")]
-            if shown:
-                drawing = curves(shown) if evaluation == "removal" else dots(shown, metric)
-                figures.append({"svg": drawing, "caption": f"{caption}. {' with '.join(place)}"})
+        shown = [
+            row
+            for row in numbers
+            if (row["evaluation"], row["metric"]) == (evaluation, metric)
+            and (evaluation != "planted" or row["setting"].endswith("all kinds"))
+        ]
+        for (*place, _), group in groupby(sorted(shown, key=_drawn), key=_drawn):
+            rows = [*group]
+            drawing = curves(rows) if evaluation == "removal" else dots(rows, metric.removesuffix(" of seeds"))
+            figures.append({"svg": drawing, "caption": f"{caption}. {', '.join(filter(None, place))}"})
     page = Path(config.publishing.folder) / config.splitting.name / "evaluations.html"
     settled = [
         (
@@ -57,5 +56,7 @@ def proof(config: Curate) -> Path:
     return page
 
 
-def _place(row: dict[str, Any]) -> tuple[str, str]:
-    return row["dataset"], row["model"]
+def _drawn(row: dict[str, Any]) -> tuple[str, ...]:
+    """What a figure is of; one of removals is over their settings."""
+    setting = "" if row["evaluation"] == "removal" else row["setting"]
+    return row["dataset"], row["model"], setting, row["conditions"]

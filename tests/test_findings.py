@@ -1,12 +1,14 @@
 """Findings are rows that are there whole or not at all, and that are found once."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tasks.database import reading, records
 from tasks.findings import Finding, Place, matrix, table
+from tasks.proof import proof
 from tasks.run import recorded
 from tests.test_split import settings
 
@@ -97,3 +99,20 @@ def test_other_conditions_are_no_more_seeds_and_the_newest_comparison_of_a_serie
         numbers, compared = (records(connection, name, {}) for name in ("proof_numbers", "proof_compared"))
     assert {row["conditions"] for row in [*numbers, *compared]} == {'{"rows": 900}'}
     assert len(numbers) == 2 and [row["pairs"] for row in compared] == [3]
+
+
+def test_the_page_has_a_figure_a_setting_and_one_of_all_removals(place: Place, tmp_path: Path) -> None:
+    drawn = {
+        ("influence", "auc of seeds"): ("9 rows", "90 rows"),
+        ("planted", "auc"): ("20% bad, all kinds", "10% bad, all kinds"),
+        ("removal", "test loss"): ("without 10%", "without 20%"),
+    }
+    for (evaluation, metric), names in drawn.items():
+        for setting in names:
+            found = [Finding(setting, method, 0, metric, 0.5) for method in ("nothing", "value")]
+            of = replace(place, evaluation=evaluation)
+            of.once(of.unit(setting=setting), lambda: found, setting)  # noqa: B023
+    page = proof(settings(tmp_path)).read_text()
+    assert page.count("<svg") == page.count("<figcaption>") == 5
+    for setting in (*drawn["influence", "auc of seeds"], *drawn["planted", "auc"]):
+        assert f"rows, model@1, {setting}</figcaption>" in page
