@@ -6,11 +6,11 @@ index and of the reference do not follow it: they are made on made-up states, dr
 time hangs on the number of tokens and not on what these say.
 """
 
+import re
 import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -132,11 +132,11 @@ def resident() -> int:
 
     On Linux getrusage counts those of the process that began this one too. macOS counts in bytes, others in KiB.
     """
-    with suppress(FileNotFoundError):
-        (most,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(most.split()[1]) * 1024
-    counted = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return counted if sys.platform == "darwin" else counted * 1024
+    status = Path("/proc/self/status")
+    if own := re.search(r"VmHWM:\s*(\d+) kB", status.read_text() if status.exists() else ""):
+        return int(own[1]) * 1024
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
 
 
 class Like:
