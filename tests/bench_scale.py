@@ -5,7 +5,6 @@ short rows with the smallest real model, which lies beside the project (shared/d
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 
 from tasks.scoring import reference as reference_module
+from tasks.scoring.cost import resident
 from tasks.scoring.formula import Head
 from tasks.scoring.forward import Answers
 from tasks.scoring.reference import fit
@@ -103,7 +103,7 @@ def main() -> None:
             sys.stdout.flush()
         return
     report = factorisation() if sys.argv[1] == "factorisation" else memory(int(sys.argv[1]))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = resident() / 2**20
     sys.stdout.write(json.dumps(report | {"peak": peak}) + "\n")
 
 

@@ -11,7 +11,6 @@ pip install --no-deps dattri==0.3.0.
 import argparse
 import json
 import random
-import resource
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 from torch.nn.functional import cross_entropy
 
+from tasks.scoring.cost import resident
 from tasks.scoring.engine import Engine, Opened, Options, opened
 from tasks.scoring.formula import errors, pairwise
 from tasks.scoring.forward import Answers, visit
@@ -252,7 +252,7 @@ def main() -> None:
             if chosen.timed
             else alone(chosen.alone, chosen.task, chosen.dtype)
         )
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak = resident() / 2**20
         sys.stdout.write("\n" + json.dumps(report | {"peak": peak}) + "\n")
         return
     seconds = {
