@@ -2,6 +2,7 @@
 #   make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cu130"
 TORCH = torch==2.13.0
 PYTHON = python3
+UV_VERSION = 0.13.9
 RUN = .venv/bin/python -m
 
 .PHONY: demo demo-vqa test check bench evaluate serve lock
@@ -26,17 +27,17 @@ check: .venv/dev-installed
 	$(RUN) pytest tests/test_house.py
 
 bench: .venv/dev-installed
-	.venv/bin/python tests/bench_ingest.py tests/data/dolly.jsonl 1
-	.venv/bin/python tests/bench_pictures.py
-	.venv/bin/python tests/bench_vqa.py
-	.venv/bin/python tests/bench_flags.py
-	.venv/bin/python tests/bench_flagging.py
-	.venv/bin/python tests/bench_sql.py
-	.venv/bin/python tests/bench_against.py
-	.venv/bin/python tests/bench_plan.py
+	.venv/bin/python tests/bench/bench_ingest.py tests/data/dolly.jsonl 1
+	.venv/bin/python tests/bench/bench_pictures.py
+	.venv/bin/python tests/bench/bench_vqa.py
+	.venv/bin/python tests/bench/bench_flags.py
+	.venv/bin/python tests/bench/bench_flagging.py
+	.venv/bin/python tests/bench/bench_sql.py
+	.venv/bin/python tests/bench/bench_against.py
+	.venv/bin/python tests/bench/bench_plan.py
 	.venv/bin/pip install -q --no-deps dattri==0.3.0
-	.venv/bin/python tests/bench_scoring.py
-	.venv/bin/python tests/bench_scale.py
+	.venv/bin/python tests/bench/bench_scoring.py
+	.venv/bin/python tests/bench/bench_scale.py
 
 # The tables of docs/evaluation.md, on the data beside the project. What is known is not measured again: `rm -r evaluate`.
 ROOT = $(shell .venv/bin/python -c "import easy_vqa as e; print(e.get_test_image_paths()[0].rsplit('/', 1)[0])")
@@ -74,16 +75,18 @@ serve: .venv/installed
 	.venv/bin/oresight deploy $(CONFIG) && echo "http://127.0.0.1:4200  (end with Ctrl-C)" && \
 	.venv/bin/prefect worker start --pool oresight --type process
 
-# All versions with their hashes; torch apart, because which build of it is wanted depends on the machine.
-.venv/installed: requirements.lock Makefile
+# All versions with their hashes, by uv, which takes seconds where pip takes minutes. torch is apart: which build of it is
+# wanted depends on the machine.
+UV = .venv/bin/uv pip install -q --python .venv/bin/python
+.venv/installed: requirements.lock pyproject.toml hatch_build.py Makefile
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	.venv/bin/pip install -q $(TORCH)
-	.venv/bin/pip install -q --no-deps --require-hashes -r requirements.lock
-	.venv/bin/pip install -q --no-deps --no-build-isolation -e .
+	.venv/bin/pip install -q uv==$(UV_VERSION) $(TORCH)
+	$(UV) --no-deps --require-hashes -r requirements.lock
+	$(UV) --no-deps --no-build-isolation -e .
 	touch $@
 
 .venv/dev-installed: .venv/installed requirements-dev.lock
-	.venv/bin/pip install -q --no-deps --require-hashes -r requirements-dev.lock
+	$(UV) --no-deps --require-hashes -r requirements-dev.lock
 	touch $@
 
 # Needs uv, and a CPU torch (UV_FIND_LINKS or UV_TORCH_BACKEND=cpu), or CUDA packages are listed too. Keeps what is pinned.

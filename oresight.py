@@ -1,28 +1,35 @@
-"""The database as pandas: `import oresight; oresight.read("oresight.duckdb").scores()`."""
+"""The database as pandas: `import oresight; oresight.read("oresight.duckdb").scores()`.
+
+In a clone this module is the package too: `oresight.tasks` is the folder `tasks` beside it. See hatch_build.py.
+"""
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
-from tasks.database import reading
+__path__ = [str(Path(__file__).parent)]
 
 
 class Database:
-    """Each view of the database is a method that gives it as a frame: `.scores()`, `.flags()`, `.split_rows()`."""
+    """Each view of the database is a method that returns it as a frame: `.scores()`, `.flags()`, `.split_rows()`."""
 
     def __init__(self, database: str) -> None:
         self.database = database
 
-    def sql(self, question: str, *values: Any) -> pd.DataFrame:
-        """The answer to a question; `values` take the places of its question marks. Reads only, and no files.
+    def sql(self, question: str, *values: Any) -> "pd.DataFrame":
+        """The answer to a query. `values` replace its question marks. The query cannot write and cannot read files.
 
-        Raises ValueError if there is no such database, duckdb.Error if it is no question that the database can answer.
+        Raises ValueError if there is no such database, duckdb.Error if the database cannot run the query.
         """
+        from oresight.tasks.database import reading  # here, so that `import oresight` is quick
+
         with reading(self.database, guarded=True) as connection:
             return connection.execute(question, list(values)).df()
 
-    def __getattr__(self, view: str) -> Callable[[], pd.DataFrame]:
+    def __getattr__(self, view: str) -> Callable[[], "pd.DataFrame"]:
         """Raises AttributeError if there is no such view."""
         if view.startswith("_") or view not in dir(self):
             raise AttributeError(f"{self.database} has no view {view!r}; there are: {', '.join(self._views())}")
@@ -37,5 +44,5 @@ class Database:
 
 
 def read(database: str = "oresight.duckdb") -> Database:
-    """The database, which a run may be writing: each question waits until the file is free, for a moment."""
+    """Open a database for queries. A query waits for a moment if a run is writing to the file."""
     return Database(database)

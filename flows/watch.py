@@ -5,21 +5,21 @@ import hashlib
 from prefect import flow
 from prefect.client.orchestration import get_client
 
-from flows.start import begun, named
-from tasks.config import Curate
-from tasks.ingest import unread
-from tasks.progress import log
+from oresight.flows.server.start import run_name, start_run
+from oresight.tasks.config import Curate
+from oresight.tasks.ingest import unread
+from oresight.tasks.runs.progress import log
 
 
-@flow(name="watch", flow_run_name=named, validate_parameters=False)
+@flow(name="watch", flow_run_name=run_name, validate_parameters=False)
 def watch(config: Curate) -> str | None:
     """Start `curate` if the files are not those that were read; once for the same files.
 
     Args:
         config: What `curate` is started with.
     """
-    config = begun(config)
-    digests = unread(config.database, config.dataset, "dataset"), unread(config.database, config.reference, "reference")
+    config = start_run(config)
+    digests = unread(config, "dataset"), unread(config, "reference")
     if not any(digests):
         log().info("watch: nothing new")
         return None

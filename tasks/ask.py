@@ -5,13 +5,12 @@ model sees the question only, and nothing is written.
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.config import Curate
-from tasks.database import reading, records
-from tasks.scoring.forward import visit
-from tasks.scoring.index import Basis
-from tasks.scoring.model import devices, load
-from tasks.scoring.prompt import Unscorable, encode
-from tasks.scoring.source import Source
+from oresight.tasks.database import reading, records
+from oresight.tasks.runs.record import Run
+from oresight.tasks.scoring.forward import visit
+from oresight.tasks.scoring.index import Basis
+from oresight.tasks.scoring.model import devices, load
+from oresight.tasks.scoring.prompt import Unscorable, encode
 
 
 @dataclass(frozen=True)
@@ -25,29 +24,29 @@ class Taught:
     correlation: float | None
 
 
-def ask(config: Curate, source: Source, model_key: str, question: str, answer: str, n: int) -> Taught:
+def ask(run: Run, question: str, answer: str, n: int) -> Taught:
     """The n rows of the dataset that teach the answer most and the n that work against it, with their values.
 
     Raises ValueError if the model has no index in this database, or cannot read the question.
     """
+    config, names = run.config, {"model_key": run.model.key, "dataset": run.config.dataset.name}
     with reading(config.database) as connection:
-        known = next(iter(records(connection, "ask_index", {"model_key": model_key})), None)
-    if known is None:
+        index = next(iter(records(connection, "ask_index", names)), None)
+    if index is None:
         raise ValueError(f"{config.database}: has no index of this model; run `oresight score CONFIG.yaml` first")
-    model = load(source, devices(config.model.device)[0], known["dtype"])
+    model = load(run.model.files, devices(config.model.device)[0], index["dtype"])
     messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
     limit = min(config.scoring.max_tokens, model.positions or config.scoring.max_tokens)
     try:
         row = encode(messages, None, model.tokenizer, limit, model.vision, [])
     except Unscorable as error:
         raise ValueError(f"the question cannot be scored: {error}") from error
-    basis = Basis.read(known["basis"]).to(model.device)
+    basis = Basis.read(index["basis"]).to(model.device)
     (vector,) = visit(model, [row], config.scoring.batch_tokens, lambda part: basis.of(part, model.head)[0].tolist())
-    place = {"dataset": config.dataset.name, "model_key": model_key, "vector": vector, "n": n}
     with reading(config.database) as connection:
-        rows = records(connection, "ask_rows", place)
+        rows = records(connection, "ask_rows", names | {"vector": vector, "n": n})
     if not rows:
         raise ValueError(
             f"{config.dataset.name}: none of its rows is in the index; run `oresight score CONFIG.yaml` first"
         )
-    return Taught(rows, known["index_correlation"])
+    return Taught(rows, index["index_correlation"])

@@ -14,12 +14,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from tasks.checkfile import Check, Severity, must_select, own_checks, read
-from tasks.config import Flagging
-from tasks.database import CATALOG, SQL, Connection, DatabaseError, let, query, records, transaction, writing
-from tasks.page import write_page
-from tasks.progress import log, progress
-from tasks.run import Refused
+from oresight.tasks.config import Curate
+from oresight.tasks.database import CATALOG, SQL, Connection, DatabaseError, execute, let, records, transaction, writing
+from oresight.tasks.pages.html import write_page
+from oresight.tasks.runs.progress import log, progress
+from oresight.tasks.runs.record import Refused, Run
+from oresight.tasks.scope import stored_datasets
+from oresight.tasks.sqlfile import Check, Severity, must_select, own_checks, read_check
 
 CHECKS = SQL / "checks"
 
@@ -36,35 +37,19 @@ class Checked:
     seconds: float
 
 
-def check(
-    database: str,
-    stage: Literal["raw", "score"],
-    dataset: str,
-    reference: str,
-    run_id: str,
-    model_key: str | None = None,
-    flagging: Flagging | None = None,
-    page: Path | None = None,
-    folder: Path = CHECKS,
-) -> list[Checked]:
-    """Run the checks of a stage over a dataset; its flags from this stage are replaced, together with the results.
+def check(run: Run, stage: Literal["raw", "score"], folder: Path = CHECKS) -> list[Checked]:
+    """Run the checks of a stage over the dataset. Its flags from this stage are replaced, together with the results.
 
     Raises Refused, after all of it is recorded, if a critical check failed; RuntimeError if a check itself crashed, and
     then nothing is recorded; ValueError for a dataset that is not there or a check file that is not one.
     """
-    flagging = flagging or Flagging()
-    assert stage == "raw" or model_key is not None, "scores are checked for one model: give its model_key"
-    checks = [read(file) for file in sorted((folder / stage).glob("*.sql"))]
+    config, flagging = run.config, run.config.flagging
+    checks = [read_check(file) for file in sorted((folder / stage).glob("*.sql"))]
     checks += own_checks(flagging, stage, {file.stem for file in folder.glob("*/*.sql")})
     _bad_rows()  # imported before the database is opened: it takes seconds
-    names = {"dataset": dataset, "reference": reference}
-    run = {"run_id": run_id, "dataset": dataset, "stage": stage}
-    with writing(database, guarded=True) as connection:
-        known = dict(connection.execute(query("check_datasets"), names).fetchall())
-        if missing := sorted(set(names.values()) - known.keys()):
-            raise ValueError(f"{database}: holds no {missing[0]!r}; run `oresight ingest CONFIG.yaml` first")
-        scores = {"model_key": model_key, "reference_hash": known[reference]}
-        variables = names | scores | {"false_discovery_rate": flagging.false_discovery_rate}
+    names = {"run_id": run.run_id, "dataset": config.dataset.name, "stage": stage}
+    with writing(config.database, guarded=True) as connection:
+        variables = _variables(connection, run, stage)
         for one in checks:
             must_select(connection, one)
             if taken := sorted(variables.keys() & one.parameters.keys()):
@@ -72,21 +57,39 @@ def check(
         variables |= {name: value for one in checks for name, value in one.parameters.items()}
         found, suite, results = _validated(connection, stage, checks, variables)
         with transaction(connection):
-            connection.execute(query("check_forget_flags"), {"dataset": dataset, "stage": stage})
-            connection.execute(query("check_forget_results"), run)
-            connection.execute(query("check_forget_suite"), run)
-            found = [_recorded(connection, one, result, run) for one, result in zip(checks, found, strict=True)]
-            connection.execute(query("check_suite"), run | {"suite": json.dumps(suite), "result": json.dumps(results)})
-        if page:
-            _write_page(connection, page, run_id)
-        refusal = _refusal(connection, found, run)
+            execute(connection, "check_forget_flags", names)
+            execute(connection, "check_forget_results", names)
+            execute(connection, "check_forget_suite", names)
+            found = [_recorded(connection, one, result, names) for one, result in zip(checks, found, strict=True)]
+            execute(connection, "check_suite", names | {"suite": json.dumps(suite), "result": json.dumps(results)})
+        _write_page(connection, page_of(config), run.run_id)
+        refusal = _refusal(connection, found, names)
     failed = ", ".join(
         f"{result.name} ({result.severity}, {result.rows_failed:,} rows)" for result in found if not result.success
     )
-    log().info("check: %d checks (%s) on %s; failed: %s", len(found), stage, dataset, failed or "none")
+    log().info("check: %d checks (%s) on %s; failed: %s", len(found), stage, names["dataset"], failed or "none")
     if refusal:
         raise Refused(refusal)
     return found
+
+
+def page_of(config: Curate) -> Path:
+    """Where the page of checks is written."""
+    return Path(config.publishing.folder) / config.splitting.name / "checks.html"
+
+
+def _variables(connection: Connection, run: Run, stage: str) -> dict[str, Any]:
+    """What a check may read with getvariable. Raises ValueError if the dataset or the reference is not there.
+
+    Checks are the only SQL that reads variables: Great Expectations runs their text, and passes no parameters.
+    """
+    config, rate = run.config, {"false_discovery_rate": run.config.flagging.false_discovery_rate}
+    if stage == "score":
+        return run.scope(connection).parameters | rate
+    dataset, reference = config.dataset.name, config.reference.name
+    stored = stored_datasets(connection, config.database, dataset, reference)
+    names = {"dataset": dataset, "reference": reference, "reference_hash": stored[reference].content_hash}
+    return names | {"model_key": None} | rate
 
 
 @cache
@@ -114,7 +117,7 @@ def _validated(
     """What Great Expectations says of each check, the suite and its results. Raises RuntimeError if a check crashed."""
     import great_expectations as gx
 
-    (tested,) = connection.execute(query("check_tested"), {"dataset": variables["dataset"]}).fetchone() or (0,)
+    (tested,) = execute(connection, "check_tested", {"dataset": variables["dataset"]}).fetchone() or (0,)
     suite = gx.ExpectationSuite(stage, meta={"variables": variables})
     found, results = list[Checked](), list[dict[str, Any]]()
     with _batch(connection, variables) as batch, progress(f"check {stage}", len(checks)) as advance:
@@ -187,7 +190,7 @@ def _recorded(connection: Connection, one: Check, result: Checked, run: dict[str
     named = {"check_name": one.name, "severity": one.severity}
     let(connection, check_sql=one.sql)
     try:
-        (flagged,) = connection.execute(query("check_flag"), named | {"run_id": run["run_id"]}).fetchone() or (0,)
+        (flagged,) = execute(connection, "check_flag", named | {"run_id": run["run_id"]}).fetchone() or (0,)
     except DatabaseError as error:
         raise one.crashed(str(error).splitlines()[0]) from error
     if flagged != result.rows_failed:
@@ -196,7 +199,7 @@ def _recorded(connection: Connection, one: Check, result: Checked, run: dict[str
     figures = {
         key: value for key, value in asdict(result).items() if key.startswith("rows_") or key in ("success", "seconds")
     }
-    connection.execute(query("check_result"), run | named | figures | {"why": one.why})
+    execute(connection, "check_result", run | named | figures | {"why": one.why})
     return result
 
 

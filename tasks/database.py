@@ -14,7 +14,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -26,8 +26,8 @@ from filelock import FileLock, Timeout
 CATALOG = "oresight"
 ROW_GROUP = 8192
 """Rows that DuckDB keeps together. A commit makes it merge the last row group with the one before: with its own 122,880
-a commit of a few vectors needs half a GB every now and then (tests/bench_scale.py); with few thousands blocks are left
-half empty."""
+a commit of a few vectors needs half a GB every now and then (tests/bench/bench_scale.py); with a few thousand rows
+blocks are left half empty."""
 STORAGE = "v1.2.0"
 """The DuckDB from which on the file can be read: the first that knows Zstandard."""
 SQL = Path(__file__).parent.parent / "sql"
@@ -50,16 +50,34 @@ def query(name: str) -> str:
     return (SQL / "queries" / f"{name}.sql").read_text(encoding="utf-8")
 
 
-def records(connection: Connection, name: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+@cache
+def parameters_of(name: str) -> frozenset[str]:
+    """The $parameters that sql/queries/NAME.sql takes."""
+    text = re.sub(r"--[^\n]*|'(?:[^']|'')*'", "", query(name))
+    return frozenset(re.findall(r"\$([a-z_]+)", text))
+
+
+def execute(connection: Connection, name: str, values: Mapping[str, Any] | None = None, table: str = "") -> Connection:
+    """Run sql/queries/NAME.sql. Of the values it gets those that its $parameters name.
+
+    table: stands for the word TABLE, in the few queries that are the same for several tables of ours.
+    """
+    values, text = values or {}, query(name)
+    return connection.execute(
+        text.replace("TABLE", table) if table else text, {key: values[key] for key in parameters_of(name)}
+    )
+
+
+def records(connection: Connection, name: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
     """The answer of sql/queries/NAME.sql, a dict a row."""
-    found: list[dict[str, Any]] = connection.execute(query(name), values).to_arrow_table().to_pylist()
-    return found
+    rows: list[dict[str, Any]] = execute(connection, name, values).to_arrow_table().to_pylist()
+    return rows
 
 
 def newest_version(database: str, split: str) -> int:
     """The newest version of a split. Raises ValueError if there is none."""
     with reading(database) as connection:
-        (version,) = connection.execute(query("newest_version"), {"split": split}).fetchone() or (None,)
+        (version,) = execute(connection, "newest_version", {"split": split}).fetchone() or (None,)
     if version is None:
         raise ValueError(f"{database}: has no split {split!r}; run `oresight split CONFIG.yaml` first")
     return int(version)
@@ -102,6 +120,14 @@ def turn(database: str, wait_s: float = A_DAY) -> Iterator[None]:
         note.unlink(missing_ok=True)
     finally:
         lock.release()
+
+
+def bring_up_to_date(database: str) -> None:
+    """Make views and tables those of this version, for a command that has no turn of its own. Whoever has the turn now
+    has done it already.
+    """
+    with suppress(DatabaseBusy), turn(database, wait_s=1):
+        pass
 
 
 def is_select(connection: Connection, text: str) -> bool:

@@ -1,4 +1,7 @@
-"""Scores and canaries -> how suspicious each row is, and what this model can detect. A check then gives the verdict."""
+"""Scores and canaries -> how suspicious each row is, and what this model can detect.
+
+The check looks_mislabeled then decides which rows are flagged.
+"""
 
 from dataclasses import asdict
 from typing import Any
@@ -7,116 +10,108 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.config import Curate
-from tasks.database import Connection, query, reading, transaction, writing
-from tasks.detector import FEWEST, Detection, Table, detect, folds, reach
-from tasks.labels import Labels, label_names, label_signals
-from tasks.progress import log
-from tasks.run import stored
-from tasks.twins import without_twin
+from oresight.tasks.database import Connection, execute, reading, transaction, writing
+from oresight.tasks.detection.detector import FEWEST, Detection, Table, detect, folds, reach
+from oresight.tasks.detection.labels import Labels, label_names, label_signals
+from oresight.tasks.detection.signals import DETECTED_BY, LABEL_SIGNALS
+from oresight.tasks.detection.twins import without_twin
+from oresight.tasks.runs.progress import log
+from oresight.tasks.runs.record import Run
 
-SIGNALS = (
-    "value", "value_per_token", "value_cosine", "local_value", "self_value", "nll", "worst_token", "first_token",
-    "last_token", "conditional_gain", "total_gain", "image_gain",
-)  # fmt: skip
-LABEL_SIGNALS = ("label_probe", "agreement")
 Floats = NDArray[np.float64]
 Columns = dict[str, NDArray[Any]]
+"""Rows, trusted rows and canaries in one table; `role` says which a row is."""
 
 
-def flag(config: Curate, model_key: str, run_id: str) -> None:
+def flag(run: Run) -> None:
     """Judge every scored row of the dataset in the light of trusted rows and canaries; without canaries, none.
 
     Raises ValueError if the dataset or the reference is not there.
     """
-    names: dict[str, Any] = {
-        "dataset": config.dataset.name,
-        "reference": config.reference.name,
-        "model_key": model_key,
-    }
+    config = run.config
     with reading(config.database) as connection:
-        known = stored(connection, config.database, config.dataset.name, config.reference.name)
-        names["reference_hash"] = known[config.reference.name].content_hash
-        told = _told(connection.execute(query("flag_signals"), names).to_arrow_table())
-        has_canaries = bool((told["role"] == "canary").any())
-        states = _without_twins(connection, told, model_key) if has_canaries else None
-    labels = None if states is None else _labels(told, states)
+        names = run.scope(connection).parameters | {"run_id": run.run_id}
+        signals = _columns(execute(connection, "flag_signals", names).to_arrow_table())
+        has_canaries = bool((signals["role"] == "canary").any())
+        states = _without_twins(connection, signals, names) if has_canaries else None
+    labels = None if states is None else _labels(signals, states)
     rate = config.flagging.false_discovery_rate
-    found = detect(_table(told, labels), rate) if has_canaries else None
+    detection = detect(_table(signals, labels), rate) if has_canaries else None
     with writing(config.database) as connection, transaction(connection):
-        key = {name: names[name] for name in ("dataset", "model_key", "reference")}
         for clear in ("flag_clear_suspicions", "flag_clear_detectability", "flag_clear_calibration"):
-            connection.execute(query(clear), key)
-        if found:
-            connection.register("suspicions", _suspicions(told, found, labels))
-            connection.execute(query("flag_insert_suspicions"), names | {"run_id": run_id})
-            connection.register("kinds", pa.Table.from_pylist([asdict(one) for one in found.kinds]))
-            connection.execute(query("flag_insert_detectability"), key | {"run_id": run_id})
-            connection.register("trials", pa.Table.from_pylist([asdict(one) for one in found.trials]))
-            connection.execute(query("flag_insert_calibration"), key | {"run_id": run_id})
-    _tell(found, int((told["role"] == "reference").sum()), rate)
+            execute(connection, clear, names)
+        if detection:
+            connection.register("new_suspicions", _suspicions(signals, detection, labels))
+            execute(connection, "flag_insert_suspicions", names)
+            connection.register("new_detectability", pa.Table.from_pylist([asdict(kind) for kind in detection.kinds]))
+            execute(connection, "flag_insert_detectability", names)
+            connection.register("new_calibration", pa.Table.from_pylist([asdict(c) for c in detection.calibration]))
+            execute(connection, "flag_insert_calibration", names)
+    _log_detection(detection, int((signals["role"] == "reference").sum()), rate)
 
 
-def _told(asked: pa.Table) -> Columns:
+def _columns(answer: pa.Table) -> Columns:
     """The answer of flag_signals as columns."""
     texts = {
-        name: np.array(asked[name].to_pylist(), dtype=object)
+        name: np.array(answer[name].to_pylist(), dtype=object)
         for name in ("role", "sample_id", "twin", "canary", "answer")
     }
     numbers = {
-        name: asked[name].cast(pa.float64()).to_numpy(zero_copy_only=False).copy()
-        for name in (*SIGNALS, "answer_tokens")
+        name: answer[name].cast(pa.float64()).to_numpy(zero_copy_only=False).copy()
+        for name in (*DETECTED_BY, "answer_tokens")
     }
     return texts | numbers
 
 
-def _without_twins(connection: Connection, told: Columns, model_key: str) -> NDArray[np.float32] | None:
-    """Take the twins out of the canaries' values; gives the states of all, if answers repeat."""
-    canary, trusted = np.flatnonzero(told["role"] == "canary"), np.flatnonzero(told["role"] == "reference")
-    twins = _twins(told)
-    vector_RM, state_RS = _places(connection, told["sample_id"][trusted], model_key)
-    vector_CM, state_CS = _places(connection, told["sample_id"][canary], model_key)
-    before = told["value"][canary]
+def _without_twins(connection: Connection, signals: Columns, names: dict[str, Any]) -> NDArray[np.float32] | None:
+    """Take the twins out of the canaries' values. Returns the states of all rows, if answers repeat."""
+    canary, trusted = np.flatnonzero(signals["role"] == "canary"), np.flatnonzero(signals["role"] == "reference")
+    twins = _twins(signals)
+    vector_RM, state_RS = _vectors(connection, signals["sample_id"][trusted], names)
+    vector_CM, state_CS = _vectors(connection, signals["sample_id"][canary], names)
+    before = signals["value"][canary]
     value, local = without_twin(before, vector_CM, state_CS, twins, vector_RM, state_RS)
-    told["value"][canary], told["local_value"][canary] = value, local
-    told["value_per_token"][canary] = value / told["answer_tokens"][canary]
-    told["value_cosine"][canary] *= np.divide(value, before, out=np.ones_like(value), where=before != 0)
-    if not label_names(told["answer"][told["role"] != "canary"], told["answer"][trusted]):
+    signals["value"][canary], signals["local_value"][canary] = value, local
+    signals["value_per_token"][canary] = value / signals["answer_tokens"][canary]
+    signals["value_cosine"][canary] *= np.divide(value, before, out=np.ones_like(value), where=before != 0)
+    if not label_names(signals["answer"][signals["role"] != "canary"], signals["answer"][trusted]):
         return None
-    rows = np.flatnonzero(told["role"] == "dataset")
-    states = np.empty((len(told["role"]), state_RS.shape[1]), dtype=np.float32)
+    rows = np.flatnonzero(signals["role"] == "dataset")
+    states = np.empty((len(signals["role"]), state_RS.shape[1]), dtype=np.float32)
     states[trusted], states[canary] = state_RS, state_CS
-    states[rows] = _states(connection, told["sample_id"][rows], model_key)
+    states[rows] = _states(connection, signals["sample_id"][rows], names)
     return states
 
 
-def _labels(told: Columns, states: NDArray[np.float32]) -> Labels | None:
-    trusted, canary, rows = (np.flatnonzero(told["role"] == role) for role in ("reference", "canary", "dataset"))
+def _labels(signals: Columns, states: NDArray[np.float32]) -> Labels | None:
+    trusted, canary, rows = (np.flatnonzero(signals["role"] == role) for role in ("reference", "canary", "dataset"))
     copy_of, fold = np.full(len(states), -1), np.zeros(len(states), dtype=np.int64)
-    copy_of[canary] = trusted[_twins(told)]
+    copy_of[canary] = trusted[_twins(signals)]
     fold[trusted], fold[rows] = folds(len(trusted)), folds(len(rows))
     fold[canary] = fold[copy_of[canary]]
-    return label_signals(states, told["answer"], told["role"] == "reference", fold, copy_of)
+    return label_signals(states, signals["answer"], signals["role"] == "reference", fold, copy_of)
 
 
-def _twins(told: Columns) -> NDArray[np.int64]:
-    """Places of the canaries' twins among the trusted rows, whose ids are in order."""
-    found: NDArray[np.int64] = np.searchsorted(
-        told["sample_id"][told["role"] == "reference"].astype(str), told["twin"][told["role"] == "canary"].astype(str)
+def _twins(signals: Columns) -> NDArray[np.int64]:
+    """Positions of the canaries' twins among the trusted rows, whose ids are in order."""
+    is_trusted, is_canary = signals["role"] == "reference", signals["role"] == "canary"
+    positions: NDArray[np.int64] = np.searchsorted(
+        signals["sample_id"][is_trusted].astype(str), signals["twin"][is_canary].astype(str)
     )
-    return found
+    return positions
 
 
-def _places(connection: Connection, sample_ids: NDArray[Any], model_key: str) -> tuple[Floats, Floats]:
-    connection.register("asked", pa.table({"sample_id": sample_ids, "position": np.arange(len(sample_ids))}))
-    found = connection.execute(query("flag_vectors"), {"model_key": model_key}).to_arrow_table()
-    assert found.num_rows == len(sample_ids), "every scored row has its vector"
-    return _matrix(found["vector"]).astype(np.float64), _matrix(found["state"]).astype(np.float64)
+def _vectors(connection: Connection, sample_ids: NDArray[Any], names: dict[str, Any]) -> tuple[Floats, Floats]:
+    """Index vectors and states of these rows, in their order."""
+    connection.register("vector_rows", pa.table({"sample_id": sample_ids, "position": np.arange(len(sample_ids))}))
+    stored = execute(connection, "flag_vectors", names).to_arrow_table()
+    assert stored.num_rows == len(sample_ids), "every scored row has its vector"
+    return _matrix(stored["vector"]).astype(np.float64), _matrix(stored["state"]).astype(np.float64)
 
 
-def _states(connection: Connection, sample_ids: NDArray[Any], model_key: str) -> NDArray[np.float32]:
-    connection.register("asked", pa.table({"sample_id": sample_ids, "position": np.arange(len(sample_ids))}))
-    return _matrix(connection.execute(query("flag_states"), {"model_key": model_key}).to_arrow_table()["state"])
+def _states(connection: Connection, sample_ids: NDArray[Any], names: dict[str, Any]) -> NDArray[np.float32]:
+    connection.register("vector_rows", pa.table({"sample_id": sample_ids, "position": np.arange(len(sample_ids))}))
+    return _matrix(execute(connection, "flag_states", names).to_arrow_table()["state"])
 
 
 def _matrix(lists: pa.ChunkedArray) -> NDArray[np.float32]:
@@ -125,50 +120,45 @@ def _matrix(lists: pa.ChunkedArray) -> NDArray[np.float32]:
     return flat.reshape(len(lists), -1)
 
 
-def _table(told: Columns, labels: Labels | None) -> Table:
-    columns = [told[name] for name in SIGNALS] + ([labels.probe, labels.agreement] if labels else [])
+def _table(signals: Columns, labels: Labels | None) -> Table:
+    columns = [signals[name] for name in DETECTED_BY] + ([labels.probe, labels.agreement] if labels else [])
     x = np.column_stack(columns)
-    rows, trusted, canary = (x[told["role"] == role] for role in ("dataset", "reference", "canary"))
-    kinds = list(told["canary"][told["role"] == "canary"])
-    names = SIGNALS + (LABEL_SIGNALS if labels else ())
-    return Table(names, rows, trusted, canary, kinds, _twins(told))
+    rows, trusted, canary = (x[signals["role"] == role] for role in ("dataset", "reference", "canary"))
+    kinds = list(signals["canary"][signals["role"] == "canary"])
+    names = DETECTED_BY + (LABEL_SIGNALS if labels else ())
+    return Table(names, rows, trusted, canary, kinds, _twins(signals))
 
 
-def _suspicions(told: Columns, found: Detection, labels: Labels | None) -> pa.Table:
-    """The table of suspicions; of trusted rows and canaries those by a model that has not seen them."""
-    n, parts = (
-        len(told["role"]),
-        {"dataset": found.suspicion_N, "reference": found.trusted_R, "canary": found.canaries_C},
-    )
+def _suspicions(signals: Columns, detection: Detection, labels: Labels | None) -> pa.Table:
+    """The table of suspicions. Those of trusted rows and canaries are by a model that has not seen them."""
+    by_role = {"dataset": detection.suspicion_N, "reference": detection.trusted_R, "canary": detection.canaries_C}
+    n = len(signals["role"])
     suspicion, p, q = (np.full(n, np.nan) for _ in range(3))
-    looks_like, signals = told["canary"].copy(), np.full(n, None, dtype=object)
-    for role, values in parts.items():
-        suspicion[told["role"] == role] = values
-    rows = told["role"] == "dataset"
-    p[rows], q[rows], looks_like[rows] = found.p_N, found.q_N, np.array(found.looks_like_N, dtype=object)
-    for place, weigh in zip(np.flatnonzero(rows), found.weigh_N2, strict=True):
-        signals[place] = weigh
-    texts = {name: told[name].tolist() for name in ("sample_id", "role")} | {"looks_like": looks_like.tolist()}
+    looks_like, weigh_most = signals["canary"].copy(), np.full(n, None, dtype=object)
+    for role, values in by_role.items():
+        suspicion[signals["role"] == role] = values
+    rows = signals["role"] == "dataset"
+    p[rows], q[rows] = detection.p_N, detection.q_N
+    looks_like[rows] = np.array(detection.looks_like_N, dtype=object)
+    for position, weigh in zip(np.flatnonzero(rows), detection.weigh_N2, strict=True):
+        weigh_most[position] = weigh
+    texts = {name: signals[name].tolist() for name in ("sample_id", "role")} | {"looks_like": looks_like.tolist()}
     numbers = {"suspicion": suspicion, "p_value": p, "q_value": q}
     numbers |= {"label_probe": labels.probe, "agreement": labels.agreement} if labels else {}
     columns = {name: pa.array(values, pa.string()) for name, values in texts.items()}
     columns |= {name: pa.array(values, pa.float64(), from_pandas=True) for name, values in numbers.items()}
-    return pa.table(columns | {"signals": pa.array(signals.tolist(), pa.list_(pa.string()))})
+    return pa.table(columns | {"signals": pa.array(weigh_most.tolist(), pa.list_(pa.string()))})
 
 
-def _tell(found: Detection | None, trusted: int, rate: float) -> None:
-    """What can be detected, what cannot, and from how many bad rows on."""
-    if found is None:
-        log().info(
-            "flag: nothing was learnt, because there are fewer than %d canaries of any kind; no row is suspected",
-            FEWEST,
-        )
+def _log_detection(detection: Detection | None, trusted: int, rate: float) -> None:
+    """Log what can be detected, what cannot, and how many bad rows it takes until any can be flagged."""
+    if detection is None:
+        log().info("flag: no row is judged: there are fewer than %d canaries of any kind to learn from", FEWEST)
         return
-    seen = [f"{one.kind} {one.auc:.2f} ({one.low:.2f} to {one.high:.2f})" for one in found.kinds if one.is_detectable]
-    blind = [
-        f"{one.kind} {one.auc:.2f} ({one.low:.2f} to {one.high:.2f})" for one in found.kinds if not one.is_detectable
-    ]
-    log().info("flag: AUC on planted defects: %s", ", ".join(seen) or "none is above chance")
-    if blind:
-        log().info("flag: not detectable with this model: %s", ", ".join(blind))
+    intervals = {kind: f"{kind.kind} {kind.auc:.2f} ({kind.low:.2f} to {kind.high:.2f})" for kind in detection.kinds}
+    detectable = [interval for kind, interval in intervals.items() if kind.is_detectable]
+    undetectable = [interval for kind, interval in intervals.items() if not kind.is_detectable]
+    log().info("flag: AUC on planted defects: %s", ", ".join(detectable) or "none is above chance")
+    if undetectable:
+        log().info("flag: not detectable with this model: %s", ", ".join(undetectable))
     log().info("flag: %s", reach(trusted, rate))

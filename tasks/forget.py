@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.album import sweep
-from tasks.database import Connection, query, reading, records, rewrite, transaction, turn, writing
-from tasks.progress import log
-from tasks.staging import empty_folder
+from oresight.tasks.database import Connection, execute, reading, records, rewrite, transaction, turn, writing
+from oresight.tasks.formats.album import sweep
+from oresight.tasks.formats.staging import empty_folder
+from oresight.tasks.runs.progress import log
 
 QUOTING = ("flags", "split_rows")
 """Tables whose reasons, of whichever row, may quote another one."""
@@ -51,7 +51,7 @@ def forget(database: str, sample_id: str, reason: str, who: str) -> Forgotten:
             with empty_folder(f"{database}.{beside}"):
                 pass
         with reading(database) as connection:
-            kept = {path for (path,) in connection.execute(query("forget_kept")).fetchall()}
+            kept = {path for (path,) in execute(connection, "forget_kept").fetchall()}
         sweep(Path(f"{database}.images"), kept)
     log().info("forget: %s is forgotten", sample_id)
     copies = (
@@ -64,17 +64,17 @@ def forget(database: str, sample_id: str, reason: str, who: str) -> Forgotten:
 def _delete(connection: Connection, sample_id: str, known: dict[str, Any], told: dict[str, str]) -> list[str]:
     """Delete all that holds the row's text; gives the places of rejected lines that hold it too."""
     place, datasets = {"sample_id": sample_id}, {"datasets": known["datasets"] or []}
-    connection.execute(query("forget_remember"), place | told)
-    connection.execute(query("forget_reason"), place | {"reason": told["reason"]})
+    execute(connection, "forget_remember", place | told)
+    execute(connection, "forget_reason", place | {"reason": told["reason"]})
     rejects = records(connection, "forget_rejects", place)
-    for (table,) in connection.execute(query("forget_tables")).fetchall():
-        connection.execute(query("forget_rows").replace("TABLE", table), place)
+    for (table,) in execute(connection, "forget_tables").fetchall():
+        execute(connection, "forget_rows", place, table=table)
     for table in QUOTING:
-        connection.execute(query("forget_quotes").replace("TABLE", table), {"quotes": known["quotes"] or []})
-    connection.execute(query("forget_canaries"), datasets)
+        execute(connection, "forget_quotes", {"quotes": known["quotes"] or []}, table=table)
+    execute(connection, "forget_canaries", datasets)
     for table in FOUND:
-        connection.execute(query("forget_left").replace("TABLE", table))
-    connection.execute(query("forget_pictures"), datasets | {"paths": known["paths"] or []})
-    connection.execute(query("forget_suites"), datasets)
-    connection.execute(query("forget_again"), datasets)
+        execute(connection, "forget_left", table=table)
+    execute(connection, "forget_pictures", datasets | {"paths": known["paths"] or []})
+    execute(connection, "forget_suites", datasets)
+    execute(connection, "forget_again", datasets)
     return sorted(f"{one['source_file']}, line {one['source_line']}" for one in rejects)

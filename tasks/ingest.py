@@ -18,21 +18,26 @@ from typing import Any, Literal, NamedTuple
 import orjson
 import pyarrow.parquet as pq
 
-from tasks.album import Album, Kept, Place, standing, sweep
-from tasks.config import Dataset
-from tasks.database import Connection, query, reading, transaction, writing
-from tasks.formats import Layout, recognise
-from tasks.formats.files import Advance, Line, dumps, read
-from tasks.formats.sample import Sample, content_id, written
-from tasks.formats.sources import File, found
-from tasks.progress import log, progress
-from tasks.staging import PICTURES, REJECTS, ROWS, Staged, empty_folder
+from oresight.tasks.config import Curate, Dataset
+from oresight.tasks.database import Connection, execute, reading, transaction, writing
+from oresight.tasks.formats import Layout, recognise
+from oresight.tasks.formats.album import Album, Kept, Place, standing, sweep
+from oresight.tasks.formats.files import Advance, Line, dumps, read
+from oresight.tasks.formats.sample import Sample, content_id, written
+from oresight.tasks.formats.sources import File, found
+from oresight.tasks.formats.staging import PICTURES, REJECTS, ROWS, Staged, empty_folder
+from oresight.tasks.runs.progress import log, progress
+from oresight.tasks.runs.record import Run
 
 INGEST_VERSION = 2  # add one when the same file would now give other rows
 FIRST_ROWS = 200  # that the layout is recognised from
 TOGETHER = 128  # rows whose pictures are looked at side by side
 SETTLED_S = 10.0  # since a file was last written, before `unread` believes that it is whole
 RAW_CHARACTERS = 1000  # of a rejected line that are kept
+
+
+Role = Literal["dataset", "reference"]
+"""Which section of the configuration is read."""
 
 
 @dataclass(frozen=True)
@@ -62,18 +67,19 @@ class _Content(NamedTuple):
     record: str
 
 
-def ingest(database: str, dataset: Dataset, role: Literal["dataset", "reference"], run_id: str) -> Ingested:
+def ingest(run: Run, role: Role) -> Ingested:
     """Make the database hold what the files hold, or do nothing if they are unchanged.
 
     Raises ValueError, one line naming the field, the path and what would work, if the path or most of its lines cannot
     be used; the database then holds what it held before.
     """
+    database, dataset = run.config.database, _section(run.config, role)
     with _about(f"{role}.path"):
         files, others = found(dataset.path)
     values: dict[str, Any] = {"dataset": dataset.name, "source_hash": _source_hash(files, dataset, role)}
     with reading(database) as connection:
-        known = connection.execute(query("ingest_known"), values).fetchone()
-        pictures = connection.execute(query("ingest_standing"), {"dataset": dataset.name}).fetchall()
+        known = execute(connection, "ingest_known", values).fetchone()
+        pictures = execute(connection, "ingest_standing", {"dataset": dataset.name}).fetchall()
     if any(standing(path) != (size, modified) for path, size, modified in pictures):
         known = None  # the rows stand as they did, but not the pictures that they name
     if known:
@@ -86,21 +92,26 @@ def ingest(database: str, dataset: Dataset, role: Literal["dataset", "reference"
         album = Album(Path(f"{database}.images"), allow_download=dataset.allow_download)
         with _about(f"{role}.path"), progress(f"{dataset.name}: bytes", size) as advance, album:
             layout = _stage(files, dataset, role, folder, album, advance)
-        values |= {"role": role, "source": dataset.path, "layout": layout.name, "run_id": run_id}
+        values |= {"role": role, "source": dataset.path, "layout": layout.name, "run_id": run.run_id}
         values |= {"files": dumps([{"path": f.path, "sha256": f.sha256, "bytes": f.bytes} for f in files])}
         with writing(database) as connection:
             with transaction(connection):
                 known, forgotten = _commit(connection, folder, values)
             if forgotten:
-                kept = {path for (path,) in connection.execute(query("forget_kept")).fetchall()}
+                kept = {path for (path,) in execute(connection, "forget_kept").fetchall()}
                 sweep(Path(f"{database}.images"), kept)  # pictures inside the files were written before rows were known
     return _ingested(dataset.name, known, reused=False)
 
 
-def unread(database: str, dataset: Dataset, role: Literal["dataset", "reference"]) -> str | None:
+def _section(config: Curate, role: Role) -> Dataset:
+    return config.dataset if role == "dataset" else config.reference
+
+
+def unread(config: Curate, role: Role) -> str | None:
     """A digest of the dataset's files if they are not those that the database holds, or None. Files that were written
     in the last SETTLED_S seconds may not be whole yet, and wait. Raises ValueError as `ingest` does.
     """
+    database, dataset = config.database, _section(config, role)
     with _about(f"{role}.path"):
         files, _ = found(dataset.path)
     written = max((Path(file.path).stat().st_mtime for file in files if Path(file.path).exists()), default=0.0)
@@ -110,7 +121,7 @@ def unread(database: str, dataset: Dataset, role: Literal["dataset", "reference"
     if not Path(database).is_file():
         return values["source_hash"]
     with reading(database) as connection:
-        known = connection.execute(query("ingest_known"), values).fetchone()
+        known = execute(connection, "ingest_known", values).fetchone()
     return None if known else values["source_hash"]
 
 
@@ -257,22 +268,22 @@ def _commit(connection: Connection, folder: Path, values: dict[str, Any]) -> tup
     """Replace what the dataset was by what is staged; gives layout, rows, rejected, duplicates; and forgotten rows."""
     rows, rejects, pictures = (glob.escape(str(folder / f"{name}.parquet")) for name in ("rows", "rejects", "pictures"))
     name = {"dataset": values["dataset"]}
-    connection.execute(query("ingest_places"), name | {"rows": rows})
-    digest, ids = hashlib.sha256(), connection.execute(query("ingest_ids"))
+    execute(connection, "ingest_places", name | {"rows": rows})
+    digest, ids = hashlib.sha256(), execute(connection, "ingest_ids")
     while batch := ids.fetchmany(100_000):
         digest.update("".join(f"{sample_id}\n" for (sample_id,) in batch).encode())
-    connection.execute(query("ingest_retire"), name)
-    connection.execute(query("ingest_update"), name | {"rows": rows})
-    connection.execute(query("ingest_insert"), name | {"rows": rows})
-    connection.execute(query("ingest_clear_duplicates"), name)
-    connection.execute(query("ingest_duplicates"), name)
-    connection.execute(query("ingest_clear_rejects"), name)
-    connection.execute(query("ingest_rejects"), name | {"rejects": rejects})
-    (forgotten,) = connection.execute(query("ingest_forgotten"), name | {"rows": rows}).fetchone() or (0,)
-    connection.execute(query("ingest_clear_pictures"), name)
-    connection.execute(query("ingest_pictures"), {**name, "pictures": pictures, "rows": rows})
-    connection.execute(query("ingest_dataset"), values | {"content_hash": digest.hexdigest()})
+    execute(connection, "ingest_retire", name)
+    execute(connection, "ingest_update", name | {"rows": rows})
+    execute(connection, "ingest_insert", name | {"rows": rows})
+    execute(connection, "ingest_clear_duplicates", name)
+    execute(connection, "ingest_duplicates", name)
+    execute(connection, "ingest_clear_rejects", name)
+    execute(connection, "ingest_rejects", name | {"rejects": rejects})
+    (forgotten,) = execute(connection, "ingest_forgotten", name | {"rows": rows}).fetchone() or (0,)
+    execute(connection, "ingest_clear_pictures", name)
+    execute(connection, "ingest_pictures", {**name, "pictures": pictures, "rows": rows})
+    execute(connection, "ingest_dataset", values | {"content_hash": digest.hexdigest()})
     known = {"dataset": values["dataset"], "source_hash": values["source_hash"]}
-    found_now = connection.execute(query("ingest_known"), known).fetchone()
+    found_now = execute(connection, "ingest_known", known).fetchone()
     assert found_now is not None
     return found_now, forgotten

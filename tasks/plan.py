@@ -1,42 +1,35 @@
 """Rows without a fresh score -> what scoring them would take, from a few that are scored in a database of its own.
 
-The database is a temporary one that holds what the user's does: what stands in it afterwards is made up. Rows that were
-not scored get the numbers of those that were, so that the steps behind scoring can be run, timed and weighed.
+The database is a temporary copy of the user's. Rows that were not scored get the numbers of rows that were, so that the
+steps behind scoring can be run, timed and weighed. All scores in it are synthetic afterwards.
 """
 
 import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.commit import Job, commit_fit, commit_scores, record
-from tasks.config import Curate
-from tasks.database import query, reading, transaction, writing
-from tasks.encode import Named, encoded, encoded_reference, must_see, rows_of
-from tasks.run import stored
-from tasks.scoring.cost import Cost, Task, cost, resident
-from tasks.scoring.engine import Options, enough
-from tasks.scoring.index import Basis
-from tasks.scoring.model import devices, load
-from tasks.scoring.source import Source, converted
+from oresight.tasks.database import execute, reading, transaction, writing
+from oresight.tasks.runs.record import Run
+from oresight.tasks.scope import register_model
+from oresight.tasks.scoring.engine import Options
+from oresight.tasks.scoring.model import devices, load
+from oresight.tasks.scoring.source import converted
+from oresight.tasks.workload import todo as cut
+from oresight.tasks.workload.clock import peak_memory
+from oresight.tasks.workload.commit import Job, commit_fit, commit_scores
+from oresight.tasks.workload.cost import Cost, Task, cost
+from oresight.tasks.workload.encode import EncodedRows, encode_rows, read_rows, require_vision
+from oresight.tasks.workload.todo import OpeningRows, Todo, read_opening, read_todo, shard_count, without
 
 SAMPLE = 2048
-"""Rows that are read as ids, beside the reference and the opening; of more a part, from the longest to the shortest."""
+"""Rows that are read as ids, beside the reference and the opening. Of more rows a part, from the longest to the
+shortest."""
 FILLED = 20_000
 """Rows that get made-up scores."""
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How a run works: rows in a shard, rows that it opens with, seconds between two commits."""
-
-    shard: int
-    opening: int
-    commit_s: float
 
 
 @dataclass(frozen=True)
@@ -68,147 +61,132 @@ class Planned:
     """In the database, of a row with a score."""
 
 
-def plan(config: Curate, source: Source, model_key: str, run_id: str, pace: Pace) -> Planned:
-    """What it takes to score what has no fresh score in this database, which is a plan's own.
+def plan(run: Run) -> Planned:
+    """What it takes to score what has no fresh score in this database, which is a plan's own copy.
 
-    Raises ValueError as `score` does: the model cannot be used, or none of the trusted rows with it.
+    Raises ValueError as `score` does: the model cannot be used, or can score none of the trusted rows.
     """
+    config, source = run.config, run.model.files
+    register_model(config.database, run.model)
     with reading(config.database) as connection:
-        dataset, reference = config.dataset.name, config.reference.name
-        known = stored(connection, config.database, dataset, reference)
-        both = {"dataset": dataset, "reference": reference}
-        place = {"model_key": model_key, "reference": reference, "reference_hash": known[reference].content_hash}
-        (wanted,) = connection.execute(query("score_wanted"), both).fetchone() or (0,)
-        todo = connection.execute(query("score_todo"), place | {"dataset": dataset}).to_arrow_table()
-        trusted_ids = connection.execute(query("score_reference_ids"), {"reference": reference}).to_arrow_table()
-        before = connection.execute(query("score_fit"), place).fetchone()
-        kept = connection.execute(query("score_basis"), {"model_key": model_key}).fetchone()
-    canaries = pc.sum(todo["is_canary"]).as_py() or 0
-    missing = todo.num_rows - canaries
-    if todo.num_rows == 0:
-        return Planned(0, 0, wanted, memory=resident())
-    begun = time.perf_counter()
+        scope = run.scope(connection)
+        todo = read_todo(connection, scope)
+    if todo.missing.num_rows == 0:
+        return Planned(0, 0, todo.rows, memory=peak_memory())
+    started = time.perf_counter()
     if source.gguf:
-        converted(source)  # once; the run will find it
-    dtype = before[2] if before and config.model.dtype == "auto" else config.model.dtype
-    places, loading = devices(config.model.device), time.perf_counter()
-    model = load(source, places[0], dtype)
-    must_see(model, source, dataset, known[dataset].kind)
+        converted(source)  # once: the run will reuse it
+    used, loading = devices(config.model.device), time.perf_counter()
+    model = load(source, used[0], todo.dtype(config.model.dtype))
+    require_vision(model, source, scope.dataset, scope.dataset_kind)
     loading = time.perf_counter() - loading
-    job = Job(config, run_id, model_key, place["reference_hash"], model, lambda _: None)
-    basis = Basis.read(kept[0]).to(model.device) if kept else None
-    rows = _rows(job, todo, trusted_ids, pace.opening, fitted=basis is not None)
-    names, task = [*rows.opening, *rows.rest] or rows.reference, rows.task
+    job = Job(run, scope, model, lambda _: None)
+    rows = _sample(job, todo)
+    names = [*rows.opening.dataset, *rows.rest] or rows.opening.reference
     scoring = config.scoring
     options = Options(scoring.batch_tokens, scoring.rank_tolerance, scoring.conditional_gain)
-    found = cost(model, task, options, basis, (before[0], before[1]) if before else None)
-    fresh = set(todo["sample_id"].to_pylist())
-    records = [record(job, *names[one.row], one) for one in found.paced.signals if names[one.row][0] in fresh]
+    measured = cost(model, rows.task, options, todo.read_basis(model), todo.form)
+    fresh = set(todo.missing["sample_id"].to_pylist())
+    signals = measured.paced.signals
+    records = [job.record(*names[one.row], one) for one in signals if names[one.row][0] in fresh]
     committing = time.perf_counter()
-    commit_fit(job, found.engine, new_basis=basis is None)
+    commit_fit(job, measured.engine, new_basis=todo.basis is None)
     commit_scores(job, records)
     committing = time.perf_counter() - committing
-    seconds = loading + _seconds(rows, found, len(places), committing, pace)
-    made_up, row_bytes = _fill(job, todo, trusted_ids, len(records)) if records else (1.0, 0.0)
+    seconds = loading + _seconds(rows, measured, len(used), committing)
+    made_up, row_bytes = _fill(job, todo, len(records)) if records else (1.0, 0.0)
+    on_gpu = model.device.type == "cuda"
     return Planned(
-        missing - rows.unscorable,
-        canaries,
-        wanted - missing,
-        rows.unscorable,
-        rows.tokens(fresh),
-        seconds,
-        f"{' and '.join(places)} in {str(model.dtype).removeprefix('torch.')}",
-        resident() + (0 if model.device.type == "cuda" else found.more_bytes),
-        found.peak + found.more_bytes if model.device.type == "cuda" else None,
-        len(found.paced.signals),
-        time.perf_counter() - begun,
-        task.share < 1,
-        made_up,
-        row_bytes,
+        to_score=todo.missing_rows - rows.unscorable,
+        canaries=todo.canaries,
+        reused=todo.rows - todo.missing_rows,
+        unscorable=rows.unscorable,
+        tokens=rows.tokens(fresh),
+        seconds=seconds,
+        device=f"{' and '.join(used)} in {str(model.dtype).removeprefix('torch.')}",
+        memory=peak_memory() + (0 if on_gpu else measured.more_bytes),
+        device_memory=measured.peak + measured.more_bytes if on_gpu else None,
+        probed=len(signals),
+        probe_s=time.perf_counter() - started,
+        is_sampled=rows.share < 1,
+        made_up=made_up,
+        row_bytes=row_bytes,
     )
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """The rows of a run as ids."""
+class _Sample:
+    """The rows of a run as ids; of those behind the opening, a sample."""
 
-    reference: Named
-    opening: Named
-    rest: Named
+    opening: OpeningRows
+    rest: EncodedRows
     remaining: int
-    """Rows of which `rest` is a sample."""
+    """Rows that `rest` is a sample of."""
     unscorable: int
-    first: int
-    """Rows that are read as ids before the rest is."""
     read_s: float
     """Seconds to read one row."""
 
     @property
     def task(self) -> Task:
-        reference, opening, rest = ([row for _, row in part] for part in (self.reference, self.opening, self.rest))
+        """The same for the cost model."""
+        parts = (self.opening.reference, self.opening.dataset, self.rest)
+        reference, opening, rest = ([row for _, row in part] for part in parts)
         return Task(reference, opening, rest, self.share)
 
     @property
     def share(self) -> float:
+        """How large a part of the remaining rows the sample is."""
         return min(SAMPLE / self.remaining, 1.0) if self.remaining else 1.0
 
     def tokens(self, fresh: set[str]) -> int:
-        """Of the rows to score; a trusted row may have its score already."""
-        opened = sum(len(row.ids) for name, row in [*self.reference, *self.opening] if name in fresh)
+        """Tokens of the rows to score. A trusted row may have its score already."""
+        opening = [*self.opening.reference, *self.opening.dataset]
+        opened = sum(len(row.ids) for sample_id, row in opening if sample_id in fresh)
         return opened + round(sum(len(row.ids) for _, row in self.rest) / self.share)
 
 
-def _rows(job: Job, todo: pa.Table, trusted_ids: pa.Table, most: int, *, fitted: bool) -> _Rows:
-    """What a run would open with and what would remain, as tasks/score.py cuts it."""
-    database, max_tokens = job.config.database, job.config.scoring.max_tokens
-    begun = time.perf_counter()
-    reference, refused = encoded_reference(job.config, trusted_ids, job.model)
-    trusted = trusted_ids["sample_id"].combine_chunks()
-    others = _without(todo.filter(pc.invert(todo["is_canary"])), trusted)
-    lowest = pc.select_k_unstable(others, k=most, sort_keys=[("sample_id", "ascending")])
-    opening, more = encoded(rows_of(database, others.take(lowest)), job.model, max_tokens)
-    opening = opening[: enough([row for _, row in opening], fitted=fitted)]
-    taken = [*(name for name, _ in [*reference, *opening]), *(name for name, _ in [*refused, *more])]
-    remaining = _without(todo, pa.array(taken, pa.string()))
-    some = min(SAMPLE, remaining.num_rows)
-    sample = remaining.take(pa.array([i * remaining.num_rows // some for i in range(some)], pa.int64()))
-    rest, unread = encoded(rows_of(database, sample), job.model, max_tokens)
-    first = trusted_ids.num_rows + len(lowest)
-    read_s = (time.perf_counter() - begun) / (first + some)
-    planted = set(todo.filter(todo["is_canary"])["sample_id"].to_pylist())
-    fresh = set(todo["sample_id"].to_pylist()) - planted
-    unscorable = sum(name in fresh for name, _ in [*refused, *more])
-    unscorable += round(sum(name in fresh for name, _ in unread) * remaining.num_rows / max(some, 1))
-    return _Rows(reference, opening, rest, remaining.num_rows, unscorable, first, read_s)
+def _sample(job: Job, todo: Todo) -> _Sample:
+    """Read what a run would open with, and a sample of what would remain."""
+    config, started = job.run.config, time.perf_counter()
+    opening = read_opening(config, job.model, todo)
+    remaining = without(todo.missing, opening.sample_ids())
+    size = min(SAMPLE, remaining.num_rows)
+    sample = remaining.take(pa.array([i * remaining.num_rows // size for i in range(size)], pa.int64()))
+    rest, refusals = encode_rows(read_rows(config.database, sample), job.model, config.scoring.max_tokens)
+    read_s = (time.perf_counter() - started) / (opening.rows_read + size)
+    fresh = set(todo.missing["sample_id"].to_pylist()) - todo.canary_ids
+    unscorable = sum(sample_id in fresh for sample_id, _ in opening.refusals)
+    unscorable += round(sum(sample_id in fresh for sample_id, _ in refusals) * remaining.num_rows / max(size, 1))
+    return _Sample(opening, rest, remaining.num_rows, unscorable, read_s)
 
 
-def _without(todo: pa.Table, sample_ids: Any) -> pa.Table:
-    return todo.filter(pc.invert(pc.is_in(todo["sample_id"], value_set=sample_ids)))
+def _seconds(rows: _Sample, measured: Cost, engines: int, committing: float) -> float:
+    """Seconds of scoring: rows of the first shard are read before it is computed, later ones meanwhile."""
+    shards = shard_count(rows.remaining)
+    first = rows.opening.rows_read + min(cut.SHARD, rows.remaining)
+    reading_s = rows.read_s * (rows.remaining - cut.SHARD)
+    rest_s = max(measured.rest_s / max(min(engines, shards), 1), reading_s)
+    commits = 1 + max(shards, rest_s / cut.COMMIT_S)
+    return rows.read_s * first + measured.opening_s + rest_s + committing * commits
 
 
-def _seconds(rows: _Rows, found: Cost, devices: int, committing: float, pace: Pace) -> float:
-    """Of scoring: rows of the first shard are read before it is computed, later ones meanwhile."""
-    shards = math.ceil(rows.remaining / pace.shard)
-    first = rows.first + min(pace.shard, rows.remaining)
-    rest_s = max(found.rest_s / max(min(devices, shards), 1), rows.read_s * (rows.remaining - pace.shard))
-    return rows.read_s * first + found.opening_s + rest_s + committing * (1 + max(shards, rest_s / pace.commit_s))
-
-
-def _fill(job: Job, todo: pa.Table, trusted_ids: pa.Table, scored: int) -> tuple[float, float]:
-    """Give rows without a score the numbers of those that have one; of very many, all canaries and trusted rows, and
-    others up to FILLED. Gives the share of rows with a score, and the bytes that one of them adds.
+def _fill(job: Job, todo: Todo, scored: int) -> tuple[float, float]:
+    """Give rows without a score the numbers of rows that have one: all canaries and trusted rows, and of many others
+    FILLED. Returns the share of rows with a score, and the bytes that one score adds.
     """
-    file, trusted = Path(job.config.database), trusted_ids["sample_id"].combine_chunks()
-    with reading(job.config.database) as connection:
-        done = connection.execute(query("plan_scored"), {"run_id": job.run_id}).to_arrow_table()
-    rest = _without(todo, done["sample_id"].combine_chunks())
-    must = rest.filter(pc.or_(rest["is_canary"], pc.is_in(rest["sample_id"], value_set=trusted)))
-    others = _without(rest, must["sample_id"].combine_chunks())
-    some = range(0, others.num_rows, math.ceil(max(others.num_rows, 1) / FILLED))
-    ids = pa.concat_tables([must, others.take(pa.array(some, pa.int64()))])["sample_id"]
+    run, file = job.run, Path(job.run.config.database)
+    with reading(run.config.database) as connection:
+        done = execute(connection, "plan_scored", {"run_id": run.run_id}).to_arrow_table()
+    rest = without(todo.missing, done["sample_id"])
+    is_trusted = pc.is_in(rest["sample_id"], value_set=todo.trusted["sample_id"].combine_chunks())
+    required = rest.filter(pc.or_(rest["is_canary"], is_trusted))
+    others = without(rest, required["sample_id"])
+    chosen = range(0, others.num_rows, math.ceil(max(others.num_rows, 1) / FILLED))
+    ids = pa.concat_tables([required, others.take(pa.array(chosen, pa.int64()))])["sample_id"]
     before = file.stat().st_size
-    with writing(job.config.database) as connection, transaction(connection):
-        connection.register("unscored", pa.table({"sample_id": ids, "position": range(len(ids))}))
-        connection.execute(query("plan_fill_scores"), {"run_id": job.run_id})
-        connection.execute(query("plan_fill_vectors"), {"run_id": job.run_id, "model_key": job.key})
-    return (len(ids) + scored) / todo.num_rows, (file.stat().st_size - before) / max(len(ids), 1)
+    with writing(run.config.database) as connection, transaction(connection):
+        connection.register("unscored_rows", pa.table({"sample_id": ids, "position": range(len(ids))}))
+        values = job.scope.parameters | {"run_id": run.run_id}
+        execute(connection, "plan_fill_scores", values)
+        execute(connection, "plan_fill_vectors", values)
+    return (len(ids) + scored) / todo.missing.num_rows, (file.stat().st_size - before) / max(len(ids), 1)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.charts import calibration, detectability, histogram, sources
-from tasks.config import Curate
-from tasks.database import query, reading, records
-from tasks.detector import reach
-from tasks.evidence import rows_with_evidence, standing
-from tasks.page import write_page
-from tasks.progress import log
+from oresight.tasks.database import execute, reading, records
+from oresight.tasks.detection.detector import reach
+from oresight.tasks.pages.charts import calibration, detectability, histogram, sources
+from oresight.tasks.pages.evidence import rows_with_evidence
+from oresight.tasks.pages.html import write_page
+from oresight.tasks.runs.progress import log
+from oresight.tasks.runs.record import Run
 
 ROWS = 100
 """Flagged rows that are shown, at most; as many again of those that are not, up to OTHERS."""
@@ -34,38 +34,38 @@ class Reported:
     worst: list[dict[str, Any]]
 
 
-def report(config: Curate, model_key: str, model: str) -> Reported:
+def report(run: Run) -> Reported:
     """Write FOLDER/SPLIT/report.html. Raises ValueError if there is nothing to report on."""
-    rate = config.flagging.false_discovery_rate
+    config, rate = run.config, run.config.flagging.false_discovery_rate
     with reading(config.database) as connection:
-        names = standing(connection, config, model_key)
-        dataset, both = {"dataset": names["dataset"]}, {k: names[k] for k in ("dataset", "reference")}
-        found: dict[str, Any] = {
-            "flagged": rows_with_evidence(connection, names, flagged=True, n=ROWS),
-            "others": rows_with_evidence(connection, names, flagged=False, n=OTHERS),
-            "datasets": records(connection, "report_datasets", both),
-            "checks": records(connection, "report_flagged", dataset),
+        scope = run.scope(connection)
+        names = scope.parameters | {"split": config.splitting.name}
+        facts: dict[str, Any] = {
+            "flagged": rows_with_evidence(connection, scope, flagged=True, n=ROWS),
+            "others": rows_with_evidence(connection, scope, flagged=False, n=OTHERS),
+            "datasets": records(connection, "report_datasets", names),
+            "checks": records(connection, "report_flagged", names),
             "kinds": records(connection, "report_detectability", names),
             "trials": records(connection, "report_calibration", names),
-            "precision": records(connection, "report_precision", dataset),
-            "reasons": records(connection, "report_reasons", dataset | {"split": config.splitting.name}),
+            "precision": records(connection, "report_precision", names),
+            "reasons": records(connection, "report_reasons", names),
         }
         bins = records(connection, "report_histogram", names)
-        files = records(connection, "report_sources", dataset)
-        (trusted,) = connection.execute(query("report_trusted"), names).fetchone() or (0,)
+        files = records(connection, "report_sources", names)
+        (trusted,) = execute(connection, "report_trusted", names).fetchone() or (0,)
     plots = {
         "histogram": histogram(bins) if bins else "",
-        "detectability": detectability(found["kinds"]) if found["kinds"] else "",
-        "calibration": calibration(found["trials"]) if found["trials"] else "",
+        "detectability": detectability(facts["kinds"]) if facts["kinds"] else "",
+        "calibration": calibration(facts["trials"]) if facts["trials"] else "",
         "sources": sources(files) if files else "",
     }
     page = Path(config.publishing.folder) / config.splitting.name / "report.html"
-    told = {"names": names, "model": model, "rate": rate, "reach": reach(trusted, rate) if trusted else ""}
-    write_page(page, "report.html", **told, plots=plots, **found)
-    log().info("report: %d flagged rows shown in %s", len(found["flagged"]), page)
+    head = {"names": names, "model": scope.model, "rate": rate, "reach": reach(trusted, rate) if trusted else ""}
+    write_page(page, "report.html", **head, plots=plots, **facts)
+    log().info("report: %d flagged rows shown in %s", len(facts["flagged"]), page)
     worst = [
         {"row": row["sample_id"], "file": row["source_file"], "line": row["source_line"]}
         | {"flags": ", ".join(flag["check"] for flag in row["flags"]), "q": row["q_value"]}
-        for row in found["flagged"][:WORST]
+        for row in facts["flagged"][:WORST]
     ]
-    return Reported(page, plots, found["kinds"], worst)
+    return Reported(page, plots, facts["kinds"], worst)

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-import flows  # noqa: F401  Prefect is quiet from here on
-from tasks.scoring.loaded import Loaded
-from tasks.scoring.model import load
-from tasks.scoring.source import find
-from tests.curated import Curated
+import oresight.flows  # noqa: F401  Prefect is quiet from here on
+from oresight.tasks.scoring.loaded import Loaded
+from oresight.tasks.scoring.model import load
+from oresight.tasks.scoring.source import find
+from tests.support.curated import Curated
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start; two files are tested at a time

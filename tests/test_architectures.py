@@ -12,16 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tasks.scoring import forward
-from tasks.scoring.engine import Options, opened
-from tasks.scoring.formula import pairwise
-from tasks.scoring.forward import Answers, visit
-from tasks.scoring.loaded import Loaded
-from tasks.scoring.model import take_apart
-from tasks.scoring.prompt import Encoded
-from tasks.scoring.signals import Signals
-from tasks.scoring.source import UnusableModel
-from tests.tiny import APART, FAMILIES, SHARING, V, Wide, build, widened
+from oresight.tasks.scoring import forward
+from oresight.tasks.scoring.engine import Options, opened
+from oresight.tasks.scoring.formula import pairwise
+from oresight.tasks.scoring.forward import Answers, visit
+from oresight.tasks.scoring.loaded import Loaded
+from oresight.tasks.scoring.model import take_apart
+from oresight.tasks.scoring.prompt import Encoded
+from oresight.tasks.scoring.signals import Signals
+from oresight.tasks.scoring.source import UnusableModel
+from tests.support.tiny import APART, FAMILIES, SHARING, V, Wide, build, widened
 
 OPTIONS = Options(batch_tokens=60, rank_tolerance=0.0, conditional_gain=False)
 

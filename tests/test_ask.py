@@ -4,17 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from tasks.ask import ask
-from tasks.config import Curate
-from tasks.score import identity
-from tasks.scoring.source import find
+from oresight.tasks.ask import ask
+from oresight.tasks.config import Curate
+from oresight.tasks.runs.record import Run
 from tests.test_score import ask as told
 from tests.test_score import changed, config, scored  # noqa: F401  config is a fixture
 
 
 def asked(config: Curate, question: str, answer: str, n: int = 3):  # type: ignore[no-untyped-def]  # noqa: F811
-    source = find(config.model.name, None, None)
-    return ask(config, source, identity(config, source)["model_key"], question, answer, n)
+    return ask(Run(config), question, answer, n)
 
 
 def test_a_question_that_is_a_scored_row_gets_that_rows_products(config: Curate) -> None:  # noqa: F811

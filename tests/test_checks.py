@@ -11,10 +11,11 @@ import pyarrow as pa
 import pytest
 from scipy.stats import false_discovery_control
 
-from tasks.check import CHECKS, Checked, check
-from tasks.config import Flagging
-from tasks.database import reading, turn, writing
-from tasks.run import Refused
+from oresight.tasks.check import CHECKS, Checked, check
+from oresight.tasks.config import Flagging
+from oresight.tasks.database import reading, turn, writing
+from oresight.tasks.runs.record import Refused, Run
+from tests.support.runs import config_of, made_up_model
 
 RUN = "a" * 32
 
@@ -83,9 +84,9 @@ class Store:
             made=pa.Table.from_pylist([some | {"sample_id": name, "q_value": q} for name, q in q_values.items()]),
         )
 
-    def check(self, stage: Any = "score", **options: Any) -> dict[str, Checked]:
-        model = {"model_key": "key"} if stage == "score" else {}
-        return {one.name: one for one in check(self.database, stage, "raw", "trusted", RUN, **model, **options)}
+    def check(self, stage: Any = "score", flagging: Flagging | None = None, **options: Any) -> dict[str, Checked]:
+        config = config_of(self.database, "raw", **({"flagging": flagging} if flagging else {}))
+        return {one.name: one for one in check(Run(config, RUN, made_up_model()), stage, **options)}
 
     def flagged(self, name: str) -> list[str]:
         return [row for (row,) in self.execute(f"SELECT sample_id FROM flags WHERE check_name = '{name}' ORDER BY ALL")]
@@ -289,10 +290,10 @@ def test_a_critical_failure_refuses_in_one_sentence_after_recording(store: Store
     with pytest.raises(
         Refused, match=r"^raw failed empty_answer \(1 of 2 rows\); row 0{12}, for instance: The answer is empty: 0"
     ):
-        store.check("raw", page=tmp_path / "deep" / "checks.html")
+        store.check("raw")
     assert store.flagged("empty_answer")
     assert store.execute("SELECT success FROM checks WHERE check_name = 'empty_answer'") == [(False,)]
-    assert "empty_answer" in (tmp_path / "deep" / "checks.html").read_text(encoding="utf-8")
+    assert "empty_answer" in (tmp_path / "out" / "curated" / "checks.html").read_text(encoding="utf-8")
 
 
 def test_a_failed_warning_does_not_refuse(store: Store) -> None:
@@ -370,7 +371,7 @@ def test_a_check_without_severity_and_why_is_refused(store: Store, tmp_path: Pat
 
 def test_a_dataset_that_is_not_there_is_named(store: Store) -> None:
     with pytest.raises(ValueError, match=r"holds no 'gone'; run `oresight ingest"):
-        check(store.database, "raw", "raw", "gone", RUN)
+        check(Run(config_of(store.database, "raw", "gone"), RUN), "raw")
 
 
 def test_the_database_is_closed_again_also_after_a_crash(store: Store, tmp_path: Path) -> None:
@@ -397,12 +398,12 @@ def test_the_suite_and_its_result_are_kept(store: Store) -> None:
 
 
 def test_the_page_lists_both_stages_and_escapes_what_rows_say(store: Store, tmp_path: Path) -> None:
-    page = tmp_path / "checks.html"
+    page = tmp_path / "out" / "curated" / "checks.html"
     answer = "<script>alert(1)</script>" + "x" * 500
     store.rows("raw", {"prompt": answer, "answer": answer, "sample_id": "a"})
     store.scores({"sample_id": "a"})
-    store.check("raw", page=page)
-    store.check("score", page=page)
+    store.check("raw")
+    store.check("score")
     html = page.read_text(encoding="utf-8")
     assert all(name in html for name in RAW | SCORE)
     assert "<script" not in html

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli
-from tasks.database import reading
-from tests.apart import begun
+from oresight.flows import cli
+from oresight.tasks.database import reading
+from tests.support.processes import begun
 
 KILLS = int(os.environ.get("ORESIGHT_KILLS", "3"))
 DATA = Path(__file__).parent / "data"
@@ -51,12 +51,12 @@ def configured(folder: Path, model: Path) -> Path:
 
 def pipeline(config: Path) -> None:
     """Several shards behind a short opening, and a commit after every batch."""
-    import tasks.score
-    import tasks.scoring.engine
+    import oresight.tasks.scoring.engine
+    import oresight.tasks.workload.todo
 
-    tasks.score.COMMIT_S = 0.0
-    tasks.score.SHARD = 32
-    tasks.scoring.engine.SAMPLE = 16
+    oresight.tasks.workload.todo.COMMIT_S = 0.0
+    oresight.tasks.workload.todo.SHARD = 32
+    oresight.tasks.scoring.engine.SAMPLE = 16
     for step in (cli.ingest, cli.score, cli.flag, cli.split, cli.publish):
         step(config)
 

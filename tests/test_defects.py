@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tasks.defects import KINDS, Row, planted
-from tasks.twins import without_twin
+from oresight.tasks.detection.defects import KINDS, Row, planted
+from oresight.tasks.detection.twins import without_twin
 
 WORDS = re.findall(r"\w+", "the river runs past an old mill where bread was once baked for the whole valley")
 TEXTS = [

@@ -12,7 +12,7 @@ import pytest
 import typer
 import yaml
 
-from flows.cli import app
+from oresight.flows.cli import app
 
 ROOT = Path(__file__).parents[1]
 DEPLOYMENTS = ROOT / "deployments"

@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from tasks.detector import FOLDS, Table, detect, reach
-from tasks.labels import label_signals
+from oresight.tasks.detection.detector import FOLDS, Table, detect, reach
+from oresight.tasks.detection.labels import label_signals
 
 NAMES = ["a", "b", "c"]
 
@@ -125,7 +125,7 @@ def test_too_few_trusted_rows_or_canaries_teach_nothing() -> None:
 def test_trials_measure_the_rate_that_is_asked_for() -> None:
     done = detect(table(0, 100, 10, shift=5.0), rate=0.15)
     assert done is not None
-    by_rate = {trial.stated: trial for trial in done.trials}
+    by_rate = {trial.stated: trial for trial in done.calibration}
     assert by_rate[0.15].measured <= 0.15 + 2 * by_rate[0.15].error
     assert by_rate[0.5].recall >= by_rate[0.1].recall
     assert by_rate[0.1].clean <= 0.1

@@ -5,27 +5,27 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
-from tasks.config import Curate
-from tasks.database import query, reading, transaction, writing
-from tests.test_split import divide, fill, row, run, sample_id, settings
+from oresight.flows.cli import app
+from oresight.tasks.config import Curate
+from oresight.tasks.database import query, reading, transaction, writing
+from tests.test_split import divide, fill, open_run, row, sample_id, settings
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Curate:
     """Two versions of a split, between which one thing happened to each row."""
     config = settings(tmp_path, rows=6)
-    with run(config) as run_id:
+    with open_run(config) as run:
         before: dict[int, float | None] = {n: float(n) for n in range(10)} | {1: None}
         fill(config.database, [row(n, value) for n, value in before.items()], [(sample_id(8), "odd", "warning")])
-        assert divide(config, run_id).version == 1
-    with run(config) as run_id:
+        assert divide(run).version == 1
+    with open_run(config) as run:
         after = {n: value for n, value in before.items() if n != 0} | {1: 1.0, 3: -5.0, 5: None, 10: 10.0}
         fill(config.database, [row(n, value) for n, value in after.items()], [(sample_id(9), "odd", "warning")])
         with writing(config.database) as connection, transaction(connection):
             verdict = {"verdict": "drop", "answer": None, "record": None, "why": "wrong", "who": "ada"}
             connection.execute(query("verdict_insert"), {"sample_id": sample_id(7), "dataset": "raw"} | verdict)
-        assert divide(config, run_id).version == 2
+        assert divide(run).version == 2
     return config
 
 

@@ -15,14 +15,14 @@ from prefect.testing.utilities import prefect_test_harness
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from flows.evaluate import evaluate as flow
-from tasks.config import read
-from tasks.database import writing
-from tasks.evaluate import Evaluation, evaluate
-from tasks.measure import SUSPICIOUS, measure
-from tasks.score import identity
-from tasks.scoring.source import find
-from tests.curated import Curated
+from oresight.flows.evaluate import evaluate as flow
+from oresight.tasks.configfile import read_config
+from oresight.tasks.database import writing
+from oresight.tasks.detection.signals import MEASURED, SIGNALS
+from oresight.tasks.evaluation.measure import measure
+from oresight.tasks.evaluation.truth import Evaluation, measure_against_truth
+from oresight.tasks.runs.record import Run
+from tests.support.curated import Curated
 
 DATA = Path(__file__).parent / "data" / "easy_vqa"
 NUMBER = r"(\d\.\d{3}) \((\d\.\d{3}) to (\d\.\d{3})\)"
@@ -87,9 +87,8 @@ class WithTruth(Curated):
 
     def evaluated(self, truth: str, *changes: str) -> Evaluation:
         """By the step alone, in this process."""
-        config = read(Path(self.arguments[0]), [*self.arguments[2::2], *changes])
-        model = identity(config, find(config.model.name, None, None))
-        return evaluate(config, truth, model["model_key"], model["model"])
+        config = read_config(Path(self.arguments[0]), [*self.arguments[2::2], *changes])
+        return measure_against_truth(Run(config), truth)
 
 
 @pytest.fixture(scope="module")
@@ -126,12 +125,13 @@ def test_the_command_measures_every_signal_that_there_is(curated: WithTruth, pri
     )
     table = {line.split()[0]: line for line in printed[4:-1]}
     judged = ("label_probe", "agreement", "suspicion")
-    asked = ", ".join(f"p.{name}" if name in judged else name for name in SUSPICIOUS)
+    asked = ", ".join(f"p.{name}" if name in judged else name for name in MEASURED)
     rows = curated.ask(
         f"SELECT (metadata->>'wrong')::BOOLEAN AS truth, {asked} FROM scores AS s JOIN rows USING (sample_id, dataset)"
         " JOIN suspicions AS p USING (sample_id, dataset) WHERE dataset = 'easy' AND truth IS NOT NULL"
     )
-    for i, (name, end) in enumerate(SUSPICIOUS.items(), start=1):
+    for i, name in enumerate(MEASURED, start=1):
+        end = SIGNALS[name].suspicious
         has = [row for row in rows if row[i] is not None]
         auc = roc_auc_score([row[0] for row in has], [row[i] * (1 if end == "high" else -1) for row in has])
         told = re.fullmatch(
@@ -204,5 +204,5 @@ def test_scores_without_a_judgement_are_measured_and_the_missing_step_is_named(c
     with writing(other) as connection:
         connection.execute("DELETE FROM store.suspicions")
     found = curated.evaluated("wrong", f"database={other}")
-    assert {one.signal for one in found.signals} == SUSPICIOUS.keys() - {"label_probe", "agreement", "suspicion"}
+    assert {one.signal for one in found.signals} == set(MEASURED) - {"label_probe", "agreement", "suspicion"}
     assert found.lines()[-1] == "looks_mislabeled: no row was judged; run `oresight flag CONFIG.yaml` first"

@@ -11,14 +11,14 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from tasks.scoring.engine import Engine, Opened, Options, opened
-from tasks.scoring.forward import TooLong, batches, visit
-from tasks.scoring.index import correlation
-from tasks.scoring.loaded import Loaded
-from tasks.scoring.model import load
-from tasks.scoring.prompt import Encoded, encode
-from tasks.scoring.signals import Signals
-from tasks.scoring.source import find
+from oresight.tasks.scoring.engine import Engine, Opened, Options, opened
+from oresight.tasks.scoring.forward import TooLong, batches, visit
+from oresight.tasks.scoring.index import correlation
+from oresight.tasks.scoring.loaded import Loaded
+from oresight.tasks.scoring.model import load
+from oresight.tasks.scoring.prompt import Encoded, encode
+from oresight.tasks.scoring.signals import Signals
+from oresight.tasks.scoring.source import find
 
 SAMPLE = Path(__file__).parent / "data" / "dolly.jsonl"
 EXACT = Options(batch_tokens=500, rank_tolerance=0.0)

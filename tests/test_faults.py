@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from flows import cli
-from tasks.database import reading
-from tasks.fault import in_a_sentence
-from tasks.run import Refused
-from tests.apart import begun
+from oresight.flows import cli
+from oresight.tasks.database import reading
+from oresight.tasks.runs.faults import in_a_sentence
+from oresight.tasks.runs.record import Refused
+from tests.support.processes import begun
 from tests.test_crash import COMPARED, configured, tables
 
 ROOT = Path(__file__).parents[1]
@@ -29,12 +29,12 @@ def _commands(folder: str, commands: Sequence[list[str]], moment: str, times: in
     """Commands one after another, each in small shards; the fault strikes when the function `moment` is called for the
     so-manieth time.
     """
-    import tasks.score
-    import tasks.scoring.engine
+    import oresight.tasks.scoring.engine
+    import oresight.tasks.workload.todo
 
-    tasks.score.COMMIT_S = 0.0
-    tasks.score.SHARD = 32
-    tasks.scoring.engine.SAMPLE = 16
+    oresight.tasks.workload.todo.COMMIT_S = 0.0
+    oresight.tasks.workload.todo.SHARD = 32
+    oresight.tasks.scoring.engine.SAMPLE = 16
     if moment:
         place, name = moment.rsplit(".", 1)
         module, called = importlib.import_module(place), 0
@@ -71,9 +71,9 @@ def _unallocated(*_: Any) -> None:
 
 
 def _short(_folder: str) -> None:
-    import tasks.scoring.forward
+    import oresight.tasks.scoring.forward
 
-    tasks.scoring.forward._answers = _unallocated  # type: ignore[assignment]
+    oresight.tasks.scoring.forward._answers = _unallocated  # type: ignore[assignment]
 
 
 FAULTS = {"full": _full, "unallocated": _unallocated, "short": _short}
@@ -170,7 +170,7 @@ def full_disk(ended: Ended, folder: Path) -> None:
 
 def test_a_disk_that_fills_up_during_ingest_keeps_the_dataset_that_was_read(undisturbed: Work, disk: Path) -> None:
     work = placed(undisturbed, disk, after="")
-    full_disk(ran(disk, work.step("ingest"), moment="tasks.ingest._commit", times=2), disk)
+    full_disk(ran(disk, work.step("ingest"), moment="oresight.tasks.ingest._commit", times=2), disk)
     assert work.ask("SELECT dataset, count(*) FROM rows GROUP BY ALL") == [("dolly", 120)]
     freed(disk)
     ended = ran(disk, work.step("ingest"))
@@ -181,7 +181,7 @@ def test_a_disk_that_fills_up_during_ingest_keeps_the_dataset_that_was_read(undi
 
 def test_a_disk_that_is_full_before_a_run_begins_refuses_it_in_one_line(undisturbed: Work, disk: Path) -> None:
     work = placed(undisturbed, disk, after="split")
-    full_disk(ran(disk, work.step("publish"), moment="tasks.run.journal"), disk)
+    full_disk(ran(disk, work.step("publish"), moment="oresight.tasks.runs.record.journal"), disk)
     same(work, undisturbed)
 
 
@@ -189,7 +189,7 @@ def test_a_disk_that_fills_up_during_scoring_keeps_the_scores_that_were_committe
     undisturbed: Work, disk: Path
 ) -> None:
     work = placed(undisturbed, disk, after="ingest")
-    full_disk(ran(disk, work.step("score"), moment="tasks.score.commit_scores", times=3), disk)
+    full_disk(ran(disk, work.step("score"), moment="oresight.tasks.score.commit_scores", times=3), disk)
     ((committed,),) = work.ask("SELECT count(*) FROM scores")
     assert 0 < committed < 180
     freed(disk)
@@ -206,7 +206,7 @@ def test_a_disk_that_fills_up_during_publishing_leaves_no_part_of_a_version(
     work = placed(undisturbed, disk if database_too else tmp_path, after="split")
     work.out = disk / "out"
     home = work.out / "kept"
-    full_disk(ran(disk, work.step("publish"), moment="tasks.publish._write"), disk if database_too else home)
+    full_disk(ran(disk, work.step("publish"), moment="oresight.tasks.publish._write"), disk if database_too else home)
     assert list(home.iterdir()) == []
     freed(disk)
     assert ran(disk, work.step("publish")).codes == [0]
@@ -233,14 +233,16 @@ def test_too_little_memory_for_a_row_or_the_model_keeps_the_scores_that_were_com
     undisturbed: Work, tmp_path: Path
 ) -> None:
     work = placed(undisturbed, tmp_path, after="ingest")
-    ended = ran(tmp_path, work.step("score"), moment="tasks.score.commit_scores", times=3, fault="short")
+    ended = ran(tmp_path, work.step("score"), moment="oresight.tasks.score.commit_scores", times=3, fault="short")
     assert ended.codes == [2], ended
     (complaint,) = ended.complaints
     for what in ("fit into memory", "scoring.batch_tokens", "scoring.max_tokens", "model.dtype", "smaller model"):
         assert what in complaint
     ((committed,),) = work.ask("SELECT count(*) FROM scores")
     assert 0 < committed < 180
-    ended = ran(tmp_path, work.step("score"), work.step("score"), moment="tasks.score.load", fault="unallocated")
+    ended = ran(
+        tmp_path, work.step("score"), work.step("score"), moment="oresight.tasks.score.load", fault="unallocated"
+    )
     assert ended.codes == [3, 0]
     (complaint,) = ended.complaints
     assert complaint.startswith("oresight: the memory is full; ") and "a smaller model" in complaint
@@ -268,7 +270,7 @@ def test_only_what_the_machine_lacks_is_told_so(error: Exception, told: str | No
 
 DENIED = """
 import errno, socket, sys
-from flows import cli
+from oresight.flows import cli
 try:
     socket.create_connection(("192.0.2.1", 443), timeout=3)
 except OSError as error:

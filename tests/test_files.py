@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.formats.files import Line, read
-from tasks.formats.sources import found
+from oresight.tasks.formats.files import Line, read
+from oresight.tasks.formats.sources import found
 
 GOOD = '{"prompt": "2+2?", "completion": "4"}'
 

@@ -8,10 +8,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.check import check
-from tasks.config import Flagging
-from tasks.run import recorded
-from tests.curated import Curated
+from oresight.tasks.check import check
+from oresight.tasks.config import Flagging
+from oresight.tasks.runs.record import Run, recorded
+from tests.support.curated import Curated
 
 TRUTH = Path(__file__).parent / "data" / "easy_vqa" / "truth.csv"
 
@@ -177,8 +177,8 @@ def test_a_users_check_that_is_none_is_a_sentence_and_changes_nothing(
 ) -> None:
     before = curated.ask("SELECT check_name, count(*) FROM flags GROUP BY ALL ORDER BY ALL")
     flagging = Flagging(checks_folder=str(own_checks(tmp_path / "mine", **files)), parameters=given)
-    with pytest.raises(ValueError, match=told), recorded(curated.config, "flag") as run_id:
-        check(curated.config.database, "score", "easy", "trusted", run_id, "key", flagging)
+    with pytest.raises(ValueError, match=told), recorded(curated.config, "flag") as run:
+        check(Run(curated.config.model_copy(update={"flagging": flagging}), run.run_id, run.model), "score")
     assert curated.ask("SELECT check_name, count(*) FROM flags GROUP BY ALL ORDER BY ALL") == before
 
 

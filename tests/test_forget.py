@@ -13,16 +13,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tasks.check import check
-from tasks.config import Curate
-from tasks.database import query, reading, transaction, writing
-from tasks.forget import forget
-from tasks.ingest import ingest
-from tasks.plant import plant
-from tasks.publish import publish
-from tasks.run import recorded
-from tasks.score import score
-from tests.apart import oresight
+from oresight.tasks.check import check
+from oresight.tasks.config import Curate
+from oresight.tasks.database import query, reading, transaction, writing
+from oresight.tasks.forget import forget
+from oresight.tasks.ingest import ingest
+from oresight.tasks.plant import plant
+from oresight.tasks.publish import publish
+from oresight.tasks.runs.record import Run, recorded
+from oresight.tasks.score import score
+from tests.support.processes import oresight
 from tests.test_score import TRUSTED, ask, changed, config  # noqa: F401  config is a fixture
 from tests.test_split import divide, fill, row, settings
 from tests.test_split import sample_id as sample_id_of
@@ -32,14 +32,15 @@ WORDS = "zyxomorphic quillfeather"
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-import tasks.database, tasks.forget
+import oresight.tasks.database, oresight.tasks.forget
 
 def end(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
-where = {"delete": tasks.forget, "rewrite": tasks.forget, "replace": Path, "empty_folder": tasks.forget}[sys.argv[3]]
+forget = oresight.tasks.forget
+where = {"delete": forget, "rewrite": forget, "replace": Path, "empty_folder": forget}[sys.argv[3]]
 setattr(where, {"delete": "_delete"}.get(sys.argv[3], sys.argv[3]), end)
-tasks.forget.forget(sys.argv[1], sys.argv[2], "asked for", "Ada")
+forget.forget(sys.argv[1], sys.argv[2], "asked for", "Ada")
 """
 
 
@@ -48,12 +49,12 @@ def line(prompt: str, answer: str, **more: Any) -> str:
 
 
 def scored(config: Curate, *, also_score: bool = True) -> None:  # noqa: F811
-    with recorded(config, "test") as run_id:
-        ingest(config.database, config.dataset, "dataset", run_id)
-        ingest(config.database, config.reference, "reference", run_id)
+    with recorded(config, "test") as run:
+        ingest(run, "dataset")
+        ingest(run, "reference")
         if also_score:
-            plant(config, run_id)
-            score(config, run_id)
+            plant(run)
+            score(run)
 
 
 def with_words(path: str, **more: Any) -> None:
@@ -148,18 +149,18 @@ def test_published_versions_that_hold_the_row_are_listed(config: Curate) -> None
 
 def test_a_version_that_was_decided_with_the_row_is_not_published(tmp_path: Path) -> None:
     chosen = settings(tmp_path, keep=0.8)
-    with recorded(chosen, "test") as run_id:
+    with recorded(chosen, "test") as run:
         fill(chosen.database, [row(n, float(n)) for n in range(10)])
-        divide(chosen, run_id)
+        divide(run)
     forget(chosen.database, sample_id_of(9), "asked for", "Ada")
     with (
         recorded(chosen, "test"),
         pytest.raises(ValueError, match="chosen/v1 was decided with 1 rows that are forgotten"),
     ):
-        publish(chosen.database, chosen, "chosen", 1)
-    with recorded(chosen, "test") as run_id:
-        assert divide(chosen, run_id).version == 2
-        assert publish(chosen.database, chosen, "chosen", 2).new
+        publish(Run(chosen), 1)
+    with recorded(chosen, "test") as run:
+        assert divide(run).version == 2
+        assert publish(Run(chosen), 2).new
 
 
 def test_a_picture_goes_with_the_last_row_that_names_it(tmp_path: Path, config: Curate) -> None:  # noqa: F811
@@ -254,8 +255,8 @@ def test_what_other_rows_and_lines_say_of_it_is_gone(tmp_path: Path, config: Cur
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
     config = changed(config, dataset={"path": str(tmp_path / "rows.jsonl")})
     scored(config, also_score=False)
-    with recorded(config, "test") as run_id:
-        check(config.database, "raw", "dolly", "trusted", run_id, flagging=config.flagging)
+    with recorded(config, "test") as run:
+        check(run, "raw")
     assert {"flags.reason", "rejects.raw"} < holding(config), "the test could not fail"
     left = Path(f"{config.database}.staging")
     left.mkdir()

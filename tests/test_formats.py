@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tasks.formats import recognise
-from tasks.formats.sample import ROLES, Record, Sample, turns
+from oresight.tasks.formats import recognise
+from oresight.tasks.formats.sample import ROLES, Record, Sample, turns
 
 ASK, TELL = {"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}
 

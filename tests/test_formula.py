@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tasks.scoring.formula import Directions, Head, errors, gradient, pairwise
-from tasks.scoring.forward import Answers
-from tasks.scoring.reference import fit, heavy_tokens
+from oresight.tasks.scoring.formula import Directions, Head, errors, gradient, pairwise
+from oresight.tasks.scoring.forward import Answers
+from oresight.tasks.scoring.reference import fit, heavy_tokens
 
 
 def by_autograd(h: Tensor, y: Tensor, head: Head) -> Tensor:

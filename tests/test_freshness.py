@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tasks.config import Curate
+from oresight.tasks.config import Curate
 from tests.test_models import adapted
 from tests.test_score import TRUSTED, ask, changed, scored
 

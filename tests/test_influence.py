@@ -9,17 +9,16 @@ import pytest
 from datasets import load_from_disk
 from sklearn.metrics import roc_auc_score
 
-from tasks.config import Curate
-from tasks.database import reading
-from tasks.findings import Place
-from tasks.influence import _alone, influence
-from tasks.ingest import ingest
-from tasks.run import recorded
-from tasks.scoring.pairs import Paired, paired
-from tasks.scoring.prompt import Encoded, plain_text
-from tasks.scoring.source import Source, find
-from tasks.scoring.trainable import trainable
-from tests.curated import Curated
+from oresight.tasks.config import Curate
+from oresight.tasks.database import reading
+from oresight.tasks.evaluation.influence import _alone, measure_influence
+from oresight.tasks.evaluation.pairs import Paired, paired
+from oresight.tasks.evaluation.trainable import trainable
+from oresight.tasks.ingest import ingest
+from oresight.tasks.runs.record import Run, recorded
+from oresight.tasks.scoring.prompt import Encoded, plain_text
+from oresight.tasks.scoring.source import find
+from tests.support.curated import Curated
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +36,12 @@ def config(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Curate:
             "dataset": {"name": "rows", "path": str(folder / "rows.jsonl")},
             "reference": {"name": "queries", "path": str(folder / "queries.jsonl")},
             "model": {"name": str(shared / "stories260k"), "device": "cpu"},
+            "evaluating": {"seeds": 2},
         }
     )
-    with recorded(config, "ingest") as run_id:
-        ingest(config.database, config.dataset, "dataset", run_id)
-        ingest(config.database, config.reference, "reference", run_id)
+    with recorded(config, "ingest") as run:
+        ingest(run, "dataset")
+        ingest(run, "reference")
     return config
 
 
@@ -51,21 +51,20 @@ def ask(config: Curate, question: str) -> list[tuple[Any, ...]]:
 
 
 def told(config: Curate, classes: str = "variation", text: str | None = "text") -> list[str]:
-    with recorded(config, "evaluate") as run_id:
-        place = Place(config.database, run_id, "influence", "rows", "stories")
-        return influence(config, find(config.model.name), place, classes, text, 2)
+    with recorded(config, "evaluate") as run:
+        return measure_influence(run, classes, text)
 
 
-def apart(method: str, source: Source, config: Curate, rows: list[Encoded], queries: list[Encoded]) -> Paired:
+def apart(method: str, run: Run, rows: list[Encoded], queries: list[Encoded]) -> Paired:
     """Values in a process of their own, as all methods are, and the others here, for time."""
     if method == "value":
-        return _alone(method, source, config, rows, queries)
-    return paired(method, source, config.model.device, config.model.dtype, rows, queries)
+        return _alone(method, run, rows, queries)
+    return paired(method, run.model.files, run.config.model.device, run.config.model.dtype, rows, queries)
 
 
 def test_auc_and_recall_of_each_query_are_those_of_the_scores(config: Curate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.influence.SAMPLE", (24, 8))
-    monkeypatch.setattr("tasks.influence._alone", apart)
+    monkeypatch.setattr("oresight.tasks.evaluation.influence.SAMPLE", (24, 8))
+    monkeypatch.setattr("oresight.tasks.evaluation.influence._alone", apart)
     lines = told(config)
     source = find(config.model.name)
     tokenizer = trainable(source, "cpu", lora=False).tokenizer
@@ -90,7 +89,7 @@ def test_auc_and_recall_of_each_query_are_those_of_the_scores(config: Curate, mo
     assert {method for (method,) in methods} == ours | {"gradient", "ekfac"}
     timed = ask(config, "SELECT count(*) FROM evaluations WHERE metric IN ('seconds', 'peak MB') AND value > 0")
     assert timed == [(2 * (1 + 5),)]
-    monkeypatch.setattr("tasks.influence._alone", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr("oresight.tasks.evaluation.influence._alone", lambda *_: pytest.fail("measured again"))
     assert told(config) == lines
 
 

@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.config import Dataset
-from tasks.database import reading, turn
-from tasks.ingest import Ingested, ingest
+from oresight.tasks.config import Dataset
+from oresight.tasks.database import reading, turn
+from oresight.tasks.ingest import Ingested
+from tests.support.runs import ingest_into
 
 Ingest = Callable[..., Ingested]
 
@@ -34,7 +35,8 @@ def database(tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def take(database: str) -> Ingest:
     def taken(path: Path | str, name: str = "rows", role: str = "dataset", **columns: str) -> Ingested:
-        return ingest(database, Dataset(name=name, path=str(path), columns=columns), role, "run")  # type: ignore[arg-type]
+        dataset = Dataset(name=name, path=str(path), columns=columns)  # type: ignore[arg-type]
+        return ingest_into(database, dataset, role)  # type: ignore[arg-type]
 
     return taken
 
@@ -255,17 +257,17 @@ def test_a_killed_ingest_leaves_what_was_there(tmp_path: Path) -> None:
     dataset = Dataset(name="rows", path=str(file))
     jsonl(file, [pair(1), pair(1)])
     with turn(database):
-        ingest(database, dataset, "dataset", "first")
+        ingest_into(database, dataset)
         before = ask(database, "SELECT * FROM row_sources")
     jsonl(file, [pair(n) for n in range(30_000)])
     code = """if True:
         import sys
-        from tasks.config import Dataset
-        from tasks.database import turn
-        from tasks.ingest import ingest
+        from oresight.tasks.config import Dataset
+        from oresight.tasks.database import turn
+        from tests.support.runs import ingest_into
         with turn(sys.argv[1]):
             print("go", flush=True)
-            ingest(sys.argv[1], Dataset(name="rows", path=sys.argv[2]), "dataset", "killed")
+            ingest_into(sys.argv[1], Dataset(name="rows", path=sys.argv[2]))
     """
     for delay in (0.2, 0.8, 1.4):
         with subprocess.Popen([sys.executable, "-c", code, database, str(file)], stdout=subprocess.PIPE) as process:
@@ -276,5 +278,5 @@ def test_a_killed_ingest_leaves_what_was_there(tmp_path: Path) -> None:
             count = len(ask(database, "FROM row_sources"))
         assert count in (len(before), 30_000)
     with turn(database):
-        assert ingest(database, dataset, "dataset", "last").rows == 30_000
+        assert ingest_into(database, dataset).rows == 30_000
     assert not Path(f"{database}.staging").exists()

@@ -11,12 +11,13 @@ from datasets import Dataset, Features, load_dataset
 from jsonschema import Draft202012Validator, FormatChecker
 from PIL import Image
 
-from tasks.config import Curate
-from tasks.database import transaction, writing
-from tasks.ingest import ingest
-from tasks.publish import publish
-from tasks.run import recorded
-from tasks.split import split
+from oresight.tasks.config import Curate
+from oresight.tasks.database import transaction, writing
+from oresight.tasks.ingest import ingest
+from oresight.tasks.publish import publish
+from oresight.tasks.runs.record import Run, recorded
+from oresight.tasks.split import split
+from tests.support.runs import made_up_model
 
 Record = dict[str, Any]
 
@@ -129,9 +130,9 @@ def published(folder: Path, raw: list[Record]) -> Path:
             "publishing": {"folder": str(folder / "out"), "copy_images": True},
         }
     )
-    with recorded(config, "test") as run_id:
-        assert ingest(config.database, config.dataset, "dataset", run_id).rows == len(raw)
-        ingest(config.database, config.reference, "reference", run_id)
+    with recorded(config, "test") as run:
+        assert ingest(run, "dataset").rows == len(raw)
+        ingest(run, "reference")
         with writing(config.database) as connection, transaction(connection):
             connection.execute(
                 "INSERT INTO store.models VALUES ('key', 'tiny@0', 'w', NULL, 't', 'm', 9, 1, '{}', now(), now())"
@@ -143,8 +144,8 @@ def published(folder: Path, raw: list[Record]) -> Path:
                 " []::FLOAT[] AS token_logprobs, now() AS scored_at, 'r' AS run_id"
                 " FROM store.rows AS r, store.datasets AS d WHERE r.dataset = 'raw' AND d.dataset = 'trusted'"
             )
-        done = split(config.database, config.splitting, "raw", "trusted", "key", run_id)
-        return publish(config.database, config, done.name, done.version).folder
+        done = split(Run(config, run.run_id, made_up_model()))
+        return publish(Run(config), done.version).folder
 
 
 def loaded(path: str, cache: Path, **more: Any) -> Dataset:

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import ttest_rel, wilcoxon
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from tasks.measure import compare, found, marked, spread
+from oresight.tasks.evaluation.measure import compare, found, marked, spread
 
 
 def drawn(seed: int, decimals: int, shift: float = 1.0) -> tuple[np.ndarray, np.ndarray]:

@@ -10,9 +10,9 @@ import torch
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from tasks.scoring import model as loading
-from tasks.scoring.model import devices, load
-from tasks.scoring.source import UnusableModel, find
+from oresight.tasks.scoring import model as loading
+from oresight.tasks.scoring.model import devices, load
+from oresight.tasks.scoring.source import UnusableModel, find
 
 IDS = torch.arange(3, 40)[None]
 

@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 
-import flows.notice
-from flows.notice import notice_drift
-from tasks.config import Curate
-from tasks.database import SQL, reading, transaction, turn, writing
-from tasks.gate import answer
-from tasks.publish import publish
-from tasks.run import Refused, Waiting
-from tasks.split import Split
+import oresight.flows.server.events
+from oresight.flows.server.events import emit_drift
+from oresight.tasks.config import Curate
+from oresight.tasks.database import SQL, reading, transaction, turn, writing
+from oresight.tasks.publish import publish
+from oresight.tasks.publishing.gate import record_answer
+from oresight.tasks.runs.record import Refused, Run, Waiting
+from oresight.tasks.split import Split
 from tests.test_publish import release, some
 from tests.test_split import sample_id, settings
 
 
 def oresight(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flows.cli", *arguments]
+    command = [sys.executable, "-m", "oresight.flows.cli", *arguments]
     where = {"cwd": Path(__file__).parents[1], "capture_output": True, "text": True, "check": False}
     return subprocess.run([part.replace("HERE", str(folder)) for part in command], **where)  # type: ignore[call-overload,no-any-return]
 
@@ -96,18 +96,18 @@ def test_what_waits_for_a_person_is_published_after_a_yes_and_never_after_a_no(t
     with pytest.raises(Waiting, match="chosen/v1 is not published: it waits for approval") as waiting:
         release(config, some())
     assert (waiting.value.numbers["rows_kept"], waiting.value.numbers["dropped"]) == (8, 0.2)
-    answer(config, 1, "asked", "")
+    record_answer(config, 1, "asked", "")
     with pytest.raises(Waiting):
-        publish(config.database, config, "chosen", 1)
-    answer(config, 1, "approved", " Ada\n", "looked  at two")
-    done = publish(config.database, config, "chosen", 1)
+        publish(Run(config), 1)
+    record_answer(config, 1, "approved", " Ada\n", "looked  at two")
+    done = publish(Run(config), 1)
     said = json.loads((done.folder / "manifest.json").read_text())["approval"]
     assert said == {"decision": "approved", "who": "Ada", "note": "looked at two"}
     with pytest.raises(Waiting):
         release(config, some(20))
-    answer(config, 2, "rejected", "Ada", "too many")
+    record_answer(config, 2, "rejected", "Ada", "too many")
     with pytest.raises(Refused, match="Ada rejected it: too many"):
-        publish(config.database, config, "chosen", 2)
+        publish(Run(config), 2)
     assert [folder.name for folder in done.folder.parent.glob("v*")] == ["v1"]
     assert ask(config, "SELECT version, decision FROM approvals ORDER BY version") == [(1, "approved"), (2, "rejected")]
 
@@ -117,12 +117,12 @@ def test_nobodys_answer_in_time_is_a_no_and_a_late_yes_counts(tmp_path: Path) ->
     with pytest.raises(Waiting):
         release(config, some())
     config.publishing.approval_hours = 0
-    answer(config, 1, "asked", "")
+    record_answer(config, 1, "asked", "")
     with pytest.raises(Refused, match="nobody approved it in time"):
-        publish(config.database, config, "chosen", 1)
+        publish(Run(config), 1)
     assert ask(config, "SELECT decision FROM approvals") == [("timed out",)]
-    answer(config, 1, "approved", "Ada")
-    assert publish(config.database, config, "chosen", 1).new
+    record_answer(config, 1, "approved", "Ada")
+    assert publish(Run(config), 1).new
 
 
 def test_drift_is_a_view_and_gives_notice_beyond_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,8 +134,10 @@ def test_drift_is_a_view_and_gives_notice_beyond_its_bound(tmp_path: Path, monke
     )
     assert ask(config, question) == [(1, None, 0.1, None, None), (2, 1, 0.4, 0.3, 0)]
     events: list[tuple[str, str]] = []
-    monkeypatch.setattr(flows.notice, "emit_event", lambda what, _, payload: events.append((what, payload["message"])))
+    monkeypatch.setattr(
+        oresight.flows.server.events, "emit_event", lambda what, _, payload: events.append((what, payload["message"]))
+    )
     for moved in (None, 0.05, -0.1, 0.3, -0.3):
-        notice_drift(config, Split("chosen", 2, True, 6, 4, 60, moved))
+        emit_drift(config, Split("chosen", 2, True, 6, 4, 60, moved))
     assert [what for what, _ in events] == ["oresight.drifted"] * 2
     assert events[0][1] == "chosen/v2: the share of flagged rows has moved by +30.0 points; flagging.drift is 0.1"

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from tasks.scoring.cost import resident
-from tasks.scoring.finetune import Recipe, losses_after
-from tasks.scoring.pairs import full_gradient, paired
-from tasks.scoring.prompt import Encoded, encode, plain_text
-from tasks.scoring.source import Source, find
-from tasks.scoring.trainable import Trainable, trainable
+from oresight.tasks.evaluation.pairs import full_gradient, paired
+from oresight.tasks.evaluation.trainable import Trainable, trainable
+from oresight.tasks.evaluation.training import Recipe, losses_after
+from oresight.tasks.scoring.prompt import Encoded, encode, plain_text
+from oresight.tasks.scoring.source import Source, find
+from oresight.tasks.workload.cost import resident
 
 DOLLY = (Path(__file__).parent / "data" / "dolly.jsonl").read_text().splitlines()
 

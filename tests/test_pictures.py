@@ -20,10 +20,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tasks.config import Dataset
-from tasks.database import reading, turn
-from tasks.ingest import Ingested, ingest
-from tasks.scoring.picture import Picture, Unreadable, pixels
+from oresight.tasks.config import Dataset
+from oresight.tasks.database import reading, turn
+from oresight.tasks.ingest import Ingested
+from oresight.tasks.scoring.picture import Picture, Unreadable, pixels
+from tests.support.runs import ingest_into
 
 Take = Callable[..., Ingested]
 
@@ -37,7 +38,7 @@ def database(tmp_path: Path) -> str:
 def take(database: str) -> Take:
     def taken(path: Path, **more: Any) -> Ingested:
         with turn(database):
-            return ingest(database, Dataset(name="rows", path=str(path), **more), "dataset", "run")
+            return ingest_into(database, Dataset(name="rows", path=str(path), **more))
 
     return taken
 

@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 import torch
 
-import tasks.plan
-from flows.probe import Plan, probe
-from tasks.config import Curate
-from tasks.database import reading
-from tasks.ingest import ingest
-from tasks.plant import plant
-from tasks.run import recorded
-from tasks.score import Scored, score
-from tasks.scoring import cost, engine
-from tasks.scoring.cost import through, work
-from tasks.scoring.engine import Options, opened
-from tasks.scoring.model import take_apart
-from tasks.scoring.prompt import Encoded
-from tests.curated import Curated
-from tests.tiny import build
+import oresight.tasks.plan
+from oresight.flows.plan import Plan, probe
+from oresight.tasks.config import Curate
+from oresight.tasks.database import reading
+from oresight.tasks.ingest import ingest
+from oresight.tasks.plant import plant
+from oresight.tasks.runs.record import recorded
+from oresight.tasks.score import Scored, score
+from oresight.tasks.scoring import cost, engine
+from oresight.tasks.scoring.engine import Options, opened
+from oresight.tasks.scoring.model import take_apart
+from oresight.tasks.scoring.prompt import Encoded
+from oresight.tasks.workload.cost import through, work
+from tests.support.curated import Curated
+from tests.support.tiny import build
 
 DATA = Path(__file__).parent / "data" / "easy_vqa"
 ROWS, TRUSTED = (json.loads((DATA / f"{name}.json").read_text()) for name in ("rows", "trusted"))
@@ -54,11 +54,11 @@ def put(folder: Path, rows: int) -> None:
 
 def run(config: Curate) -> Scored:
     """Read and score, as a run does."""
-    with recorded(config, "score") as run_id:
-        ingest(config.database, config.dataset, "dataset", run_id)
-        ingest(config.database, config.reference, "reference", run_id)
-        plant(config, run_id)
-        return score(config, run_id)
+    with recorded(config, "score") as run:
+        ingest(run, "dataset")
+        ingest(run, "reference")
+        plant(run)
+        return score(run)
 
 
 def ask(config: Curate, question: str) -> list[tuple[Any, ...]]:
@@ -105,8 +105,8 @@ def test_a_plan_counts_what_the_run_then_does_and_writes_nothing(config: Curate,
 def test_of_many_rows_a_part_is_read_and_the_counts_are_still_exact(
     config: Curate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks.plan, "SAMPLE", 24)
-    monkeypatch.setattr(tasks.plan, "FILLED", 10)
+    monkeypatch.setattr(oresight.tasks.plan, "SAMPLE", 24)
+    monkeypatch.setattr(oresight.tasks.plan, "FILLED", 10)
     found = left_alone(config)
     done = run(config)
     assert found.scoring.is_sampled and found.scoring.made_up < 1

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.config import Curate, Dataset
-from tasks.database import reading
-from tasks.defects import KINDS
-from tasks.ingest import ingest
-from tasks.planted import PLANTABLE, Trial, drawn
-from tasks.run import recorded
-from tests.apart import begun, command
-from tests.curated import Curated
+from oresight.tasks.config import Curate, Dataset, Evaluating
+from oresight.tasks.database import reading
+from oresight.tasks.detection.defects import KINDS
+from oresight.tasks.evaluation.trials import PLANTABLE, draw_trial
+from oresight.tasks.ingest import ingest
+from oresight.tasks.runs.record import recorded
+from tests.support.curated import Curated
+from tests.support.processes import begun, command
 
 STANDING = (
     "SELECT dataset, sample_id, answer FROM rows ORDER BY ALL",
@@ -43,8 +43,8 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Curate:
             "reference": {"name": "trusted", "path": str(data / "trusted.jsonl")},
         }
     )
-    with recorded(config, "ingest") as run_id:
-        ingest(config.database, config.dataset, "dataset", run_id)
+    with recorded(config, "ingest") as run:
+        ingest(run, "dataset")
     return config
 
 
@@ -52,14 +52,14 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Curate:
 def test_a_share_gets_a_defect_and_the_others_are_the_rows_that_they_were(
     which: str, text: Curate, curated: Curated
 ) -> None:
-    config = text if which == "text" else curated.config
+    config = (text if which == "text" else curated.config).model_copy(update={"evaluating": Evaluating(rows=120)})
     before = {row[1]: row[2] for row in ask(config.database, STANDING[0]) if row[0] == config.dataset.name}
-    trial, seen = Trial(share=0.2, rows=120), []
+    seen = []
     for seed in range(2):
-        there = drawn(config, trial, seed)
+        there = draw_trial(config, seed)
         assert there.database != config.database and there.reference == config.reference
-        with recorded(there, "ingest") as run_id:
-            assert ingest(there.database, there.dataset, "dataset", run_id).rejected == 0
+        with recorded(there, "ingest") as run:
+            assert ingest(run, "dataset").rejected == 0
         found = ask(
             there.database,
             f"SELECT sample_id, answer, metadata->>'defect' FROM rows WHERE dataset = '{there.dataset.name}'",
@@ -74,9 +74,10 @@ def test_a_share_gets_a_defect_and_the_others_are_the_rows_that_they_were(
 
 
 def test_what_is_planted_in_a_row_is_the_same_for_every_seed(text: Curate) -> None:
+    few = text.model_copy(update={"evaluating": Evaluating(rows=100)})
     planted: dict[tuple[str, str], str] = {}
     for seed in range(4):
-        for line in Path(drawn(text, Trial(rows=100), seed).dataset.path).read_text().splitlines():
+        for line in Path(draw_trial(few, seed).dataset.path).read_text().splitlines():
             row = json.loads(line)
             key = row["messages"][0]["content"], row["defect"]
             if row["defect"] != "none":
@@ -86,8 +87,8 @@ def test_what_is_planted_in_a_row_is_the_same_for_every_seed(text: Curate) -> No
 
 def test_too_few_rows_for_a_trial_are_named(text: Curate) -> None:
     other = text.model_copy(update={"dataset": Dataset(name="nothing", path="nowhere.jsonl")})
-    with pytest.raises(ValueError, match="'nothing' has 0 rows; for a trial it needs 20"):
-        drawn(other, Trial(), 0)
+    with pytest.raises(ValueError, match="'nothing' has 0 rows; a trial needs 20"):
+        draw_trial(other, 0)
 
 
 def evaluated(curated: Curated) -> list[str]:

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from tasks.config import Splitting
-from tasks.database import transaction, writing
-from tests.test_split import KEY, decided, decisions, divide, fill, row, run, sample_id, settings
+from oresight.tasks.config import Splitting
+from oresight.tasks.database import transaction, writing
+from tests.test_split import KEY, decided, decisions, divide, fill, open_run, row, sample_id, settings
 
 
 def table(count: int, seed: int = 0) -> list[dict[str, Any]]:
@@ -64,7 +64,7 @@ def test_rows_that_nearly_repeat_a_better_one_go_and_each_has_one_that_stays(tmp
     vectors[7] = 0
     config = settings(tmp_path, distinct=0.98)
     flagged = sample_id(max(range(300), key=lambda n: rows[n]["value"]))
-    with run(config) as run_id:
+    with open_run(config) as run:
         fill(config.database, rows, flags=[(flagged, "looks_mislabeled", "warning")])
         frame = pd.DataFrame({"sample_id": [r["sample_id"] for r in rows], "vector": vectors.tolist()})
         with writing(config.database) as connection, transaction(connection):
@@ -73,7 +73,7 @@ def test_rows_that_nearly_repeat_a_better_one_go_and_each_has_one_that_stays(tmp
                 f"INSERT INTO store.packed SELECT sample_id, '{KEY}', store.pack(vector, unit), unit, [], 0"
                 " FROM (SELECT *, store.unit(vector) AS unit FROM frame)"
             )
-        divide(config, run_id)
+        divide(run)
     found = decisions(config, 1)
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     stay: list[int] = []

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.server import Server, free_port, told
+from tests.support.server import Server, free_port, told
 
 ROOT_USER = os.geteuid() == 0
 AWAY_S = 20

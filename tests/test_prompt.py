@@ -3,8 +3,8 @@
 import pytest
 from transformers import AutoTokenizer
 
-from tasks.scoring.loaded import Loaded
-from tasks.scoring.prompt import Unscorable, encode
+from oresight.tasks.scoring.loaded import Loaded
+from oresight.tasks.scoring.prompt import Unscorable, encode
 
 QUESTION = {"role": "user", "content": "What is two plus two?"}
 ANSWER = {"role": "assistant", "content": "Four."}

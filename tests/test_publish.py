@@ -10,20 +10,21 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-import tasks.publish
-from tasks.config import Curate
-from tasks.database import reading
-from tasks.publish import Published, publish
-from tests.test_split import divide, fill, row, run, sample_id, settings
+import oresight.tasks.publish
+from oresight.tasks.config import Curate
+from oresight.tasks.database import reading
+from oresight.tasks.publish import Published, publish
+from oresight.tasks.runs.record import Run
+from tests.test_split import divide, fill, open_run, row, sample_id, settings
 
 
 def release(config: Curate, rows: list[dict[str, Any]] | None = None, flags: Any = ()) -> Published:
     """Split and publish, after filling the database if there are rows."""
-    with run(config) as run_id:
+    with open_run(config) as run:
         if rows is not None:
             fill(config.database, rows, flags)
-        done = divide(config, run_id)
-        return publish(config.database, config, done.name, done.version)
+        done = divide(run)
+        return publish(Run(config), done.version)
 
 
 def some(count: int = 10) -> list[dict[str, Any]]:
@@ -234,8 +235,8 @@ def test_latest_stays_on_the_newest_when_an_old_version_is_written_again(tmp_pat
     first = release(old, some())
     release(settings(tmp_path, keep=0.5))
     shutil.rmtree(first.folder)
-    with run(old):
-        assert publish(old.database, old, "chosen", 1).new
+    with open_run(old):
+        assert publish(Run(old), 1).new
     assert (first.folder.parent / "latest").readlink() == Path("v2")
 
 
@@ -252,7 +253,7 @@ def test_a_publish_killed_before_the_rename_leaves_nothing_that_looks_published(
 
     config = settings(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(*((os, "rename") if step == "rename" else (tasks.publish, step)), killed)
+        patch.setattr(*((os, "rename") if step == "rename" else (oresight.tasks.publish, step)), killed)
         patch.setattr(shutil, "rmtree", lambda *_, **__: None)  # a killed process tidies nothing up
         with pytest.raises(Killed):
             release(config, some())
@@ -273,7 +274,7 @@ def test_a_publish_killed_after_the_rename_is_taken_up_by_the_next(
 
     config = settings(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(tasks.publish, step, killed)
+        patch.setattr(oresight.tasks.publish, step, killed)
         with pytest.raises(Killed):
             release(config, some())
     folder = tmp_path / "out" / "chosen" / "v1"
@@ -328,11 +329,11 @@ def test_a_split_decided_with_other_settings_is_not_published_as_if_by_these(tmp
     config = settings(tmp_path, keep=0.8)
     release(config, some())
     changed = settings(tmp_path, keep=0.5)
-    with run(changed), pytest.raises(ValueError, match=r"v1 was decided with another .*run `oresight split"):
-        publish(changed.database, changed, "chosen", 1)
+    with open_run(changed), pytest.raises(ValueError, match=r"v1 was decided with another .*run `oresight split"):
+        publish(Run(changed), 1)
 
 
 def test_a_version_that_is_not_there_is_named(tmp_path: Path) -> None:
     config = settings(tmp_path)
-    with run(config), pytest.raises(ValueError, match="no version 7 of the split 'chosen'"):
-        publish(config.database, config, "chosen", 7)
+    with open_run(config), pytest.raises(ValueError, match="no version 7 of the split 'chosen'"):
+        publish(Run(config), 7)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.config import Dataset
-from tasks.database import reading, turn
-from tasks.ingest import Ingested, ingest
+from oresight.tasks.config import Dataset
+from oresight.tasks.database import reading, turn
+from oresight.tasks.ingest import Ingested
+from tests.support.runs import ingest_into
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the shared real data is not beside this checkout")
@@ -22,9 +23,7 @@ def database(tmp_path: Path) -> str:
 
 @pytest.fixture
 def take(database: str) -> Take:
-    return lambda path, **columns: ingest(
-        database, Dataset(name="rows", path=str(path), columns=columns), "dataset", "run"
-    )
+    return lambda path, **columns: ingest_into(database, Dataset(name="rows", path=str(path), columns=columns))
 
 
 @pytest.mark.parametrize(

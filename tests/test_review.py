@@ -13,18 +13,16 @@ from typing import Any
 
 import pytest
 
-from tasks.formats import recognise
-from tasks.score import register
-from tasks.scoring.source import find
-from tasks.verdict import decide, waiting
-from tests.curated import Curated
+from oresight.tasks.formats import recognise
+from oresight.tasks.review import decide, review_queue
+from oresight.tasks.runs.record import Run
+from tests.support.curated import Curated
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def queue(curated: Curated) -> list[dict[str, Any]]:
-    source = find(curated.config.model.name, None, None)
-    return waiting(curated.config, register(curated.config, source)[0])
+    return review_queue(Run(curated.config))
 
 
 def decided(curated: Curated, sample_id: str) -> tuple[str, str]:
@@ -40,7 +38,17 @@ def page(curated: Curated) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "flows.cli", "review", *curated.arguments, "--port", str(port), "--who", "ana"]
+    command = [
+        sys.executable,
+        "-m",
+        "oresight.flows.cli",
+        "review",
+        *curated.arguments,
+        "--port",
+        str(port),
+        "--who",
+        "ana",
+    ]
     elsewhere = {
         name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"
     }  # NiceGUI looks at it

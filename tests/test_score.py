@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks import score as step
-from tasks.config import Curate
-from tasks.database import reading
-from tasks.ingest import ingest
-from tasks.run import recorded
-from tasks.scoring import engine
+from oresight.tasks import score as step
+from oresight.tasks.config import Curate
+from oresight.tasks.database import reading
+from oresight.tasks.ingest import ingest
+from oresight.tasks.runs.record import recorded
+from oresight.tasks.scoring import engine
+from oresight.tasks.workload import todo as cut
 
 DATA = Path(__file__).parent / "data"
 DOLLY = (DATA / "dolly.jsonl").read_text().splitlines(keepends=True)
@@ -23,7 +24,7 @@ TRUSTED = (DATA / "trusted.jsonl").read_text().splitlines(keepends=True)
 
 @pytest.fixture
 def config(tmp_path: Path, stories: Path, monkeypatch: pytest.MonkeyPatch) -> Curate:
-    monkeypatch.setattr(step, "SHARD", 16)
+    monkeypatch.setattr(cut, "SHARD", 16)
     monkeypatch.setattr(engine, "SAMPLE", 8)
     monkeypatch.setattr(engine, "HELD", 8)
     (tmp_path / "rows.jsonl").write_text("".join(DOLLY[:60]))
@@ -40,10 +41,10 @@ def config(tmp_path: Path, stories: Path, monkeypatch: pytest.MonkeyPatch) -> Cu
 
 
 def scored(config: Curate, **options: Any) -> step.Scored:
-    with recorded(config, "score") as run_id:
-        ingest(config.database, config.dataset, "dataset", run_id)
-        ingest(config.database, config.reference, "reference", run_id)
-        return step.score(config, run_id, **options)
+    with recorded(config, "score") as run:
+        ingest(run, "dataset")
+        ingest(run, "reference")
+        return step.score(run, **options)
 
 
 def ask(config: Curate, question: str) -> list[tuple[Any, ...]]:

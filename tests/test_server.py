@@ -13,7 +13,7 @@ import psutil
 import pytest
 import yaml
 
-from tests.server import BIN, ROOT, SAME, Server, told
+from tests.support.server import BIN, ROOT, SAME, Server, told
 
 TOKEN = "hub-token-that-nobody-must-see"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.settle import Wanted, settled
-from tasks.config import Curate
-from tasks.database import reading
-from tasks.findings import Finding, Place, verdict
-from tasks.flag import flag
-from tasks.ingest import ingest
-from tasks.publish import publish
-from tasks.run import Refused, recorded
-from tasks.score import score
-from tasks.split import split
+from oresight.flows.settle import Experiments, run_experiments
+from oresight.tasks.config import Curate
+from oresight.tasks.database import reading
+from oresight.tasks.evaluation.ledger import Ledger, Result
+from oresight.tasks.evaluation.tables import finetune_verdict
+from oresight.tasks.flag import flag
+from oresight.tasks.ingest import ingest
+from oresight.tasks.publish import publish
+from oresight.tasks.runs.record import Refused, Run, recorded
+from oresight.tasks.score import score
+from oresight.tasks.split import split
 from tests.test_publish import release, some
 from tests.test_split import settings
 
@@ -45,12 +46,12 @@ def decided(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Curate:
             "publishing": {"folder": str(folder / "out")},
         }
     )
-    with recorded(config, "curate") as run_id:
-        ingest(config.database, config.dataset, "dataset", run_id)
-        ingest(config.database, config.reference, "reference", run_id)
-        key = score(config, run_id).model_key
-        flag(config, key, run_id)
-        split(config.database, config.splitting, "rows", "trusted", key, run_id)
+    with recorded(config, "curate") as run:
+        ingest(run, "dataset")
+        ingest(run, "reference")
+        score(run)
+        flag(run)
+        split(run)
     return config
 
 
@@ -63,8 +64,15 @@ def untouched(config: Curate) -> str:
     return str(Path(config.dataset.path).with_name("test.jsonl"))
 
 
+def settled(config: Curate, experiments: Experiments | None = None, **finetuning: Any) -> list[str]:
+    """What the experiments print."""
+    changed = config.finetuning.model_copy(update=finetuning)
+    experiments = experiments or Experiments(untouched(config))
+    return run_experiments(config.model_copy(update={"finetuning": changed}), experiments)
+
+
 def test_all_methods_spend_one_budget_and_a_verdict_ends_it(decided: Curate, caplog: pytest.LogCaptureFixture) -> None:
-    lines = settled(decided, Wanted(untouched(decided), **FEW))
+    lines = settled(decided, **FEW)
     assert lines[-3].startswith("Verdict: ") and lines[-3] in Path(lines[-1].removeprefix("report: ")).read_text()
     assert lines[-5] == "Tried: lora 1, rate 0.003, epochs 1, rows_a_step 4, tokens 1000, test_rows 30, rows_drawn 60"
     assert "&#34;rate&#34;: 0.003" in Path(lines[-1][8:]).read_text()
@@ -86,35 +94,35 @@ def test_all_methods_spend_one_budget_and_a_verdict_ends_it(decided: Curate, cap
 
 
 def test_what_is_known_is_not_trained_again(decided: Curate, monkeypatch: pytest.MonkeyPatch) -> None:
-    few = FEW | {"against": ("lowest nll",)}
-    first = settled(decided, Wanted(untouched(decided), **few))
+    few = FEW | {"against": ["lowest nll"]}
+    first = settled(decided, **few)
 
     def refuse(*_: Any) -> list[float]:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("tasks.settle.losses_after", refuse)
-    assert settled(decided, Wanted(untouched(decided), **few)) == first
+    monkeypatch.setattr("oresight.tasks.evaluation.finetunes.losses_after", refuse)
+    assert settled(decided, **few) == first
     with pytest.raises(AssertionError, match="trained again"):
-        settled(decided, Wanted(untouched(decided), **(few | {"seeds": 3})))
+        settled(decided, **(few | {"seeds": 3}))
 
 
 def test_fewer_ways_may_be_asked_for(decided: Curate) -> None:
-    lines = settled(decided, Wanted(untouched(decided), **FEW, against=("lowest nll",)))
+    lines = settled(decided, **FEW, against=["lowest nll"])
     assert {line.split("|")[2].strip() for line in lines if line.startswith("| curated/v1 ")} == {
         "kept", "random", "lowest nll", "no finetune"
     }  # fmt: skip
     with pytest.raises(ValueError, match="--against: 'nll' is none of lowest nll, highest embedding cosine, "):
-        settled(decided, Wanted(untouched(decided), **FEW, against=("nll",)))
+        settled(decided, **FEW, against=["nll"])
 
 
 def test_curves_and_datamodels_are_told_and_kept(decided: Curate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.settle.SUBSETS", 3)
-    monkeypatch.setattr("tasks.settle.SHARES", (0.1, 0.4))
-    monkeypatch.setattr("tasks.settle.FORWARD", ["value", "embedding cosine"])
-    monkeypatch.setattr("tasks.settle.find_spec", lambda _: None)
+    monkeypatch.setattr("oresight.tasks.evaluation.finetunes.SUBSETS", 3)
+    monkeypatch.setattr("oresight.tasks.evaluation.finetunes.SHARES", (0.1, 0.4))
+    monkeypatch.setattr("oresight.tasks.evaluation.finetunes.FORWARD", ["value", "embedding cosine"])
+    monkeypatch.setattr("oresight.tasks.evaluation.finetunes.find_spec", lambda _: None)
     few = FEW | {"seeds": 1}
     lines = settled(
-        decided, Wanted(untouched(decided), **few, lora=False, finetune=False, curves=True, datamodels=True)
+        decided, Experiments(untouched(decided), finetune=False, curves=True, datamodels=True), **few, lora=False
     )
     assert lines[1].startswith("| rows left out | method | test loss |")
     removed = ask(decided, "SELECT DISTINCT setting, method FROM evaluations WHERE evaluation = 'removal'")
@@ -129,7 +137,7 @@ def test_a_test_set_that_was_all_seen_is_refused(decided: Curate) -> None:
     with pytest.raises(
         ValueError, match="holds no row that the model can read and that dataset and reference have not"
     ):
-        settled(decided, Wanted(decided.dataset.path, **FEW))
+        settled(decided, Experiments(decided.dataset.path), **FEW)
 
 
 @pytest.mark.parametrize(
@@ -144,24 +152,26 @@ def test_the_gate_wants_what_the_verdict_says(kept: list[float], word: str, tmp_
     config = settings(tmp_path)
     release(config, some())
     config.publishing.folder, config.publishing.require.better_than_random = str(tmp_path / "other"), True
-    with recorded(config, "publish") as run_id:
+    with recorded(config, "publish") as run:
         with pytest.raises(Refused, match="better_than_random was not tried; `oresight settle"):
-            publish(config.database, config, config.splitting.name, 1)
-        place = Place(config.database, run_id, "finetune", config.dataset.name, "model@1")
+            publish(Run(config), 1)
+        ledger = Ledger(config.database, run.run_id, "finetune", config.dataset.name, "model@1")
         names = {"kept": kept, "random": [2.1, 2.11, 2.12, 2.09]}
 
-        def find() -> Iterator[Finding]:
+        def compute() -> Iterator[Result]:
             for name, losses in names.items():
                 for seed, loss in enumerate(losses):
-                    yield Finding(f"{config.splitting.name}/v1", name, seed, "test loss", loss)
+                    yield Result(f"{config.splitting.name}/v1", name, seed, "test loss", loss)
 
-        made = place.compared([place.once(place.unit(x=1), find, "losses")], "test loss", ["random"], "t", ["kept"])
-        assert word in verdict(made[0][2])
+        made = ledger.compare(
+            [ledger.once(ledger.unit(x=1), compute, "losses")], "test loss", ["random"], "t", ["kept"]
+        )
+        assert word in finetune_verdict(made[0][2])
         if word == "better than":
-            assert publish(config.database, config, config.splitting.name, 1).folder.is_dir()
+            assert publish(Run(config), 1).folder.is_dir()
         else:
             with pytest.raises(Refused, match="better_than_random is not shown: the test loss differs by"):
-                publish(config.database, config, config.splitting.name, 1)
+                publish(Run(config), 1)
 
 
 def test_the_gate_is_named_by_a_word_too() -> None:

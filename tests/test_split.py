@@ -13,10 +13,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tasks.config import Curate, Splitting
-from tasks.database import reading, transaction, writing
-from tasks.run import recorded
-from tasks.split import Split, split
+from oresight.tasks.config import Curate, Splitting
+from oresight.tasks.database import reading, transaction, writing
+from oresight.tasks.runs.record import Run, recorded
+from oresight.tasks.scope import ModelIdentity
+from oresight.tasks.split import Split, split
 
 KEY = "key"
 
@@ -87,13 +88,14 @@ def settings(folder: Path, **splitting: Any) -> Curate:
 
 
 @contextmanager
-def run(config: Curate) -> Iterator[str]:
-    with recorded(config, "test") as run_id:
-        yield run_id
+def open_run(config: Curate) -> Iterator[Run]:
+    """A run whose model is the one that `fill` has scores of."""
+    with recorded(config, "test") as run:
+        yield Run(config, run.run_id, ModelIdentity(KEY, "a@key"))
 
 
-def divide(config: Curate, run_id: str) -> Split:
-    return split(config.database, config.splitting, "raw", "trusted", KEY, run_id)
+def divide(run: Run) -> Split:
+    return split(run)
 
 
 def decisions(config: Curate, version: int) -> pd.DataFrame:
@@ -104,9 +106,9 @@ def decisions(config: Curate, version: int) -> pd.DataFrame:
 
 def decided(folder: Path, table: list[dict[str, Any]], flags: Any = (), **splitting: Any) -> tuple[Split, pd.DataFrame]:
     config = settings(folder, **splitting)
-    with run(config) as run_id:
+    with open_run(config) as run:
         fill(config.database, table, flags)
-        done = divide(config, run_id)
+        done = divide(run)
     return done, decisions(config, done.version)
 
 
@@ -149,11 +151,11 @@ def test_the_rows_that_stay_are_those_of_a_second_computation(tmp_path: Path, by
     rows = [row(n, random.choice(values), random.randint(1, 40), random.choice("aabc")) for n in range(count)]
     flagged = {r["sample_id"] for r in rows if random.random() < 0.15}
     config = settings(tmp_path)
-    with run(config) as run_id:
+    with open_run(config) as run:
         fill(config.database, rows, [(i, "low_value", "warning") for i in sorted(flagged)])
         for budget, per in product(BUDGETS, (None, "group")):
             splitting = Splitting.model_validate({"name": "chosen", "by": by, "per": per, **budget})
-            done = split(config.database, splitting, "raw", "trusted", KEY, run_id)
+            done = split(Run(config.model_copy(update={"splitting": splitting}), run.run_id, run.model))
             frame, wanted = decisions(config, done.version), expected(rows, flagged, splitting)
             assert set(frame.index[frame.decision == "keep"]) == wanted
             assert list(frame.index) == sorted(r["sample_id"] for r in rows)  # one decision each
@@ -193,14 +195,14 @@ def test_a_row_over_budget_is_told_its_rank(tmp_path: Path) -> None:
 def test_a_row_without_a_usable_score_is_dropped_and_told_why(tmp_path: Path) -> None:
     rows = [row(1), row(2, None), row(3, None), row(4, math.inf)]
     config = settings(tmp_path)
-    with run(config) as run_id:
+    with open_run(config) as run:
         fill(config.database, rows)
         with writing(config.database) as connection:
             connection.execute(
                 "INSERT INTO store.unscorable VALUES (?, ?, 'the answer is empty', 'r')", [sample_id(3), KEY]
             )
             connection.execute("UPDATE store.scores SET value = 'nan' WHERE sample_id = ?", [sample_id(4)])
-        frame = decisions(config, divide(config, run_id).version)
+        frame = decisions(config, divide(run).version)
     assert frame.reason[sample_id(2)] == "not scored: no score yet"
     assert frame.reason[sample_id(3)] == "not scored: the answer is empty"
     assert frame.reason[sample_id(4)] == "not scored: its value is not a number"
@@ -209,11 +211,11 @@ def test_a_row_without_a_usable_score_is_dropped_and_told_why(tmp_path: Path) ->
 
 def test_a_score_against_another_reference_does_not_count(tmp_path: Path) -> None:
     config = settings(tmp_path)
-    with run(config) as run_id:
+    with open_run(config) as run:
         fill(config.database, [row(1), row(2)])
         with writing(config.database) as connection:
             connection.execute("UPDATE store.scores SET reference_hash = 'older' WHERE sample_id = ?", [sample_id(1)])
-        frame = decisions(config, divide(config, run_id).version)
+        frame = decisions(config, divide(run).version)
     assert list(frame.decision[[sample_id(1), sample_id(2)]]) == ["drop", "keep"]
 
 
@@ -234,13 +236,13 @@ def test_a_column_that_no_row_has_is_refused_with_those_there_are(tmp_path: Path
 @pytest.mark.parametrize("name", ["a.b", 'say "x"', "it's", "$[*]", "über", "back\\slash"])
 def test_any_column_name_can_divide(tmp_path: Path, name: str) -> None:
     config = settings(tmp_path, per=name, keep=0.5)
-    with run(config) as run_id:
+    with open_run(config) as run:
         fill(config.database, [row(n, float(n)) for n in range(4)])
         with writing(config.database) as connection:
             for n in range(4):
                 metadata = json.dumps({name: "x" if n < 2 else "y", "a": {"b": n}})
                 connection.execute("UPDATE store.rows SET metadata = ? WHERE sample_id = ?", [metadata, sample_id(n)])
-        frame = decisions(config, divide(config, run_id).version)
+        frame = decisions(config, divide(run).version)
     assert set(frame.index[frame.decision == "keep"]) == {sample_id(1), sample_id(3)}
 
 
@@ -264,10 +266,10 @@ def test_rows_that_came_in_with_other_columns_make_a_new_version(tmp_path: Path)
 
 def test_a_split_that_keeps_nothing_is_refused_and_leaves_no_version(tmp_path: Path) -> None:
     config = settings(tmp_path, tokens=3)
-    with run(config) as run_id:
+    with open_run(config) as run:
         fill(config.database, [row(n, tokens=10) for n in range(5)])
         with pytest.raises(ValueError, match="splitting: none of the 5 rows"):
-            divide(config, run_id)
+            divide(run)
     with reading(config.database) as connection:
         assert connection.execute("SELECT count(*) FROM store.splits").fetchall() == [(0,)]
         assert connection.execute("SELECT count(*) FROM store.split_rows").fetchall() == [(0,)]
@@ -275,5 +277,5 @@ def test_a_split_that_keeps_nothing_is_refused_and_leaves_no_version(tmp_path: P
 
 def test_a_dataset_that_was_never_read_is_named(tmp_path: Path) -> None:
     config = settings(tmp_path)
-    with run(config) as run_id, pytest.raises(ValueError, match="holds no 'raw'; run `oresight ingest"):
-        divide(config, run_id)
+    with open_run(config) as run, pytest.raises(ValueError, match="holds no 'raw'; run `oresight ingest"):
+        divide(run)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tasks.database import let, reading, transaction, writing
-from tasks.named import library, named
-from tests.curated import Curated
+from oresight.tasks.database import let, reading, transaction, writing
+from oresight.tasks.named import library, named
+from tests.support.curated import Curated
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "sql.md").read_text()

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tasks.config import Curate
-from tasks.database import query, reading, transaction, writing
+from oresight.tasks.config import Curate
+from oresight.tasks.database import query, reading, transaction, writing
 from tests.test_publish import release, some
 from tests.test_split import sample_id, settings
 

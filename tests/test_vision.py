@@ -12,15 +12,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tasks.scoring import forward
-from tasks.scoring.engine import Options, opened
-from tasks.scoring.model import take_apart
-from tasks.scoring.picture import Picture, Unreadable, pixels
-from tasks.scoring.prompt import Encoded, Unscorable, encode
-from tasks.scoring.vision import Vision
+from oresight.tasks.scoring import forward
+from oresight.tasks.scoring.engine import Options, opened
+from oresight.tasks.scoring.model import take_apart
+from oresight.tasks.scoring.picture import Picture, Unreadable, pixels
+from oresight.tasks.scoring.prompt import Encoded, Unscorable, encode
+from oresight.tasks.scoring.vision import Vision
+from tests.support.tiny import Wide
+from tests.support.tiny_vlm import FAMILIES, build
 from tests.test_architectures import judged
-from tests.tiny import Wide
-from tests.tiny_vlm import FAMILIES, build
 
 OPTIONS = Options(batch_tokens=120, rank_tolerance=0.0)
 SIZES = [(40, 30), (64, 64), (30, 70)]

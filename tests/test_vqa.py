@@ -17,17 +17,17 @@ import torch
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from tasks.check import check
-from tasks.config import Curate
-from tasks.database import reading
-from tasks.evidence import said
-from tasks.ingest import ingest
-from tasks.publish import publish
-from tasks.report import report
-from tasks.run import recorded
-from tasks.score import score
-from tasks.split import split
-from tests.tiny_vlm import build
+from oresight.tasks.check import check
+from oresight.tasks.config import Curate
+from oresight.tasks.database import reading
+from oresight.tasks.ingest import ingest
+from oresight.tasks.pages.evidence import said
+from oresight.tasks.publish import publish
+from oresight.tasks.report import report
+from oresight.tasks.runs.record import recorded
+from oresight.tasks.score import score
+from oresight.tasks.split import split
+from tests.support.tiny_vlm import build
 
 DATA = Path(__file__).parent / "data" / "easy_vqa"
 
@@ -66,17 +66,15 @@ def run(tmp_path: Path, tiny: str) -> Run:
             "reference": {"name": "trusted", "path": str(trusted), **place},
             "publishing": {"folder": str(tmp_path / "out"), **publishing},
         })  # fmt: skip
-        with recorded(config, "curate") as run_id:
-            ingest(config.database, config.dataset, "dataset", run_id)
-            ingest(config.database, config.reference, "reference", run_id)
-            check(config.database, "raw", "rows", "trusted", run_id)
-            scored = score(config, run_id)
-            check(config.database, "score", "rows", "trusted", run_id, scored.model_key)
-            decided = split(config.database, config.splitting, "rows", "trusted", scored.model_key, run_id)
-            published = publish(config.database, config, decided.name, decided.version)
-            return Done(
-                config, published.folder, report(config, scored.model_key, scored.model).page, scored.unscorable
-            )
+        with recorded(config, "curate") as run:
+            ingest(run, "dataset")
+            ingest(run, "reference")
+            check(run, "raw")
+            scored = score(run)
+            check(run, "score")
+            decided = split(run)
+            published = publish(Run(config), decided.version)
+            return Done(config, published.folder, report(run).page, scored.unscorable)
 
     return whole
 
@@ -194,9 +192,9 @@ def test_real_photos_are_ingested_scored_and_published(name: str, shared: Path, 
     assert done.ask("SELECT count(*) FROM scores WHERE value IS NULL OR image_gain IS NULL") == [(0,)]
     assert len((done.folder / "train.jsonl").read_text().splitlines()) > 100
     everything = len((tmp_path / "all.jsonl").read_text().splitlines())
-    with recorded(done.config, "ingest") as run_id:
+    with recorded(done.config, "ingest") as run:
         dataset = done.config.dataset.model_copy(update={"name": "everything", "path": str(tmp_path / "all.jsonl")})
-        found = ingest(done.config.database, dataset, "dataset", run_id)
+        found = ingest(Run(done.config.model_copy(update={"dataset": dataset}), run.run_id), "dataset")
     assert (found.rows + found.duplicates, found.rejected) == (everything, 0)
 
 

@@ -1,1 +1,1 @@
-FROM split_diff($1, $2, $3);
+FROM split_diff($split, $version_a, $version_b);

@@ -1,6 +1,6 @@
 -- The rows of the dataset without a flag that can drop them whose first answer state is nearest to each asked row's.
 WITH mine AS MATERIALIZED (
-    SELECT v.sample_id, v.state FROM store.vectors AS v SEMI JOIN asked USING (sample_id) WHERE v.model_key = $model_key
+    SELECT v.sample_id, v.state FROM store.vectors AS v SEMI JOIN rows_to_explain USING (sample_id) WHERE v.model_key = $model_key
 ),
 accepted AS MATERIALIZED (
     SELECT v.sample_id, v.state FROM store.vectors AS v

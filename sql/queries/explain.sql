@@ -1,1 +1,1 @@
-SELECT fact, about, detail FROM explain($1);
+SELECT fact, about, detail FROM explain($sample_id);

@@ -1,9 +1,6 @@
 -- What the detector looks at, of rows, trusted rows and canaries. A row that is trusted too is a trusted row; a canary
 -- whose twin has no score says nothing.
-WITH fresh AS (
-    SELECT * FROM store.scores
-    WHERE model_key = $model_key AND reference = $reference AND reference_hash = $reference_hash
-),
+WITH fresh AS (FROM store.fresh_scores($model_key, $reference, $reference_hash)),
 trusted AS (SELECT DISTINCT sample_id, answer FROM store.rows WHERE dataset = $reference AND retired_at IS NULL),
 part AS (
     SELECT 'reference' AS role, sample_id, NULL AS twin, NULL AS canary, answer FROM trusted

@@ -6,6 +6,6 @@ COPY (
     LEFT JOIN (
         SELECT dataset, sample_id, list(DISTINCT check_name ORDER BY check_name) AS flags FROM store.flags GROUP BY ALL
     ) AS f ON f.sample_id = d.sample_id AND f.dataset = s.dataset
-    WHERE d.split = getvariable('split') AND d.version = getvariable('version') AND d.decision = 'drop'
+    WHERE d.split = $split AND d.version = $version AND d.decision = 'drop'
     ORDER BY d.sample_id
 ) TO $file (FORMAT parquet, COMPRESSION zstd);

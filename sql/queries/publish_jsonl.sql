@@ -1,2 +1,2 @@
-COPY (SELECT record FROM kept ORDER BY sample_id)
+COPY (SELECT record FROM store.kept_rows($split, $version) ORDER BY sample_id)
 TO $file (FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER '');

@@ -2,9 +2,9 @@
 COPY (
     SELECT unnest(fields)
     FROM (
-        SELECT sample_id, cast_to_type(from_json(record::JSON, getvariable('structure')),
-                                       from_json('{}'::JSON, getvariable('wanted'))) AS fields
-        FROM kept
+        SELECT sample_id, cast_to_type(from_json(record::JSON, $structure),
+                                       from_json('{}'::JSON, $types)) AS fields
+        FROM store.kept_rows($split, $version)
     )
     ORDER BY sample_id
 ) TO $file (FORMAT parquet, COMPRESSION zstd);

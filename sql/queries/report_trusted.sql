@@ -1,2 +1,1 @@
-SELECT count(*) FROM store.suspicions
-WHERE dataset = $dataset AND model_key = $model_key AND reference = $reference AND role = 'reference';
+SELECT count(*) FROM store.fresh_suspicions($dataset, $model_key, $reference, $reference_hash, 'reference');

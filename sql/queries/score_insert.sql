@@ -1,1 +1,1 @@
-INSERT INTO store.scores BY NAME SELECT * EXCLUDE (vector, state) FROM shard;
+INSERT INTO store.scores BY NAME SELECT * EXCLUDE (vector, state) FROM new_scores;

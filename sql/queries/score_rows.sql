@@ -5,5 +5,5 @@ FROM (
     UNION ALL
     SELECT sample_id, messages, tools, images, is_blank FROM store.canaries
 )
-SEMI JOIN wanted USING (sample_id)
+SEMI JOIN rows_to_read USING (sample_id)
 GROUP BY sample_id ORDER BY sample_id;

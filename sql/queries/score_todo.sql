@@ -9,8 +9,7 @@ FROM (
     WHERE reference = $reference AND reference_hash = $reference_hash
 )
 ANTI JOIN (
-    SELECT sample_id FROM store.scores
-    WHERE model_key = $model_key AND reference = $reference AND reference_hash = $reference_hash
+    SELECT sample_id FROM store.fresh_scores($model_key, $reference, $reference_hash)
     UNION ALL
     SELECT sample_id FROM store.unscorable WHERE model_key = $model_key
 ) USING (sample_id)

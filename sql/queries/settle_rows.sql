@@ -1,10 +1,8 @@
 -- The rows of a version of a split with what decides about them elsewhere, in the order of their hashes.
--- Reads the variables dataset, reference, model_key and reference_hash.
 SELECT r.sample_id, any_value(r.messages) AS messages, any_value(r.tools) AS tools, any_value(r.images) AS images, false AS is_blank,
        any_value(s.value) AS value, any_value(s.nll) AS nll, any_value(p.decision) AS decision
 FROM store.rows AS r
 JOIN split_rows AS p ON p.sample_id = r.sample_id AND p.split = $split AND p.version = $version
-JOIN store.scores AS s ON s.sample_id = r.sample_id AND s.model_key = getvariable('model_key')
-    AND s.reference = getvariable('reference') AND s.reference_hash = getvariable('reference_hash')
-WHERE r.dataset = getvariable('dataset') AND r.retired_at IS NULL
+JOIN store.fresh_scores($model_key, $reference, $reference_hash) AS s ON s.sample_id = r.sample_id
+WHERE r.dataset = $dataset AND r.retired_at IS NULL
 GROUP BY r.sample_id ORDER BY r.sample_id;

@@ -1,4 +1,4 @@
--- Keep or drop for every current row of the dataset, with rank and reason. What people decided comes before flags and value.
+-- Keep or drop for every current row of the dataset, with rank, cause and reason. A person's verdict comes before flags and value.
 CREATE OR REPLACE TEMP TABLE decided AS
 WITH current_rows AS (
     SELECT r.sample_id, md5(coalesce(v.record::VARCHAR, r.record)) AS content, v.record, v.verdict, v.who, v.why,
@@ -9,8 +9,7 @@ WITH current_rows AS (
 scored AS (
     SELECT sample_id, value, answer_tokens,
            CASE $by WHEN 'value' THEN value / pow(answer_tokens, $length_penalty) WHEN 'value_per_token' THEN value_per_token ELSE 0 END AS merit
-    FROM store.scores
-    WHERE model_key = $model_key AND reference = $reference AND reference_hash = $reference_hash
+    FROM store.fresh_scores($model_key, $reference, $reference_hash)
 ),
 refused_by_model AS (
     SELECT sample_id, any_value(reason) AS reason FROM store.unscorable WHERE model_key = $model_key GROUP BY sample_id
@@ -24,19 +23,24 @@ flagged AS (
 judged AS (
     SELECT c.sample_id, c.content, c.record, c.part, c.verdict IS NOT NULL AS by_hand, s.value, s.answer_tokens, s.merit, md5(c.sample_id || $seed) AS draw,
            CASE c.verdict WHEN 'keep' THEN 'kept by ' || c.who ELSE 'kept with another answer by ' || c.who END
-           || CASE WHEN c.why != '' THEN ' (' || c.why || ')' ELSE '' END AS told,
-           CASE WHEN c.verdict = 'drop' THEN 'dropped by hand: ' || c.who || CASE WHEN c.why != '' THEN ', ' || c.why ELSE '' END
-                WHEN s.sample_id IS NULL THEN 'not scored: ' || coalesce(u.reason, 'no score yet')
-                WHEN s.merit IS NULL OR NOT isfinite(s.merit) THEN 'not scored: its value is not a number'
-                WHEN $drop = 'flagged' AND f.sample_id IS NOT NULL AND c.verdict IS NULL
-                THEN 'flagged by ' || f.first_flag || CASE WHEN f.flags > 1 THEN ' (and ' || (f.flags - 1) || ' more)' ELSE '' END
-                WHEN t.sample_id IS NOT NULL AND c.verdict IS NULL THEN format('nearly the same as {}: cosine {:.3f}', t.better, t.cosine)
+           || CASE WHEN c.why != '' THEN ' (' || c.why || ')' ELSE '' END AS verdict_text,
+           CASE WHEN c.verdict = 'drop' THEN 'verdict'
+                WHEN s.merit IS NULL OR NOT isfinite(s.merit) THEN 'unscored'
+                WHEN $drop = 'flagged' AND f.sample_id IS NOT NULL AND c.verdict IS NULL THEN 'flag'
+                WHEN t.sample_id IS NOT NULL AND c.verdict IS NULL THEN 'near duplicate'
+           END AS refused_for,
+           CASE refused_for
+                WHEN 'verdict' THEN 'dropped by hand: ' || c.who || CASE WHEN c.why != '' THEN ', ' || c.why ELSE '' END
+                WHEN 'unscored' THEN 'not scored: ' || CASE WHEN s.sample_id IS NULL THEN coalesce(u.reason, 'no score yet')
+                                                            ELSE 'its value is not a number' END
+                WHEN 'flag' THEN 'flagged by ' || f.first_flag || CASE WHEN f.flags > 1 THEN ' (and ' || (f.flags - 1) || ' more)' ELSE '' END
+                WHEN 'near duplicate' THEN format('nearly the same as {}: cosine {:.3f}', t.better, t.cosine)
            END AS refusal
     FROM current_rows AS c
     LEFT JOIN scored AS s USING (sample_id)
     LEFT JOIN refused_by_model AS u USING (sample_id)
     LEFT JOIN flagged AS f USING (sample_id)
-    LEFT JOIN near AS t USING (sample_id)
+    LEFT JOIN near_repeats AS t USING (sample_id)
 ),
 -- What each part may keep: its share of the budget by its share of the rows, rounded by largest remainder.
 parts AS (
@@ -63,7 +67,7 @@ placed AS (
            sum(answer_tokens) OVER (in_part ROWS UNBOUNDED PRECEDING) AS tokens_so_far,
            count(*) OVER (PARTITION BY part) AS candidates
     FROM judged
-    WHERE refusal IS NULL
+    WHERE refused_for IS NULL
     WINDOW by_merit AS (ORDER BY by_hand DESC, merit DESC, draw, sample_id),
            in_part AS (PARTITION BY part ORDER BY by_hand DESC, merit DESC, draw, sample_id)
 ),
@@ -77,9 +81,14 @@ ranked AS (
 )
 SELECT j.sample_id, j.content, j.record, r.rank, j.value, coalesce(j.answer_tokens, 0) AS answer_tokens,
        r.rank IS NOT NULL AND r.turn <= b.row_budget AND coalesce(r.tokens_by_turn <= b.token_budget, true) AS kept,
-       CASE WHEN j.refusal IS NOT NULL THEN j.refusal
-            WHEN kept AND j.by_hand THEN 'kept by hand: ' || j.told
-            WHEN kept AND NOT r.best AND $random_share > 0 THEN 'kept: drawn at random, rank ' || r.place || ' of ' || r.candidates || ' by ' || $by
+       CASE WHEN j.refused_for IS NOT NULL THEN j.refused_for
+            WHEN kept AND j.by_hand THEN 'verdict'
+            WHEN kept AND NOT r.best AND $random_share > 0 THEN 'draw'
+            ELSE 'rank'
+       END AS cause,
+       CASE WHEN cause = 'verdict' AND kept THEN 'kept by hand: ' || j.verdict_text
+            WHEN j.refusal IS NOT NULL THEN j.refusal
+            WHEN cause = 'draw' THEN 'kept: drawn at random, rank ' || r.place || ' of ' || r.candidates || ' by ' || $by
             ELSE CASE WHEN kept THEN 'kept: rank ' ELSE 'over budget: rank ' END || r.place || ' of ' || r.candidates
                  || CASE WHEN $per IS NOT NULL THEN ' in ' || $per || ' ' || coalesce(left(j.part, 100), '(none)') ELSE '' END || ' by ' || $by
                  || CASE WHEN kept THEN ''

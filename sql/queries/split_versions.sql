@@ -1,1 +1,1 @@
-SELECT version FROM splits WHERE split = $1 ORDER BY version;
+SELECT version FROM splits WHERE split = $split ORDER BY version;

@@ -195,7 +195,7 @@ FROM store.approvals
 QUALIFY row_number() OVER (PARTITION BY split, version ORDER BY decided_at DESC, rowid DESC) = 1;
 
 CREATE OR REPLACE VIEW split_rows AS
-SELECT split, version, sample_id, decision, reason, rank, value
+SELECT split, version, sample_id, decision, cause, reason, rank, value
 FROM store.split_rows;
 
 CREATE OR REPLACE VIEW runs AS

@@ -14,21 +14,21 @@ SELECT d.split, d.version, s.created_at, d.decision, d.reason, d.rank, d.value
 FROM split_rows AS d JOIN splits AS s USING (split, version)
 WHERE d.sample_id = id ORDER BY s.created_at, d.split, d.version;
 
--- The rows on which two versions differ. The cause is read from the reasons: what decided in b or, where that is rank or
--- budget in both, whether the row's own value has moved; if not, others or the budget have.
+-- The rows on which two versions differ, with the cause: what decided in b or, where that is the rank in both, whether the
+-- row's own value has moved. If it has not, the other rows or the budget have.
 CREATE OR REPLACE MACRO split_diff(name, a, b) AS TABLE
 SELECT sample_id, o.decision AS decision_a, n.decision AS decision_b,
        CASE WHEN o.sample_id IS NULL THEN 'row is new'
             WHEN n.sample_id IS NULL THEN 'row is gone'
-            WHEN contains(n.reason, ' by hand: ') THEN 'verdict'
-            WHEN contains(o.reason, ' by hand: ') THEN 'verdict taken back'
-            WHEN starts_with(n.reason, 'flagged by ') THEN 'flag appeared'
-            WHEN starts_with(o.reason, 'flagged by ') THEN 'flag gone'
-            WHEN starts_with(n.reason, 'not scored: ') THEN 'score gone'
-            WHEN starts_with(o.reason, 'not scored: ') THEN 'score appeared'
-            WHEN starts_with(n.reason, 'nearly the same as ') THEN 'nearly the same as a better row'
-            WHEN starts_with(o.reason, 'nearly the same as ') THEN 'no longer nearly the same as a better row'
-            WHEN starts_with(n.reason, 'kept: drawn ') OR starts_with(o.reason, 'kept: drawn ') THEN 'draw'
+            WHEN n.cause = 'verdict' THEN 'verdict'
+            WHEN o.cause = 'verdict' THEN 'verdict taken back'
+            WHEN n.cause = 'flag' THEN 'flag appeared'
+            WHEN o.cause = 'flag' THEN 'flag gone'
+            WHEN n.cause = 'unscored' THEN 'score gone'
+            WHEN o.cause = 'unscored' THEN 'score appeared'
+            WHEN n.cause = 'near duplicate' THEN 'nearly the same as a better row'
+            WHEN o.cause = 'near duplicate' THEN 'no longer nearly the same as a better row'
+            WHEN n.cause = 'draw' OR o.cause = 'draw' THEN 'draw'
             WHEN o.value IS DISTINCT FROM n.value THEN 'score moved'
             ELSE 'budget'
        END AS cause, o.reason AS reason_a, n.reason AS reason_b, o.value AS value_a, n.value AS value_b

@@ -5,9 +5,7 @@
 CREATE OR REPLACE MACRO store.valued_less() AS TABLE
 WITH fresh AS (
     SELECT sample_id, value AS good
-    FROM store.scores
-    WHERE model_key = getvariable('model_key') AND reference = getvariable('reference')
-      AND reference_hash = getvariable('reference_hash')
+    FROM store.fresh_scores(getvariable('model_key'), getvariable('reference'), getvariable('reference_hash'))
 ),
 held AS (
     SELECT f.sample_id, f.good, r.dataset

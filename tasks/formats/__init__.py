@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tasks.formats import alpaca, messages, pictures, sharegpt, table
-from tasks.formats.sample import MEDIA, Record, Sample, last_turn, written
+from oresight.tasks.formats import alpaca, messages, pictures, sharegpt, table
+from oresight.tasks.formats.sample import MEDIA, Record, Sample, last_turn, written
 
 MEDIA_COLUMNS = {"audios": MEDIA["audio"], "videos": MEDIA["video"]}
 READERS = {"messages": messages, "sharegpt": sharegpt, "alpaca": alpaca, "table": table}

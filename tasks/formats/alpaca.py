@@ -6,7 +6,7 @@ Dolly's own names, context and response, are read too. The prompt is instruction
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.formats.sample import Record, Sample, Turn, held, text, text_or_none
+from oresight.tasks.formats.sample import Record, Sample, Turn, held, text, text_or_none
 
 
 def match(record: Record) -> dict[str, str] | None:

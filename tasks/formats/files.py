@@ -17,11 +17,11 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.formats import shards
-from tasks.formats.sample import Record, held
-from tasks.formats.sources import File
-from tasks.formats.values import Stream, values
-from tasks.scoring.picture import is_picture
+from oresight.tasks.formats import shards
+from oresight.tasks.formats.sample import Record, held
+from oresight.tasks.formats.sources import File
+from oresight.tasks.formats.values import Stream, values
+from oresight.tasks.scoring.picture import is_picture
 
 LONGEST = 256 << 20  # bytes of one line: a file without line ends must not fill the memory
 ROWS = 512  # of a table in memory at a time

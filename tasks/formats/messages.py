@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tasks.formats.sample import Record, Sample, conversation
+from oresight.tasks.formats.sample import Record, Sample, conversation
 
 
 def match(record: Record) -> dict[str, str] | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from tasks.formats.sample import Record, Sample, Turn, held
+from oresight.tasks.formats.sample import Record, Sample, Turn, held
 
 COLUMNS = ("image", "images", "file_name", "image_path", "image_file", "image_paths", "img", "picture")
 MARK = "<image>"

@@ -8,8 +8,8 @@ from typing import IO, Any
 
 import orjson
 
-from tasks.formats.pictures import SUFFIXES
-from tasks.formats.sample import Record
+from oresight.tasks.formats.pictures import SUFFIXES
+from oresight.tasks.formats.sample import Record
 
 
 def samples(stream: IO[bytes], name: str) -> Iterator[Record | str]:

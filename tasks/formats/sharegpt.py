@@ -6,7 +6,7 @@ observation is a turn of the tool.
 
 from collections.abc import Mapping
 
-from tasks.formats.sample import Record, Sample, conversation
+from oresight.tasks.formats.sample import Record, Sample, conversation
 
 
 def match(record: Record) -> dict[str, str] | None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import orjson
 
-from tasks.formats.pictures import SUFFIXES
+from oresight.tasks.formats.pictures import SUFFIXES
 
 TEXTS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 ARCHIVES = (".gz", ".zst")

@@ -5,7 +5,7 @@ Either column may also hold a list of turns, as some trainers want it.
 
 from collections.abc import Mapping
 
-from tasks.formats.sample import Record, Sample, Turn, text, text_or_none, to_the_answer, turns
+from oresight.tasks.formats.sample import Record, Sample, Turn, text, text_or_none, to_the_answer, turns
 
 PAIRS = (
     ("prompt", "completion"),

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from tasks.scoring.forward import Answers, visit
-from tasks.scoring.index import Basis, correlation, fit_basis
-from tasks.scoring.loaded import Loaded
-from tasks.scoring.prompt import Encoded
-from tasks.scoring.reference import fit
-from tasks.scoring.signals import Gauge, Neighbours, Signals, leave_one_out, mean_logprobs
+from oresight.tasks.scoring.forward import Answers, visit
+from oresight.tasks.scoring.index import Basis, correlation, fit_basis
+from oresight.tasks.scoring.loaded import Loaded
+from oresight.tasks.scoring.prompt import Encoded
+from oresight.tasks.scoring.reference import fit
+from oresight.tasks.scoring.signals import Gauge, Neighbours, Signals, leave_one_out, mean_logprobs
 
 KEEP = 2**14
 """Answer tokens of the rows that are kept, of the reference and of the dataset each: 0.3 GB at D = 4,096."""
@@ -136,7 +136,7 @@ def gained(model: Loaded, rows: Sequence[Encoded], found: list[Signals], options
     return found
 
 
-def enough(rows: Sequence[Encoded], *, fitted: bool) -> int:
+def opening_size(rows: Sequence[Encoded], *, fitted: bool) -> int:
     """How many rows, from the first, are worth opening with; few once the index is fitted."""
     return min(_within(rows, KEEP), HELD if fitted else HELD + SAMPLE)
 

@@ -16,8 +16,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from tasks.scoring.loaded import Loaded
-from tasks.scoring.prompt import Encoded, common_prefix
+from oresight.tasks.scoring.loaded import Loaded
+from oresight.tasks.scoring.prompt import Encoded, common_prefix
 
 Found = TypeVar("Found")
 PAYS = 16

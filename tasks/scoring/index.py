@@ -19,8 +19,8 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from tasks.scoring.formula import Directions, Head, error_chunks, errors, gradient, pairwise
-from tasks.scoring.forward import Answers
+from oresight.tasks.scoring.formula import Directions, Head, error_chunks, errors, gradient, pairwise
+from oresight.tasks.scoring.forward import Answers
 
 TOKENS = 2048
 """Answer tokens that the directions of errors and states are fitted on."""

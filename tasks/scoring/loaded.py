@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 from transformers.cache_utils import Cache, DynamicLayer
 
-from tasks.scoring.formula import Head
-from tasks.scoring.vision import Vision
+from oresight.tasks.scoring.formula import Head
+from oresight.tasks.scoring.vision import Vision
 
 
 @dataclass

@@ -21,12 +21,12 @@ from transformers import (
 from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer
 from transformers.utils import logging as transformers_logging
 
-from tasks.scoring.formula import Head
-from tasks.scoring.loaded import Loaded, Tap
-from tasks.scoring.picture import Picture
-from tasks.scoring.prompt import Unscorable, encode
-from tasks.scoring.source import Source, UnusableModel, converted
-from tasks.scoring.vision import Vision, processor_of
+from oresight.tasks.scoring.formula import Head
+from oresight.tasks.scoring.loaded import Loaded, Tap
+from oresight.tasks.scoring.picture import Picture
+from oresight.tasks.scoring.prompt import Unscorable, encode
+from oresight.tasks.scoring.source import Source, UnusableModel, converted
+from oresight.tasks.scoring.vision import Vision, processor_of
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 GAIN = 1.5
@@ -49,12 +49,12 @@ def devices(wanted: str) -> list[str]:
 def load(source: Source, device: str = "auto", dtype: str = "auto") -> Loaded:
     """Load a model and prove on one batch that we reproduce its logits. Raises UnusableModel, naming what differs."""
     place = torch.device(devices(device)[0])
-    model, tokenizer, vision = whole(source, None if dtype == "auto" else DTYPES[dtype], place)
+    model, tokenizer, vision = load_pretrained(source, None if dtype == "auto" else DTYPES[dtype], place)
     ids = list(tokenizer(PROBE_TEXT)["input_ids"])[:PROBE]
     return take_apart(model.to(place).eval(), tokenizer, source.name, ids, vision)
 
 
-def whole(
+def load_pretrained(
     source: Source, dtype: torch.dtype | None, place: torch.device | None = None
 ) -> tuple[Any, PreTrainedTokenizerBase, Vision | None]:
     """The transformers model with its adapter merged, its tokenizer, and its processor if it sees.

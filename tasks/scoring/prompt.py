@@ -14,8 +14,8 @@ from typing import Any
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from tasks.scoring.picture import Picture
-from tasks.scoring.vision import Vision
+from oresight.tasks.scoring.picture import Picture
+from oresight.tasks.scoring.vision import Vision
 
 MASKING = "last assistant turn and its end-of-turn token, v1"
 

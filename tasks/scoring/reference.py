@@ -19,8 +19,8 @@ from itertools import pairwise as neighbours
 import torch
 from torch import Tensor
 
-from tasks.scoring.formula import Directions, Head, error_chunks, errors, gradient
-from tasks.scoring.forward import Answers
+from oresight.tasks.scoring.formula import Directions, Head, error_chunks, errors, gradient
+from oresight.tasks.scoring.forward import Answers
 
 ROOM = 2**27
 """Numbers of Gbar that are accumulated: 0.5 GB in float32."""

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tasks.scoring.formula import Directions, Head, errors, likeliest
-from tasks.scoring.forward import Answers, visit
-from tasks.scoring.index import Basis
-from tasks.scoring.loaded import Loaded
-from tasks.scoring.prompt import Encoded
-from tasks.scoring.reference import Reference
+from oresight.tasks.scoring.formula import Directions, Head, errors, likeliest
+from oresight.tasks.scoring.forward import Answers, visit
+from oresight.tasks.scoring.index import Basis
+from oresight.tasks.scoring.loaded import Loaded
+from oresight.tasks.scoring.prompt import Encoded
+from oresight.tasks.scoring.reference import Reference
 
 TILE = 256
 """Answer tokens that visit the vocabulary together, where rows are shorter than that."""

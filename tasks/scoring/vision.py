@@ -18,7 +18,7 @@ from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from transformers.video_processing_utils import VideoProcessorMixin
 
-from tasks.scoring.picture import Picture, pixels
+from oresight.tasks.scoring.picture import Picture, pixels
 
 KINDS = ("token_type_ids", "mm_token_type_ids")
 """What some models want to know of every id: whether it stands for a picture, or belongs to the answer."""

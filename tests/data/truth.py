@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sklearn.metrics import roc_auc_score
 
-from tasks.database import reading
+from oresight.tasks.database import reading
 
 SUSPICIOUS = {
     "value": -1,

@@ -4,7 +4,7 @@ import csv
 import sys
 from pathlib import Path
 
-from tasks.database import reading
+from oresight.tasks.database import reading
 
 QUESTION = """
     SELECT DISTINCT metadata->>'id' FROM flags JOIN rows USING (sample_id, dataset)

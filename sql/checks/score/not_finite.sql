@@ -1,11 +1,14 @@
 -- critical: a number that is not finite means that the model overflowed, and then no score of the run can be trusted
+-- Every column is looked at but those that hold no number, so that a new signal is checked from the day that it is stored.
+WITH fresh AS (FROM store.fresh_scores(getvariable('model_key'), getvariable('reference'), getvariable('reference_hash'))),
+finite AS (
+    SELECT sample_id FROM fresh
+    WHERE coalesce(isfinite(COLUMNS(* EXCLUDE (sample_id, model_key, reference, reference_hash, truncated, tokens, likeliest,
+                                               token_values, token_logprobs, scored_at, run_id))), true)
+      AND coalesce(isfinite(list_sum(token_values)), true) AND coalesce(isfinite(list_sum(token_logprobs)), true)
+)
 SELECT r.sample_id, r.dataset,
        format('A score is not a finite number: value {}, self_value {}, nll {} over {} answer tokens.',
               s.value, s.self_value, s.nll, s.answer_tokens) AS reason
-FROM store.scores AS s JOIN rows AS r ON r.sample_id = s.sample_id AND r.dataset = getvariable('dataset')
-WHERE s.model_key = getvariable('model_key')
-  AND s.reference = getvariable('reference') AND s.reference_hash = getvariable('reference_hash')
-  AND NOT (isfinite(coalesce(s.value, 0)) AND isfinite(coalesce(s.value_per_token, 0))
-           AND isfinite(coalesce(s.value_cosine, 0)) AND isfinite(coalesce(s.self_value, 0))
-           AND isfinite(coalesce(s.nll, 0)) AND isfinite(coalesce(s.worst_token, 0))
-           AND isfinite(coalesce(s.conditional_gain, 0)) AND isfinite(coalesce(s.local_value, 0)))
+FROM fresh AS s ANTI JOIN finite USING (sample_id)
+JOIN rows AS r ON r.sample_id = s.sample_id AND r.dataset = getvariable('dataset')

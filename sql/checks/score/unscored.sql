@@ -6,9 +6,7 @@ SELECT r.sample_id, r.dataset,
               coalesce(u.reason, 'it was not scored yet; run `oresight score CONFIG.yaml`')) AS reason
 FROM rows AS r
 ANTI JOIN (
-    SELECT sample_id FROM store.scores
-    WHERE model_key = getvariable('model_key')
-      AND reference = getvariable('reference') AND reference_hash = getvariable('reference_hash')
+    SELECT sample_id FROM store.fresh_scores(getvariable('model_key'), getvariable('reference'), getvariable('reference_hash'))
 ) AS s ON s.sample_id = r.sample_id
 LEFT JOIN (
     SELECT sample_id, any_value(reason) AS reason FROM store.unscorable

@@ -1,0 +1,80 @@
+"""The order of the steps, written once: `curate`, `score`, `plan`, the trials and the single commands all follow it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from oresight.tasks.check import Checked, check
+from oresight.tasks.flag import flag
+from oresight.tasks.ingest import Ingested, ingest
+from oresight.tasks.plant import plant
+from oresight.tasks.publish import Published, publish
+from oresight.tasks.report import Reported, report
+from oresight.tasks.runs.record import Run
+from oresight.tasks.score import Scored, score
+from oresight.tasks.split import Split, split
+
+Step = Callable[..., Any]
+
+
+class Wrap(Protocol):
+    """What a step's function is wrapped in before it is called: a Prefect task, or nothing."""
+
+    def __call__(self, name: str, step: Step, /) -> Step:
+        """The step under its name."""
+
+
+def plainly(_name: str, step: Step) -> Step:
+    """Call steps as plain functions."""
+    return step
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The steps of one run. Each does only what is missing, so that each is safe to repeat."""
+
+    run: Run
+    wrap: Wrap = plainly
+
+    def read(self) -> Ingested:
+        """Ingest the dataset and the reference; returns what the dataset holds."""
+        ingest_rows = self.wrap("ingest", ingest)
+        rows: Ingested = ingest_rows(self.run, "dataset")
+        ingest_rows(self.run, "reference")
+        return rows
+
+    def inspect(self) -> list[Checked]:
+        """Check the rows before they are scored."""
+        checked: list[Checked] = self.wrap("check", check)(self.run, "raw")
+        return checked
+
+    def plant(self) -> int:
+        """Plant the canaries; returns how many there are."""
+        canaries: int = self.wrap("plant", plant)(self.run)
+        return canaries
+
+    def score(self, **how: Any) -> Scored:
+        """Score what has no fresh score."""
+        scored: Scored = self.wrap("score", score)(self.run, **how)
+        return scored
+
+    def judge(self) -> list[Checked]:
+        """Learn from the canaries what is suspicious, then check the scores."""
+        self.wrap("flag", flag)(self.run)
+        checked: list[Checked] = self.wrap("check", check)(self.run, "score")
+        return checked
+
+    def split(self) -> Split:
+        """Decide which rows stay."""
+        decided: Split = self.wrap("split", split)(self.run)
+        return decided
+
+    def report(self) -> Reported:
+        """Write the report."""
+        reported: Reported = self.wrap("report", report)(self.run)
+        return reported
+
+    def publish(self) -> Published:
+        """Write the newest version of the split to its folder."""
+        published: Published = self.wrap("publish", publish)(self.run)
+        return published

@@ -1,1 +1,0 @@
-SELECT dataset, content_hash FROM datasets WHERE dataset IN ($dataset, $reference);

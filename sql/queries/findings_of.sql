@@ -1,2 +1,0 @@
--- The numbers of some units, in the order in which they were found.
-SELECT setting, method, seed, metric, value FROM store.evaluations SEMI JOIN wanted USING (unit) ORDER BY setting, method, seed, metric;

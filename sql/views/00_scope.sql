@@ -1,0 +1,16 @@
+-- What belongs to a scope: a dataset, a reference with the content that it had, and a model.
+CREATE OR REPLACE MACRO store.fresh_scores(of_model, against, with_hash) AS TABLE
+SELECT * FROM store.scores WHERE model_key = of_model AND reference = against AND reference_hash = with_hash;
+
+-- How suspicious rows of a dataset ('dataset'), trusted rows ('reference') or canaries ('canary') are in that scope.
+CREATE OR REPLACE MACRO store.fresh_suspicions(of_dataset, of_model, against, with_hash, of_role) AS TABLE
+SELECT * FROM store.suspicions
+WHERE dataset = of_dataset AND role = of_role AND model_key = of_model AND reference = against AND reference_hash = with_hash;
+
+-- The rows that a version of a split keeps, as they came in, or with the answer that a verdict gave them.
+CREATE OR REPLACE MACRO store.kept_rows(of_split, of_version) AS TABLE
+SELECT d.sample_id, coalesce(d.record, r.record) AS record, r.images
+FROM store.split_rows AS d
+JOIN store.splits AS s USING (split, version)
+JOIN store.rows AS r ON r.sample_id = d.sample_id AND r.dataset = s.dataset
+WHERE d.split = of_split AND d.version = of_version AND d.decision = 'keep';

@@ -1,0 +1,62 @@
+"""How well the last layer stands for the whole model: the rank correlation of values with products of gradients by all
+parameters, on a sample of these data.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.stats import bootstrap, spearmanr
+
+from oresight.tasks.config import Curate
+from oresight.tasks.detection.detector import Floats
+from oresight.tasks.evaluation.ledger import Ledger, Result, content_hashes
+from oresight.tasks.evaluation.pairs import full_gradient, paired
+from oresight.tasks.evaluation.samples import dataset_rows
+from oresight.tasks.evaluation.tables import result_table
+from oresight.tasks.evaluation.trainable import Trainable, trainable
+from oresight.tasks.runs.record import Run
+from oresight.tasks.scoring.prompt import Encoded
+from oresight.tasks.workload.encode import encode_rows
+
+ROWS, QUERIES = 40, 16
+"""Rows, and trusted rows, that whole gradients are of: what they take grows with both."""
+DRAWS = 1000
+
+
+def measure_approximation(run: Run) -> list[str]:
+    """Measure it, unless it is known; returns markdown."""
+    config, source = run.config, run.model.files
+    setting = f"{ROWS} rows against {QUERIES} at most"
+
+    def compute() -> Iterator[Result]:
+        model = trainable(source, config.model.device, lora=False)
+        rows = _first_rows(config, config.dataset.name, model, ROWS)
+        queries = _first_rows(config, config.reference.name, model, QUERIES)
+        gradient_N = full_gradient(model, rows, queries)
+        for method in ("value", "embedding cosine"):
+            scores = paired(method, source, config.model.device, config.model.dtype, rows, queries).scores
+            value_N = scores[method].mean(1)
+            interval = bootstrap(
+                (value_N, gradient_N), _correlation, paired=True, vectorized=False, n_resamples=DRAWS,
+                method="percentile", rng=np.random.default_rng(0),
+            ).confidence_interval  # fmt: skip
+            yield Result(setting, method, None, "rank correlation", _correlation(value_N, gradient_N))
+            yield Result(setting, method, None, "low", float(interval.low))
+            yield Result(setting, method, None, "high", float(interval.high))
+
+    ledger = Ledger.of(
+        run, "approximation", contents=content_hashes(run), rows=ROWS, queries=QUERIES,
+        max_tokens=config.scoring.max_tokens, dtype=config.model.dtype,
+    )  # fmt: skip
+    unit = ledger.once(ledger.unit(), compute, "gradients by all parameters")
+    return result_table(ledger.read([unit]), ("rank correlation", "low", "high"), "with whole gradients, on")
+
+
+def _correlation(a_N: Floats, b_N: Floats) -> float:
+    return float(spearmanr(a_N, b_N).statistic)
+
+
+def _first_rows(config: Curate, dataset: str, model: Trainable, n: int) -> list[Encoded]:
+    """The first rows of a dataset by their hashes: a random sample."""
+    rows = dataset_rows(config.database, dataset)[:n]
+    return [row for _, row in encode_rows(rows, model, config.scoring.max_tokens)[0]]

@@ -1,0 +1,33 @@
+"""The rows that evaluations work on: a dataset's rows in the order of their hashes, which is a random one."""
+
+from typing import Any
+
+from oresight.tasks.config import Curate
+from oresight.tasks.database import reading, records
+from oresight.tasks.evaluation.trainable import trainable
+from oresight.tasks.scope import json_pointer
+from oresight.tasks.scoring.prompt import Encoded
+from oresight.tasks.scoring.source import Source
+from oresight.tasks.workload.encode import EncodedRows, encode_rows
+
+NO_COLUMN = "-"
+
+
+def dataset_rows(database: str, dataset: str, first: str = NO_COLUMN, second: str = NO_COLUMN) -> list[dict[str, Any]]:
+    """All rows of a dataset, with up to two columns of their metadata as `first` and `second`."""
+    columns = {"first": json_pointer(first), "second": json_pointer(second)}
+    with reading(database) as connection:
+        return records(connection, "evaluation_rows", {"dataset": dataset} | columns)
+
+
+def encode_for_training(config: Curate, source: Source, rows: list[dict[str, Any]]) -> EncodedRows:
+    """Rows as ids, without those that the model cannot read."""
+    encoded, _ = encode_rows(rows, trainable(source, "cpu", lora=False), config.scoring.max_tokens)
+    return encoded
+
+
+def trusted_rows(config: Curate, source: Source) -> list[Encoded]:
+    """The trusted rows as ids."""
+    with reading(config.database) as connection:
+        rows = records(connection, "plant_rows", {"reference": config.reference.name})
+    return [row for _, row in encode_for_training(config, source, [row | {"is_blank": False} for row in rows])]

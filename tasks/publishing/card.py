@@ -1,0 +1,34 @@
+"""The dataset card of a version, in Hugging Face's form: card.md, filled."""
+
+from importlib.metadata import version as version_of
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader
+
+from oresight.tasks.database import Connection, records
+from oresight.tasks.publishing.gallery import Gallery
+from oresight.tasks.publishing.version import Version
+
+SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+"""The hub's size categories, each with the number of rows that it ends at."""
+
+
+def card_text(connection: Connection, version: Version, gallery: Gallery) -> str:
+    """The text of README.md."""
+    templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=False, trim_blocks=True)  # noqa: S701
+    templates.filters["cell"] = lambda text: " ".join(str(text).split()).replace("|", "\\|")
+    row = version.row
+    return templates.get_template("card.md").render(
+        split=row,
+        model=version.model,
+        pictures=gallery.told,
+        config=version.settings,
+        rule=version.rule,
+        version=version_of("oresight"),
+        train_file="train.parquet" if "parquet" in version.formats else "train.jsonl",
+        reference=next(parent for parent in version.parents if parent["dataset"] == row["reference"]),
+        reasons=records(connection, "publish_reasons", version.parameters),
+        checks=records(connection, "publish_checks", row),
+        kinds=records(connection, "report_detectability", row),
+        size_category=next((name for limit, name in SIZES if row["rows_kept"] < limit), "n>1M"),
+    )

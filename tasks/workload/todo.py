@@ -1,0 +1,116 @@
+"""What lacks a fresh score, and how it is cut: `score` does this work and `plan` estimates it, from the same tables."""
+
+import math
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from oresight.tasks.config import Curate
+from oresight.tasks.database import Connection, execute
+from oresight.tasks.scope import Scope
+from oresight.tasks.scoring.engine import opening_size
+from oresight.tasks.scoring.index import Basis
+from oresight.tasks.scoring.loaded import Loaded
+from oresight.tasks.workload.encode import EncodedRows, Refusals, encode_reference, encode_rows, read_rows
+
+SHARD = 2048
+"""Rows taken from the database at a time."""
+OPENING = 1000
+"""Rows of the dataset that are read to open the engine with."""
+COMMIT_S = 10.0
+"""Seconds of computing that a crash may cost."""
+
+
+@dataclass(frozen=True)
+class Todo:
+    """Rows and canaries without a fresh score, and what earlier runs fitted for this model."""
+
+    rows: int
+    """Distinct rows of the dataset and the reference, scored or not."""
+    missing: pa.Table
+    """Columns sample_id and is_canary, the longest text first."""
+    trusted: pa.Table
+    """Column sample_id: all trusted rows, in order."""
+    form: tuple[int, int] | None
+    """Tokens and rank of the reference's cheap form, where this reference was used before."""
+    fitted_dtype: str | None
+    """What the model computed in then."""
+    basis: bytes | None
+    """The directions of the index, where this model has one."""
+
+    @property
+    def canaries(self) -> int:
+        """Canaries without a fresh score."""
+        return int(pc.sum(self.missing["is_canary"]).as_py() or 0)
+
+    @property
+    def missing_rows(self) -> int:
+        """Rows without a fresh score; canaries do not count."""
+        return int(self.missing.num_rows) - self.canaries
+
+    @property
+    def canary_ids(self) -> frozenset[str]:
+        """Their sample_ids."""
+        return frozenset(self.missing.filter(self.missing["is_canary"])["sample_id"].to_pylist())
+
+    def dtype(self, configured: str) -> str:
+        """The dtype to load the model in: a reference that was used before keeps its own under `auto`."""
+        return self.fitted_dtype if self.fitted_dtype and configured == "auto" else configured
+
+    def read_basis(self, model: Loaded) -> Basis | None:
+        """The stored directions where the model is."""
+        return Basis.read(self.basis).to(model.device) if self.basis else None
+
+
+@dataclass(frozen=True)
+class OpeningRows:
+    """The rows that an engine is opened with, as ids."""
+
+    reference: EncodedRows
+    dataset: EncodedRows
+    refusals: Refusals
+    rows_read: int
+
+    def sample_ids(self) -> pa.Array:
+        """Everything that is dealt with when the engine is open: scored or refused."""
+        encoded = [sample_id for sample_id, _ in (*self.reference, *self.dataset)]
+        return pa.array([*encoded, *(sample_id for sample_id, _ in self.refusals)], pa.string())
+
+
+def read_todo(connection: Connection, scope: Scope) -> Todo:
+    """Ask the database what lacks a score in this scope."""
+    (rows,) = execute(connection, "score_rows_count", scope.parameters).fetchone() or (0,)
+    missing = execute(connection, "score_todo", scope.parameters).to_arrow_table()
+    trusted = execute(connection, "score_reference_ids", scope.parameters).to_arrow_table()
+    fit = execute(connection, "score_fit", scope.parameters).fetchone()
+    basis = execute(connection, "score_basis", scope.parameters).fetchone()
+    return Todo(
+        int(rows), missing, trusted, (fit[0], fit[1]) if fit else None, fit[2] if fit else None,
+        basis[0] if basis else None,
+    )  # fmt: skip
+
+
+def read_opening(config: Curate, model: Loaded, todo: Todo) -> OpeningRows:
+    """Read the reference, and as many other rows as opening an engine needs.
+
+    They are those of the lowest sample_ids, a random sample, because these are hashes.
+    """
+    reference, refused = encode_reference(config, todo.trusted, model)
+    others = without(todo.missing.filter(pc.invert(todo.missing["is_canary"])), todo.trusted["sample_id"])
+    lowest = others.take(pc.select_k_unstable(others, k=OPENING, sort_keys=[("sample_id", "ascending")]))
+    dataset, more = encode_rows(read_rows(config.database, lowest), model, config.scoring.max_tokens)
+    dataset = dataset[: opening_size([row for _, row in dataset], fitted=todo.basis is not None)]
+    return OpeningRows(reference, dataset, refused + more, todo.trusted.num_rows + lowest.num_rows)
+
+
+def without(missing: pa.Table, sample_ids: pa.Array | pa.ChunkedArray) -> pa.Table:
+    """The rows of the table that are not among the sample_ids."""
+    if isinstance(sample_ids, pa.ChunkedArray):
+        sample_ids = sample_ids.combine_chunks()
+    return missing.filter(pc.invert(pc.is_in(missing["sample_id"], value_set=sample_ids)))
+
+
+def shard_count(rows: int) -> int:
+    """How many shards that many rows make."""
+    return math.ceil(rows / SHARD)

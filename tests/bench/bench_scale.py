@@ -1,0 +1,111 @@
+"""What the engine needs at scale: python tests/bench/bench_scale.py. Each line comes from a process of its own.
+
+The low-rank form at V = 150,000 and D = 4,096 on made-up states, and the peak memory (MB) of scoring 10,000 and 100,000
+short rows with the smallest real model, which lies beside the project (shared/data).
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from oresight.tasks.scoring import reference as reference_module
+from oresight.tasks.scoring.formula import Head
+from oresight.tasks.scoring.forward import Answers
+from oresight.tasks.scoring.reference import fit
+from oresight.tasks.workload.cost import resident
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+
+
+def factorisation() -> dict[str, Any]:
+    """The low-rank form at the size of a large model, V = 150,000, D = 4,096: 2,000 reference tokens, 1,000 probed."""
+    torch.manual_seed(0)
+    v, d = 150_000, 4096
+    head = Head((torch.randn(v, d) / d**0.5).bfloat16())
+    mix = torch.randn(200, d) * (0.97 ** torch.arange(200.0))[:, None]
+    parts = []
+    for n in (2000, 1000):
+        labels = (torch.rand(n) ** 4 * 20_000).long()
+        parts.append(Answers(list(range(n // 50)), torch.randn(n, 200) @ mix, labels, [50] * (n // 50)))
+    seconds: dict[str, float] = {}
+
+    def clocked(name: str) -> None:
+        real = getattr(reference_module, name)
+
+        def run(*args: Any) -> Any:
+            begun = time.perf_counter()
+            found = real(*args)
+            seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - begun
+            return found
+
+        setattr(reference_module, name, run)
+
+    for name in ("_svd", "_compressed"):
+        clocked(name)
+    begun = time.perf_counter()
+    exact, cheap = fit(head, [parts[0]], probe=[parts[1]], tolerance=1e-3)
+    whole = time.perf_counter() - begun
+    return {
+        "gbar rows": len(exact.along.tokens_A),
+        "rank": cheap.rank,
+        "tokens": cheap.tokens,
+        "deviation": cheap.deviation,
+        "seconds of the factorisation": seconds["_svd"],
+        "seconds to choose tokens and rank on the probe": seconds["_compressed"] - seconds["_svd"],
+        "seconds to accumulate the gradient": whole - seconds["_compressed"],
+    }  # fmt: skip
+
+
+def memory(rows: int) -> dict[str, Any]:
+    """Peak memory of ingesting and scoring so many short rows with the smallest real model; the time of 1% more."""
+    from oresight.tasks.config import Curate
+    from oresight.tasks.ingest import ingest
+    from oresight.tasks.runs.record import recorded
+    from oresight.tasks.score import score
+
+    with tempfile.TemporaryDirectory() as folder:
+
+        def put(name: str, numbers: range) -> None:
+            lines = (json.dumps({"prompt": f"Count from {i}.", "completion": f"{i}, {i + 1}"}) for i in numbers)
+            (Path(folder) / f"{name}.jsonl").write_text("\n".join(lines))
+
+        config = Curate.model_validate({
+            "database": f"{folder}/o.duckdb", "model": {"name": str(SHARED / "stories260k")},
+            "dataset": {"name": "rows", "path": f"{folder}/rows.jsonl"},
+            "reference": {"name": "trusted", "path": f"{folder}/trusted.jsonl"},
+        })  # fmt: skip
+        put("trusted", range(10**6, 10**6 + 50))
+        told: dict[str, Any] = {}
+        for what, count in (("all", rows), ("1% more", rows + rows // 100)):
+            put("rows", range(count))
+            with recorded(config, "score") as run:
+                begun = time.perf_counter()
+                ingest(run, "dataset")
+                ingest(run, "reference")
+                read = time.perf_counter() - begun
+                done = score(run)
+                scored = time.perf_counter() - begun - read
+            told[what] = {"scored": done.scored, "reading, s": round(read, 1), "scoring, s": round(scored, 1)}
+        return told
+
+
+def main() -> None:
+    if len(sys.argv) == 1:
+        for what in ("factorisation", "10000", "100000"):
+            run = subprocess.run([sys.executable, __file__, what], stdout=subprocess.PIPE, text=True, check=True)
+            sys.stdout.write(f"{what}: {run.stdout.splitlines()[-1]}\n")
+            sys.stdout.flush()
+        return
+    report = factorisation() if sys.argv[1] == "factorisation" else memory(int(sys.argv[1]))
+    peak = resident() / 2**20
+    sys.stdout.write(json.dumps(report | {"peak": peak}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

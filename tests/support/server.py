@@ -1,0 +1,160 @@
+"""A real Prefect server on loopback with what is in deployments/, a worker, and a small configuration."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import yaml
+from prefect.client.base import PrefectHttpxSyncClient
+
+from oresight.tasks.database import reading
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+EASY = ROOT / "tests" / "data" / "easy_vqa"
+ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED", "PAUSED")
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+class Server:
+    """Started with `start`, ended with `stop`; `folder` holds all that it writes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.url = folder, f"http://127.0.0.1:{free_port()}"
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")} | {
+            "PREFECT_HOME": str(folder / "prefect"),
+            "PREFECT_API_URL": f"{self.url}/api",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_UI_V2_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+            "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
+            "PREFECT_WORKER_QUERY_SECONDS": "2",
+            "OMP_NUM_THREADS": "1",
+        }
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.client = PrefectHttpxSyncClient(  # asks again where SQLite was locked, as all of Prefect's clients do
+            base_url=f"{self.url}/api", timeout=90, raise_on_all_errors=False
+        )
+        rows, trusted = (json.loads((EASY / name).read_text()) for name in ("rows.json", "trusted.json"))
+        shutil.copytree(EASY / "images", folder / "images")
+        (folder / "rows.json").write_text(json.dumps(rows[:80]))
+        (folder / "all.json").write_text(json.dumps(rows))
+        (folder / "trusted.json").write_text(json.dumps(trusted[:60]))
+
+    def run(self, *command: str, name: str = "") -> subprocess.Popen[bytes]:
+        """A process of its own group, whose output is in a file."""
+        with (self.folder / f"{name or command[0]}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [str(BIN / command[0]), *command[1:]],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.processes.append(process)
+        return process
+
+    def start(self) -> None:
+        port = self.url.rpartition(":")[2]
+        self.run("prefect", "server", "start", "--host", "127.0.0.1", "--port", port, name="server")
+        for _ in range(600):
+            with suppress(httpx.TransportError):
+                if self.client.get("/health").is_success:
+                    break
+            time.sleep(0.2)
+        config = self.folder / "config.yaml"
+        config.write_text(yaml.safe_dump(self.config("nightly")))
+        done = self.run("oresight", "deploy", str(config))
+        assert done.wait(180) == 0, (self.folder / "oresight.log").read_text()
+        self.worker = self.run("prefect", "worker", "start", "--pool", "oresight", "--type", "process", name="worker")
+
+    def stop(self) -> None:
+        for process in reversed(self.processes):
+            self.kill(process, signal.SIGKILL)
+        self.client.close()
+
+    def kill(self, process: subprocess.Popen[bytes], how: int = signal.SIGKILL) -> None:
+        """A process with all that it has started."""
+        with suppress(psutil.NoSuchProcess):
+            for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+                with suppress(psutil.NoSuchProcess):
+                    one.send_signal(how)
+        process.wait(60)
+
+    def config(self, name: str, **sections: Any) -> dict[str, Any]:
+        """The VQA sample, smaller, in a database of this name."""
+        tree: dict[str, Any] = {
+            "database": str(self.folder / f"{name}.duckdb"),
+            "dataset": {"name": "easy", "path": str(self.folder / "rows.json")},
+            "reference": {"name": "trusted", "path": str(self.folder / "trusted.json")},
+            "model": {"name": "easy-vqa-llava"},
+            "splitting": {"name": name, "keep": 0.8},
+            "publishing": {"folder": str(self.folder / "out")},
+        }
+        return tree | {key: tree.get(key, {}) | value for key, value in sections.items()}
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """What the API answers; it must go well."""
+        answer = self.client.request(method, path, json=body)
+        assert answer.is_success, answer.text
+        return answer.json() if answer.content else None
+
+    def begin(self, flow: str, config: dict[str, Any], **parameters: Any) -> httpx.Response:
+        deployment = self.ask("GET", f"/deployments/name/{flow}/{flow}")["id"]
+        body = {"parameters": {"config": config} | parameters, "state": {"type": "SCHEDULED"}}
+        return self.client.post(f"/deployments/{deployment}/create_flow_run", json=body)
+
+    def wait(self, run: str, *states: str, seconds: float = 180) -> dict[str, Any]:
+        """The run, once it is in one of these states or has ended; states are types or names."""
+        deadline = time.monotonic() + seconds
+        while True:
+            found: dict[str, Any] = self.ask("GET", f"/flow_runs/{run}")
+            state = found["state"] or {"type": None, "name": None}
+            if state["name"] in states or state["type"] in states or (not states and state["type"] in ENDED):
+                return found
+            assert time.monotonic() < deadline, f"{state}\n{self.said(run)}"
+            time.sleep(0.5)
+
+    def logs(self, run: str) -> list[str]:
+        wanted = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
+        return [line["message"] for line in self.ask("POST", "/logs/filter", wanted)]
+
+    def until_said(self, run: str, words: str, seconds: float = 180) -> None:
+        deadline = time.monotonic() + seconds
+        while not any(words in line for line in self.logs(run)):
+            assert time.monotonic() < deadline, self.said(run)
+            time.sleep(0.5)
+
+    def said(self, run: str) -> str:
+        return "\n".join([*self.logs(run), (self.folder / "worker.log").read_text()[-3000:]])
+
+
+def told(database: str, question: str) -> list[tuple[Any, ...]]:
+    with reading(database) as connection:
+        return connection.execute(question).fetchall()
+
+
+SAME = {
+    "rows": "SELECT dataset, sample_id FROM rows ORDER BY ALL",
+    "scores": "SELECT dataset, sample_id, round(nll, 3) FROM scores ORDER BY ALL",
+    "scored once": "SELECT count(*), count(DISTINCT sample_id) FROM store.scores",
+    "flags": "SELECT sample_id, check_name FROM flags ORDER BY ALL",
+    "splits": "SELECT version, rows_kept, rows_dropped, rows_flagged FROM splits",
+    "split_rows": "SELECT sample_id, decision FROM split_rows ORDER BY ALL",
+}
