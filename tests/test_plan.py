@@ -17,10 +17,11 @@ from oresight.tasks.ingest import ingest
 from oresight.tasks.plant import plant
 from oresight.tasks.runs.record import recorded
 from oresight.tasks.score import Scored, score
-from oresight.tasks.scoring import cost, engine
+from oresight.tasks.scoring import engine
 from oresight.tasks.scoring.engine import Options, opened
 from oresight.tasks.scoring.model import take_apart
 from oresight.tasks.scoring.prompt import Encoded
+from oresight.tasks.workload import cost
 from oresight.tasks.workload.cost import through, work
 from tests.support.curated import Curated
 from tests.support.tiny import build
