@@ -44,7 +44,7 @@ bench: .venv/dev-installed
 ROOT = $(shell .venv/bin/python -c "import easy_vqa as e; print(e.get_test_image_paths()[0].rsplit('/', 1)[0])")
 ORESIGHT = .venv/bin/oresight
 CONFIGS = tests/data/evaluate
-# The ways of choosing rows, beside random, that finetunes are compared with. `make evaluate AGAINST=` compares with all.
+# The ways of choosing rows, besides random, that finetunes are compared with. `make evaluate AGAINST=` compares with all.
 AGAINST = --against "lowest value"
 PICTURES = --set dataset.root=$(ROOT) --set reference.root=$(ROOT)
 evaluate: .venv/dev-installed
