@@ -228,6 +228,6 @@ def code_of_the_page() -> list[str]:
 
 
 def test_every_figure_of_the_page_has_a_command_that_exists() -> None:
-    benches = set(re.findall(r"tests/bench_\w+\.py", PAGE))
+    benches = set(re.findall(r"tests/bench/bench_\w+\.py", PAGE))
     assert len(benches) >= 5
     assert all((ROOT / bench).is_file() for bench in benches)
