@@ -82,6 +82,11 @@ def left_alone(config: Curate) -> Plan:
     return found
 
 
+def test_a_plan_does_not_say_that_it_plants(config: Curate, caplog: pytest.LogCaptureFixture) -> None:
+    probe(config)
+    assert "recognised the layout" in caplog.text and "plant:" not in caplog.text
+
+
 def test_a_plan_counts_what_the_run_then_does_and_writes_nothing(config: Curate, tmp_path: Path) -> None:
     first = left_alone(config)
     assert (first.rows, first.rejected, first.duplicates) == (61, 1, 0)
