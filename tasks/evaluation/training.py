@@ -40,7 +40,8 @@ def losses_after(
         with TemporaryDirectory(prefix="oresight-finetune-") as folder:
             arguments = TrainingArguments(
                 output_dir=folder, learning_rate=recipe.rate, per_device_train_batch_size=recipe.rows_a_step,
-                num_train_epochs=recipe.epochs, seed=seed, data_seed=seed, use_cpu=on_cpu, bf16=_trains_in_bfloat16(made.device),
+                num_train_epochs=recipe.epochs, seed=seed, data_seed=seed, use_cpu=on_cpu,
+                bf16=_trains_in_bfloat16(made.device),
                 save_strategy="no", logging_strategy="no", report_to=[], disable_tqdm=True,
                 remove_unused_columns=False, dataloader_pin_memory=not on_cpu,
             )  # fmt: skip

@@ -18,7 +18,7 @@ from oresight.tasks.scoring import reference as reference_module
 from oresight.tasks.scoring.formula import Head
 from oresight.tasks.scoring.forward import Answers
 from oresight.tasks.scoring.reference import fit
-from oresight.tasks.workload.cost import resident
+from oresight.tasks.workload.clock import peak_memory
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
@@ -103,7 +103,7 @@ def main() -> None:
             sys.stdout.flush()
         return
     report = factorisation() if sys.argv[1] == "factorisation" else memory(int(sys.argv[1]))
-    peak = resident() / 2**20
+    peak = peak_memory() / 2**20
     sys.stdout.write(json.dumps(report | {"peak": peak}) + "\n")
 
 

@@ -34,7 +34,7 @@ from oresight.tasks.scoring.model import load
 from oresight.tasks.scoring.prompt import Encoded, encode
 from oresight.tasks.scoring.reference import fit
 from oresight.tasks.scoring.source import find
-from oresight.tasks.workload.cost import resident
+from oresight.tasks.workload.clock import peak_memory
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 MODEL = "smollm2-135m-instruct"
@@ -252,7 +252,7 @@ def main() -> None:
             if chosen.timed
             else alone(chosen.alone, chosen.task, chosen.dtype)
         )
-        peak = resident() / 2**20
+        peak = peak_memory() / 2**20
         sys.stdout.write("\n" + json.dumps(report | {"peak": peak}) + "\n")
         return
     seconds = {
