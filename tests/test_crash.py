@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from oresight.flows import cli
+from oresight.flows.commands import pipeline as commands
 from oresight.tasks.database import reading
 from tests.support.processes import start_process
 
@@ -57,7 +57,7 @@ def pipeline(config: Path) -> None:
     oresight.tasks.workload.todo.COMMIT_S = 0.0
     oresight.tasks.workload.todo.SHARD = 32
     oresight.tasks.scoring.engine.SAMPLE = 16
-    for step in (cli.ingest, cli.score, cli.flag, cli.split, cli.publish):
+    for step in (commands.ingest, commands.score, commands.flag, commands.split, commands.publish):
         step(config)
 
 
