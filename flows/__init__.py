@@ -1,16 +1,16 @@
-"""The flows. Importing this package makes Prefect quiet: no analytics, its log lines kept for its own pages."""
+"""The flows. Importing this package configures Prefect: no analytics, and log lines only on Prefect's own pages."""
 
 import os
 
-# Read when Prefect and tqdm are first imported; what the user has set stays.
+# Prefect and tqdm read these when they are first imported. Values that the user has set stay.
 for _name, _value in {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    "PREFECT_SERVER_UI_V2_ENABLED": "false",  # its pages ask an outside host from the browser
+    "PREFECT_SERVER_UI_V2_ENABLED": "false",  # its pages load files from an outside host
     "PREFECT_LOGGING_EXTRA_LOGGERS": "oresight",
-    "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",  # what a server says whose database is away for a moment
-    "TQDM_DISABLE": "1",  # other libraries' bars; ours are in tasks/runs/progress.py
+    "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",  # a server answers so while its database is unreachable
+    "TQDM_DISABLE": "1",  # progress bars of other libraries; ours are in tasks/runs/progress.py
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
 }.items():
     os.environ.setdefault(_name, _value)

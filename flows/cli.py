@@ -1,4 +1,4 @@
-"""The command line. Exit codes: 0 done, 1 refused, 2 unusable input, 3 a step failed: run it again."""
+"""Curate instruction and VQA data. Exit codes: 0 done, 1 refused, 2 unusable input, 3 a step failed (run it again)."""
 
 import logging
 import os
@@ -25,39 +25,41 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     ),
     "Operate": (operations.deploy, operations.approve, operations.backup, operations.forget),
 }  # fmt: skip
-"""The commands in the order in which people need them."""
+"""Commands by help panel, in the order in which people need them."""
 for _panel, _commands in PANELS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
 
 
 def main() -> NoReturn:
-    """Run the command line and turn what went wrong into one line and an exit code."""
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # one line a step comes from us
-    lines, ours = logging.StreamHandler(), logging.getLogger("oresight")
-    lines.setFormatter(logging.Formatter("%(message)s"))
-    ours.addHandler(lines)
-    ours.setLevel(logging.INFO)
-    ours.propagate = False
+    """Run the command line. Errors become one line on stderr and an exit code."""
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # our own log has one line per step
+    handler, logger = logging.StreamHandler(), logging.getLogger("oresight")
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
     code = 3
     try:
         with in_a_sentence():
-            app()  # ends by SystemExit: 0, or 2 with its own message for a command that is not one
+            app()  # raises SystemExit: 0, or 2 with its own message for an unknown command or option
     except Refused as error:
-        code = _say(f"refused: {error}", 1)
+        code = _complain(f"refused: {error}", 1)
     except (DatabaseBusy, Lacking) as error:
-        code = _say(str(error), 3)
+        code = _complain(str(error), 3)
     except ValueError as error:
-        code = _say(str(error), 2)
+        code = _complain(str(error), 2)
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("ORESIGHT_TRACEBACK"):
             traceback.print_exc()
-        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        code = _say(f"{what}; run again to continue, with ORESIGHT_TRACEBACK=1 for where it happened", 3)
+        name = type(error).__name__
+        what = f"{name}: {error}" if str(error) else name
+        code = _complain(f"{what}; run again to continue, with ORESIGHT_TRACEBACK=1 to see where it failed", 3)
     sys.exit(code)
 
 
-def _say(message: str, code: int) -> int:
+def _complain(message: str, code: int) -> int:
+    """Print one line on stderr; returns the exit code."""
     sys.stderr.write(f"oresight: {' '.join(message.split())}\n")
     return code
 

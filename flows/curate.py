@@ -1,4 +1,4 @@
-"""The pipeline, read down the page."""
+"""The flow `curate`: the complete pipeline, from files to a published split."""
 
 import time
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from oresight.tasks.config import Curate
 from oresight.tasks.runs.record import Waiting, recorded
 
 READS_FILES = {"ingest", "report", "publish"}
-"""Steps that are tried again when a file or a disk fails."""
+"""Steps that Prefect retries when a file or a disk fails."""
 
 
 @dataclass(frozen=True)
 class Curated:
-    """What a run did: counts by name, in the order of the steps, and where the results are."""
+    """The result of a run: counts in the order of the steps, and where the results are."""
 
     counts: dict[str, int]
     seconds: float
@@ -33,7 +33,7 @@ class Curated:
 
 @flow(name="curate", flow_run_name=run_name, validate_parameters=False)
 def curate(config: Curate) -> Curated:
-    """Ingest, check, plant, score, flag, check, split, report, publish. Safe to run again: nothing is done twice.
+    """Ingest, check, plant, score, flag, check, split, report, publish. A repeated run does only what is missing.
 
     Args:
         config: The rows to choose from, the rows you trust, the model that compares them, and what to keep.
@@ -44,8 +44,8 @@ def curate(config: Curate) -> Curated:
             return _curated(config)
         except Waiting as waiting:
             if not deployment.id:
-                raise  # nobody could answer: `oresight approve` is the way
-            request_approval(config, waiting)  # ends this process; the answer starts the flow again
+                raise  # no form to answer in: the person uses `oresight approve`
+            request_approval(config, waiting)  # ends this process; an answer restarts the flow run
             return _curated(config)
 
 
@@ -80,11 +80,11 @@ def _curated(config: Curate) -> Curated:
 
 
 def as_task(name: str, step: Step) -> Step:
-    """A step as a Prefect task of that name."""
+    """Wrap a step in a Prefect task of that name."""
     options: dict[str, Any] = {"retries": 2, "retry_delay_seconds": 5, "retry_condition_fn": _is_worth_a_retry}
     return task(name=name, **(options if name in READS_FILES else {}))(step)
 
 
 def _is_worth_a_retry(_task: Any, _run: Any, state: Any) -> bool:
-    """A file or a disk can fail for a moment. A bad row, a wrong setting or a bug fails every time."""
+    """Retry errors of files and disks only: a bad row, a wrong setting or a bug fails every time."""
     return isinstance(state.data, OSError) or isinstance(getattr(state.data, "exception", None), OSError)

@@ -1,4 +1,4 @@
-"""Is the method right on these data? What the signals find and what the values say, where the answer is known."""
+"""The flow `evaluate`: measure signals and values on the user's data, against a known answer."""
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -21,13 +21,13 @@ from oresight.tasks.runs.record import Run, recorded
 def evaluate(
     config: Curate, truth: str | None = None, classes: str | None = None, text: str | None = None
 ) -> list[str]:
-    """Measure the method on these data. Known results are not measured again; rows and splits are not touched.
+    """Measure the method on the user's data. Stored results are not measured again; rows and splits do not change.
 
     Args:
-        config: What the database was curated with. Its section `evaluating` says how defects are planted.
-        truth: A column of the rows that is true, or 1, where a row is wrong and false, or 0, where it is right.
-        classes: A column of rows and trusted rows: those of a trusted row's class should help it most.
-        text: With classes, a column whose whole text is scored, without a template.
+        config: The configuration of the curated database. Its section `evaluating` says how defects are planted.
+        truth: A column of the rows: true or 1 if a row is wrong, false or 0 if it is right.
+        classes: A column of rows and trusted rows. Rows of a trusted row's class should help it most.
+        text: With classes: a column whose complete text is scored, without a template.
     """
     config = start_run(config)
     key = artifact_key(config.splitting.name, "evaluation")
@@ -45,18 +45,18 @@ def evaluate(
 
 
 def evaluate_truth(config: Curate, truth: str) -> Evaluation:
-    """Signals and flags against a column that says which rows are wrong, without Prefect's pages."""
+    """Measure signals and flags against a truth column and store the results. Needs no Prefect server."""
     evaluation = measure_against_truth(Run(config), truth)
     with recorded(config, "evaluate", flow_run.id) as run:
         ledger = Ledger.of(run, "truth")
         ledger = ledger.under(truth=truth, of=ledger.unit(lines=evaluation.lines())[:HASH])
-        ledger.once(ledger.unit(), evaluation.results, f"{truth} of {evaluation.rows} rows")
+        ledger.compute_once(ledger.unit(), evaluation.results, f"{truth} of {evaluation.rows} rows")
     write_evaluations(config)
     return evaluation
 
 
 def evaluate_method(config: Curate, classes: str | None, text: str | None) -> list[str]:
-    """Classes, or else planted defects and what the last layer stands for; as markdown."""
+    """Measure against classes if given, else by trials and by gradients of the whole model. Returns markdown."""
     with recorded(config, "evaluate", flow_run.id) as run:
         if classes:
             lines = measure_influence(run, classes, text)

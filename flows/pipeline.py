@@ -1,4 +1,4 @@
-"""The order of the steps, written once: `curate`, `score`, `plan`, the trials and the single commands all follow it."""
+"""The steps of a run in their order. `curate`, `score`, `plan`, the trials and the single commands all use it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,26 +18,26 @@ Step = Callable[..., Any]
 
 
 class Wrap(Protocol):
-    """What a step's function is wrapped in before it is called: a Prefect task, or nothing."""
+    """Wraps the function of a step before it is called, for instance in a Prefect task."""
 
     def __call__(self, name: str, step: Step, /) -> Step:
-        """The step under its name."""
+        """The wrapped step."""
 
 
-def plainly(_name: str, step: Step) -> Step:
-    """Call steps as plain functions."""
+def as_function(_name: str, step: Step) -> Step:
+    """Wrap nothing: the step is called as a plain function."""
     return step
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The steps of one run. Each does only what is missing, so that each is safe to repeat."""
+    """The steps of one run. Each step does only what is missing, so it is safe to repeat."""
 
     run: Run
-    wrap: Wrap = plainly
+    wrap: Wrap = as_function
 
     def read(self) -> Ingested:
-        """Ingest the dataset and the reference; returns what the dataset holds."""
+        """Ingest the dataset and the reference. Returns the counts of the dataset."""
         ingest_rows = self.wrap("ingest", ingest)
         rows: Ingested = ingest_rows(self.run, "dataset")
         ingest_rows(self.run, "reference")
@@ -49,17 +49,17 @@ class Pipeline:
         return checked
 
     def plant(self) -> int:
-        """Plant the canaries; returns how many there are."""
+        """Plant the canaries. Returns their number."""
         canaries: int = self.wrap("plant", plant)(self.run)
         return canaries
 
-    def score(self, **how: Any) -> Scored:
-        """Score what has no fresh score."""
-        scored: Scored = self.wrap("score", score)(self.run, **how)
+    def score(self, **options: Any) -> Scored:
+        """Score the rows that have no fresh score."""
+        scored: Scored = self.wrap("score", score)(self.run, **options)
         return scored
 
     def judge(self) -> list[Checked]:
-        """Learn from the canaries what is suspicious, then check the scores."""
+        """Fit the detector on the canaries, then run the checks of scores, which write flags."""
         self.wrap("flag", flag)(self.run)
         checked: list[Checked] = self.wrap("check", check)(self.run, "score")
         return checked

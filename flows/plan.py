@@ -1,4 +1,4 @@
-"""What `oresight plan` finds out: the steps of a run, on a copy of the database that is gone afterwards."""
+"""Estimate the cost of a run by running its steps on a temporary copy of the database."""
 
 import logging
 import os
@@ -22,22 +22,22 @@ from oresight.tasks.runs.record import Refused, recorded
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run would do, and take."""
+    """What a run would do, and its estimated cost."""
 
     model: str
     rows: int
-    """As they are read: with rejected ones and duplicates."""
+    """All rows read, including rejected rows and duplicates."""
     rejected: int
     duplicates: int
     canaries: int
     scoring: Planned
     seconds: dict[str, float]
-    """By what they are spent on: reading, scoring, and, where a run would come to it, deciding and writing."""
+    """By phase: reading, scoring and, unless a critical check would end the run, deciding and writing."""
     disk: int
-    """Bytes that are added: the database, pictures beside it, the split."""
+    """Bytes added: database, pictures and split."""
 
     def measured_on(self) -> str:
-        """In words."""
+        """One line: how the estimate was measured."""
         if not self.scoring.probed:
             return "measured on: all steps but scoring, on a copy of the database"
         tokens = "tokens counted on a sample" if self.scoring.is_sampled else "tokens counted on all rows"
@@ -48,20 +48,20 @@ class Plan:
 
 
 class Stopwatch(dict[str, float]):
-    """Seconds by what they are spent on."""
+    """Seconds by phase."""
 
     def timing(self, phase: str) -> Wrap:
-        """Count the seconds of steps as this phase; those of steps that write files as `writing`."""
+        """Count the seconds of steps under this phase, except steps that write files: those count as `writing`."""
 
         def wrap(name: str, step: Step) -> Step:
-            spent_on = "writing" if name in ("report", "publish") else phase
+            step_phase = "writing" if name in ("report", "publish") else phase
 
             def timed(*arguments: Any, **options: Any) -> Any:
                 started = time.perf_counter()
                 try:
                     return step(*arguments, **options)
                 finally:
-                    self[spent_on] = self.get(spent_on, 0.0) + time.perf_counter() - started
+                    self[step_phase] = self.get(step_phase, 0.0) + time.perf_counter() - started
 
             return timed
 
@@ -69,17 +69,17 @@ class Stopwatch(dict[str, float]):
 
 
 def probe(config: Curate) -> Plan:
-    """Find out what a run would take. The user's database is read, nothing beside it is written.
+    """Estimate the cost of a run. The user's database is only read, and no file of the user changes.
 
-    Raises ValueError as the steps do; what a critical check refuses is a warning.
+    Raises ValueError as the steps do. A critical check that would refuse the data is logged as a warning.
     """
     with in_a_sentence(), TemporaryDirectory(prefix="oresight-plan-") as name:
-        there, bytes_before = _elsewhere(config, Path(name)), 0
+        probe_config, bytes_before = _in_folder(config, Path(name)), 0
         if Path(config.database).is_file():
-            copy(config.database, there.database)
+            copy(config.database, probe_config.database)
             bytes_before = _size(Path(config.database))
         clock = Stopwatch()
-        with recorded(there, "plan") as run:
+        with recorded(probe_config, "plan") as run:
             pipeline, refused = Pipeline(run, clock.timing("reading")), False
             rows = pipeline.read()
             try:
@@ -93,8 +93,8 @@ def probe(config: Curate) -> Plan:
                 if not refused:
                     _after_scoring(Pipeline(run, clock.timing("deciding")))
                     clock["deciding"] /= planned.made_up
-        disk = _size(Path(there.database)) - bytes_before + _size(Path(f"{there.database}.images"))
-        disk += _size(Path(there.publishing.folder))
+        disk = _size(Path(probe_config.database)) - bytes_before + _size(Path(f"{probe_config.database}.images"))
+        disk += _size(Path(probe_config.publishing.folder))
         unfilled = (1 - planned.made_up) * (planned.to_score + planned.canaries)
         model = run.model.name
     clock["scoring"] = planned.seconds
@@ -111,7 +111,7 @@ def probe(config: Curate) -> Plan:
 
 
 def _after_scoring(pipeline: Pipeline) -> None:
-    """The steps that follow scoring, on scores of which most are made up."""
+    """Run the steps after scoring. Most of the scores are synthetic."""
     with suppress(Refused):
         pipeline.judge()
     decided = pipeline.split()
@@ -121,10 +121,10 @@ def _after_scoring(pipeline: Pipeline) -> None:
             pipeline.publish()
 
 
-def _elsewhere(config: Curate, folder: Path) -> Curate:
-    """The same settings in another place, where nobody is asked whether to publish."""
-    places = {"folder": str(folder / "out"), "approval": "none", "require": {}}
-    publishing = type(config.publishing).model_validate(config.publishing.model_dump() | places)
+def _in_folder(config: Curate, folder: Path) -> Curate:
+    """The same configuration with database and output in a folder, without approval or publish gate."""
+    changes = {"folder": str(folder / "out"), "approval": "none", "require": {}}
+    publishing = type(config.publishing).model_validate(config.publishing.model_dump() | changes)
     return config.model_copy(update={"database": str(folder / "oresight.duckdb"), "publishing": publishing})
 
 
@@ -136,7 +136,7 @@ def _size(path: Path) -> int:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence step logs: nothing is planted for the user, and the scores are synthetic."""
+    """Silence step logs: these canaries and scores are synthetic."""
     level = log().level
     log().setLevel(logging.ERROR)
     try:
@@ -147,9 +147,9 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _no_receiver() -> Iterator[None]:
-    """Without the settings that name a receiver of lineage: what is published for a plan never was."""
-    taken = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(RECEIVERS)}
+    """Remove the environment variables that name a receiver of lineage: a plan publishes nothing real."""
+    removed = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(RECEIVERS)}
     try:
         yield
     finally:
-        os.environ.update(taken)
+        os.environ.update(removed)

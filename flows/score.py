@@ -1,4 +1,4 @@
-"""Only reading and scoring: for new data that is decided about later."""
+"""The flow `score`: ingest and score new data, and decide about it later."""
 
 from prefect import flow
 from prefect.runtime import flow_run

@@ -1,4 +1,4 @@
-"""The finetunes that decide the question: does training on what is kept beat training on as much of anything else?"""
+"""The flow `settle`: finetunes that compare training on kept rows with training on as many tokens of other rows."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ from oresight.tasks.scoring.prompt import Encoded
 
 @dataclass(frozen=True)
 class Experiments:
-    """Which experiments are run, on which test rows; `settle` says what each means."""
+    """Which experiments run, and on which test rows. The arguments of `settle` explain them."""
 
     test: str
     finetune: bool = True
@@ -34,27 +34,27 @@ class Experiments:
 def settle(
     config: Curate, test: str, finetune: bool = True, curves: bool = False, datamodels: bool = False
 ) -> list[str]:
-    """Finetune the model on equal budgets of rows that the newest version of the split keeps, and of rows that others
-    would keep, and compare the loss on a test set. Known finetunes are not repeated, and no model is kept.
+    """Finetune on the rows that the newest split keeps and on rows that other methods choose; compare the test loss.
+
+    All finetunes have the same budget of answer tokens. Stored results are not computed again, and no model is saved.
 
     Args:
-        config: What the database was curated with. Its section `finetuning` says how long and how often to train.
-        test: A file of rows that are in neither the dataset nor the reference, read as the dataset's are; rows that are
-            in one of them are left out.
-        finetune: Compare ways to choose rows.
-        curves: Also leave out the rows of the highest and of the lowest value, 10, 20 and 40% of them.
+        config: The configuration of the curated database. Its section `finetuning` says how to train.
+        test: A file of test rows in the layout of the dataset. Rows that dataset or reference hold are left out.
+        finetune: Compare methods that choose rows.
+        curves: Also train without the 10, 20 and 40% of rows of the highest value, and of the lowest.
         datamodels: Also compute the linear datamodeling score, from finetunes on halves of some rows; for small models.
     """
     config = start_run(config)
     with on_accelerator(config.model.device):
-        lines = run_experiments(config, Experiments(test, finetune, curves, datamodels))
+        lines = run_experiments(config, Experiments(test, finetune=finetune, curves=curves, datamodels=datamodels))
     with BestEffort():
         create_markdown_artifact("\n".join(lines), key=artifact_key(config.splitting.name, "settled"))
     return lines
 
 
 def run_experiments(config: Curate, experiments: Experiments) -> list[str]:
-    """The same without Prefect's pages."""
+    """Run the experiments. Needs no Prefect server. Returns markdown."""
     version = newest_version(config.database, config.splitting.name)
     lines: list[str] = []
     with recorded(config, "settle", flow_run.id) as run:
@@ -69,22 +69,24 @@ def run_experiments(config: Curate, experiments: Experiments) -> list[str]:
 
 
 def _test_rows(run: Run, test: str) -> list[Encoded]:
-    """The rows of the test file that are in neither dataset nor reference, read into a database of their own.
+    """Ingest the test file into a separate database. Rows that dataset or reference hold are left out.
 
-    Raises ValueError if none is left.
+    Raises ValueError if no row is left.
     """
     config = run.config
     dataset = config.dataset.model_copy(update={"name": "test", "path": test})
     database = str(evaluation_folder(config) / "test.duckdb")
-    with recorded(config.model_copy(update={"database": database, "dataset": dataset}), "settle") as reading_run:
-        ingest(reading_run, "dataset")
-    ours = [dataset_rows(config.database, name) for name in (config.dataset.name, config.reference.name)]
-    seen = {row["sample_id"] for rows in ours for row in rows}
+    with recorded(config.model_copy(update={"database": database, "dataset": dataset}), "settle") as test_run:
+        ingest(test_run, "dataset")
+    curated = [dataset_rows(config.database, name) for name in (config.dataset.name, config.reference.name)]
+    seen = {row["sample_id"] for rows in curated for row in rows}
     rows = dataset_rows(database, "test")
     new = [row for row in rows if row["sample_id"] not in seen]
     if len(new) < len(rows):
         log().warning("settle: %d test rows are left out: dataset or reference have them", len(rows) - len(new))
     encoded = encode_for_training(config, run.model.files, new)
     if not encoded:
-        raise ValueError(f"--test: {test} holds no row that the model can read and that dataset and reference have not")
+        raise ValueError(
+            f"--test: {test} has no row that the model can read and that is neither in dataset nor reference"
+        )
     return [row for _, row in encoded]

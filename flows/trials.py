@@ -1,5 +1,6 @@
-"""The steps of a run on rows with planted defects, in a database of their own beside the user's. The rows of all seeds
-are scored in one go.
+"""Run the trials: the pipeline on rows with planted defects, in a database beside the user's.
+
+The rows of all seeds are scored in one run.
 """
 
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 from oresight.flows.pipeline import Pipeline
 from oresight.tasks.evaluation.ledger import Ledger, Result, content_hashes
 from oresight.tasks.evaluation.tables import comparison_tables, metric_matrix, result_table
-from oresight.tasks.evaluation.trials import ALL, RIVALS, Embedded, combined_trials, draw_trial, judge_trial
+from oresight.tasks.evaluation.trials import ALL, RIVALS, EmbeddingCache, combined_trials, draw_trial, judge_trial
 from oresight.tasks.flag import flag
 from oresight.tasks.runs.record import Run, recorded
 
@@ -15,7 +16,7 @@ METRICS = ("auc", "recall at 20%", "average precision", "false-discovery proport
 
 
 def run_trials(run: Run) -> list[str]:
-    """Run every seed that is not known yet; returns what all of them say, as markdown."""
+    """Run every seed without a stored result. Returns the results of all seeds as markdown."""
     config, settings = run.config, run.config.evaluating
     ledger = Ledger.of(
         run, "planted", contents=content_hashes(run), share=settings.share, rows=settings.rows,
@@ -26,26 +27,28 @@ def run_trials(run: Run) -> list[str]:
     if todo:
         with recorded(combined_trials(config, list(todo.values())), "evaluate") as trial:
             _score_trial(trial)
-    embedded = Embedded(run.model.files, config)
+    embeddings = EmbeddingCache(run.model.files, config)
     for seed, unit in enumerate(units):
 
         def compute(seed: int = seed) -> Iterator[Result]:
             with recorded(todo[seed], "evaluate") as trial:
                 _score_trial(trial)
                 flag(trial)
-            yield from judge_trial(trial, embedded, seed)
+            yield from judge_trial(trial, embeddings, seed)
 
-        ledger.once(unit, compute, f"seed {seed}, {settings.share:.0%} of {settings.rows} rows at most get a defect")
-    compared = ledger.compare(units, "auc", RIVALS, "wilcoxon")
+        ledger.compute_once(
+            unit, compute, f"seed {seed}, defects in {settings.share:.0%} of at most {settings.rows} rows"
+        )
+    compared = ledger.compare(units, "auc", RIVALS, test="wilcoxon")
     results = ledger.read(units)
     on_all = [result for result in results if result.setting.endswith(ALL)]
     by_kind = [result for result in results if not result.setting.endswith(ALL)]
     tables = [*result_table(on_all, METRICS, "planted"), "", *metric_matrix(by_kind, "auc")]
-    return [*tables, *comparison_tables([one for one in compared if one[0].endswith(ALL)], "AUC")]
+    return [*tables, *comparison_tables([row for row in compared if row.setting.endswith(ALL)], "AUC")]
 
 
 def _score_trial(trial: Run) -> None:
-    """Read and score rows and canaries. Most are known from the run over all seeds."""
+    """Ingest and score rows and canaries. Most scores are reused from the run over all seeds."""
     pipeline = Pipeline(trial)
     pipeline.read()
     pipeline.plant()

@@ -1,4 +1,4 @@
-"""New files start a run."""
+"""The flow `watch`: start a run when input files have changed."""
 
 import hashlib
 
@@ -13,10 +13,10 @@ from oresight.tasks.runs.progress import log
 
 @flow(name="watch", flow_run_name=run_name, validate_parameters=False)
 def watch(config: Curate) -> str | None:
-    """Start `curate` if the files are not those that were read; once for the same files.
+    """Start `curate` if the files differ from those that were ingested. The same files start one run only.
 
     Args:
-        config: What `curate` is started with.
+        config: The configuration that `curate` is started with.
     """
     config = start_run(config)
     digests = unread(config, "dataset"), unread(config, "reference")

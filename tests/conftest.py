@@ -5,18 +5,18 @@ from pathlib import Path
 import pytest
 import torch
 
-import oresight.flows  # noqa: F401  Prefect is quiet from here on
+import oresight.flows  # noqa: F401  configures Prefect before it is imported
 from oresight.tasks.scoring.loaded import Loaded
 from oresight.tasks.scoring.model import load
 from oresight.tasks.scoring.source import find
 from tests.support.curated import Curated
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start; two files are tested at a time
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for processes that tests start; two test files run at a time
 torch.set_num_threads(1)
 SHARED = Path(__file__).parents[2] / "shared" / "data"
-LONGEST = ("test_server.py", "test_postgres.py", "test_settle.py", "test_planted.py")
-"""Files that are begun first, so that no worker is left with one at the end."""
+LONGEST = ("test_server.py", "test_postgres.py", "test_settle.py", "test_trials.py")
+"""Slow files that start first, so that no worker runs one of them alone at the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,17 +41,17 @@ def smollm() -> Loaded:
 
 
 @pytest.fixture(scope="session")
-def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Curated, Path]:
+def curated_and_copy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Curated, Path]:
     """The VQA demo, curated by the command, and a copy of its folder."""
-    done = Curated(tmp_path_factory.mktemp("curated"))
-    done.oresight("curate", *done.arguments)
-    return done, shutil.copytree(done.folder, tmp_path_factory.mktemp("kept") / "copy", symlinks=True)
+    demo = Curated(tmp_path_factory.mktemp("curated"))
+    demo.oresight("curate", *demo.arguments)
+    return demo, shutil.copytree(demo.folder, tmp_path_factory.mktemp("original") / "copy", symlinks=True)
 
 
 @pytest.fixture(scope="module")
-def curated(once: tuple[Curated, Path]) -> Curated:
-    """The VQA demo, curated; each file of tests finds it as it was, and may change it."""
-    done, copy = once
-    shutil.rmtree(done.folder)
-    shutil.copytree(copy, done.folder, symlinks=True)
-    return done
+def curated(curated_and_copy: tuple[Curated, Path]) -> Curated:
+    """The curated VQA demo. Each test file gets it in its original state, and may change it."""
+    demo, copy = curated_and_copy
+    shutil.rmtree(demo.folder)
+    shutil.copytree(copy, demo.folder, symlinks=True)
+    return demo

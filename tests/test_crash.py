@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from oresight.flows import cli
+from oresight.flows.commands import pipeline as commands
 from oresight.tasks.database import reading
-from tests.support.processes import begun
+from tests.support.processes import start_process
 
 KILLS = int(os.environ.get("ORESIGHT_KILLS", "3"))
 DATA = Path(__file__).parent / "data"
@@ -57,23 +57,23 @@ def pipeline(config: Path) -> None:
     oresight.tasks.workload.todo.COMMIT_S = 0.0
     oresight.tasks.workload.todo.SHARD = 32
     oresight.tasks.scoring.engine.SAMPLE = 16
-    for step in (cli.ingest, cli.score, cli.flag, cli.split, cli.publish):
+    for step in (commands.ingest, commands.score, commands.flag, commands.split, commands.publish):
         step(config)
 
 
 def test_a_killed_run_is_continued_and_nothing_is_scored_twice(tmp_path: Path, stories: Path) -> None:
     whole = configured(tmp_path / "whole", stories)
-    run, begin = begun(pipeline, whole), time.monotonic()
-    assert run.ended().returncode == 0
+    run, begin = start_process(pipeline, whole), time.monotonic()
+    assert run.wait().returncode == 0
     duration = time.monotonic() - begin
     killed = configured(tmp_path / "killed", stories)
     moments, struck = random.Random(1), 0
     for _ in range(KILLS):
-        run = begun(pipeline, killed)
+        run = start_process(pipeline, killed)
         time.sleep(moments.uniform(0.1, 0.95) * duration)
         run.process.kill()
-        struck += run.ended().returncode == -signal.SIGKILL
-    last = begun(pipeline, killed).ended()
+        struck += run.wait().returncode == -signal.SIGKILL
+    last = start_process(pipeline, killed).wait()
     assert last.returncode == 0, last.stderr
     assert struck, "every run had ended before it was killed"
     expected, found = tables(tmp_path / "whole" / "o.duckdb"), tables(tmp_path / "killed" / "o.duckdb")

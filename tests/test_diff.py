@@ -1,4 +1,4 @@
-"""What changed between two versions is told with its cause."""
+"""What changed between two versions is listed with its cause."""
 
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def test_each_row_that_is_decided_otherwise_has_its_cause(config: Curate) -> Non
         forwards = {name: rest for name, *rest in connection.execute(question.format(1, 2)).fetchall()}
         backwards = {name: cause for name, *_, cause in connection.execute(question.format(2, 1)).fetchall()}
         assert connection.execute(question.format(2, 2)).fetchall() == []
-    assert forwards == {sample_id(n): list(told) for n, told in CAUSES.items()}
+    assert forwards == {sample_id(n): list(change) for n, change in CAUSES.items()}
     assert backwards[sample_id(7)] == "verdict taken back" and backwards[sample_id(8)] == "flag appeared"
     assert backwards[sample_id(0)] == "row is new" and backwards[sample_id(5)] == "score appeared"
 
@@ -72,19 +72,19 @@ def test_a_check_may_say_what_a_person_would(tmp_path: Path) -> None:
 
 
 def test_the_command_counts_the_causes_and_lists_the_rows(config: Curate) -> None:
-    told = CliRunner().invoke(app, ["diff", "chosen", "1", "2", "--database", config.database])
-    assert told.exit_code == 0
-    lines = told.stdout.splitlines()
+    result = CliRunner().invoke(app, ["diff", "chosen", "1", "2", "--database", config.database])
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
     assert {line.strip() for line in lines[:9]} == {
         f"1  {was or 'absent'} -> {now or 'absent'}: {cause}" for was, now, cause in CAUSES.values()
     }
-    assert lines[9].strip() == "9  rows are decided otherwise"
+    assert lines[9].strip() == "9  rows changed"
     assert {line.split("\t")[0] for line in lines[10:]} == {sample_id(n) for n in CAUSES}
     same = CliRunner().invoke(app, ["diff", "chosen", "2", "2", "--database", config.database])
-    assert (same.exit_code, same.stdout.strip()) == (0, "0  rows are decided otherwise")
+    assert (same.exit_code, same.stdout.strip()) == (0, "0  rows changed")
 
 
 def test_a_version_that_is_not_there_is_refused_with_those_that_are(config: Curate) -> None:
     for split, versions in (("chosen", "[1, 2]"), ("other", "none")):
-        told = CliRunner().invoke(app, ["diff", split, "1", "3", "--database", config.database])
-        assert str(told.exception).endswith(f"the versions of the split '{split}' are {versions}")
+        result = CliRunner().invoke(app, ["diff", split, "1", "3", "--database", config.database])
+        assert str(result.exception).endswith(f"the versions of the split '{split}' are {versions}")

@@ -18,7 +18,7 @@ from oresight.flows import cli
 from oresight.tasks.database import reading
 from oresight.tasks.runs.faults import in_a_sentence
 from oresight.tasks.runs.record import Refused
-from tests.support.processes import begun
+from tests.support.processes import start_process
 from tests.test_crash import COMPARED, configured, tables
 
 ROOT = Path(__file__).parents[1]
@@ -90,7 +90,7 @@ class Ended:
 
 def ran(folder: Path, *commands: list[str], moment: str = "", times: int = 1, fault: str = "full") -> Ended:
     """Run commands in one process, with a fault from the moment that a function is called for the so-manieth time."""
-    run = begun(_commands, str(folder), commands, moment, times, fault).ended(240)
+    run = start_process(_commands, str(folder), commands, moment, times, fault).wait(240)
     assert run.returncode == 0, run.stderr
     assert "Traceback" not in run.stderr and "Logging error" not in run.stderr, run.stderr
     codes = [int(line.split()[1]) for line in run.stdout.splitlines() if line.startswith("exit ")]

@@ -1,6 +1,7 @@
-"""Rows and queries with classes: what is told is scikit-learn's judgement of what each method scored."""
+"""Influence on rows and queries with classes, judged by scikit-learn from the scores of each method."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ from sklearn.metrics import roc_auc_score
 
 from oresight.tasks.config import Curate
 from oresight.tasks.database import reading
-from oresight.tasks.evaluation.influence import _alone, measure_influence
-from oresight.tasks.evaluation.pairs import Paired, paired
-from oresight.tasks.evaluation.trainable import trainable
+from oresight.tasks.evaluation.influence import measure_influence, score_in_process
+from oresight.tasks.evaluation.pairs import PairScores, score_pairs
+from oresight.tasks.evaluation.trainable import ModelSpec, trainable
 from oresight.tasks.ingest import ingest
-from oresight.tasks.runs.record import Run, recorded
+from oresight.tasks.runs.record import recorded
 from oresight.tasks.scoring.prompt import Encoded, plain_text
 from oresight.tasks.scoring.source import find
 from tests.support.curated import Curated
@@ -23,7 +24,7 @@ from tests.support.curated import Curated
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Curate:
-    """60 rows and 12 queries of four classes, read."""
+    """60 rows and 12 queries of four classes, ingested."""
     folder = tmp_path_factory.mktemp("influence")
     for name, part, n in (("rows", "train", 15), ("queries", "test", 3)):
         rows = list(load_from_disk(str(shared / "datainf_grammars" / part)))
@@ -50,22 +51,20 @@ def ask(config: Curate, question: str) -> list[tuple[Any, ...]]:
         return connection.execute(question).fetchall()
 
 
-def told(config: Curate, classes: str = "variation", text: str | None = "text") -> list[str]:
+def measured(config: Curate, classes: str = "variation", text: str | None = "text") -> list[str]:
     with recorded(config, "evaluate") as run:
         return measure_influence(run, classes, text)
 
 
-def apart(method: str, run: Run, rows: list[Encoded], queries: list[Encoded]) -> Paired:
-    """Values in a process of their own, as all methods are, and the others here, for time."""
-    if method == "value":
-        return _alone(method, run, rows, queries)
-    return paired(method, run.model.files, run.config.model.device, run.config.model.dtype, rows, queries)
+def value_in_process(method: str, spec: ModelSpec, rows: Sequence[Encoded], queries: Sequence[Encoded]) -> PairScores:
+    """Score values in a process of their own, as the evaluation does, and other methods here, to save time."""
+    return (score_in_process if method == "value" else score_pairs)(method, spec, rows, queries)
 
 
 def test_auc_and_recall_of_each_query_are_those_of_the_scores(config: Curate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("oresight.tasks.evaluation.influence.SAMPLE", (24, 8))
-    monkeypatch.setattr("oresight.tasks.evaluation.influence._alone", apart)
-    lines = told(config)
+    monkeypatch.setattr("oresight.tasks.evaluation.influence.score_in_process", value_in_process)
+    lines = measured(config)
     source = find(config.model.name)
     tokenizer = trainable(source, "cpu", lora=False).tokenizer
     rows, queries = (
@@ -75,8 +74,8 @@ def test_auc_and_recall_of_each_query_are_those_of_the_scores(config: Curate, mo
         )
         for name in ("rows", "queries")
     )
-    encoded = [[plain_text(text, tokenizer, 2048) for text, _ in some] for some in (rows, queries)]
-    score = paired("value", source, "cpu", "auto", *encoded).scores["value"]
+    encoded = [[plain_text(text, tokenizer, 2048) for text, _ in part] for part in (rows, queries)]
+    score = score_pairs("value", ModelSpec(source, "cpu"), *encoded).scores["value"]
     same = np.array([[a == b for _, b in queries] for _, a in rows])
     expected = [roc_auc_score(same[:, q], score[:, q]) for q in range(12)]
     where = "method = 'value' AND setting = '60 rows, 12 queries'"
@@ -89,16 +88,18 @@ def test_auc_and_recall_of_each_query_are_those_of_the_scores(config: Curate, mo
     assert {method for (method,) in methods} == ours | {"gradient", "ekfac"}
     timed = ask(config, "SELECT count(*) FROM evaluations WHERE metric IN ('seconds', 'peak MB') AND value > 0")
     assert timed == [(2 * (1 + 5),)]
-    monkeypatch.setattr("oresight.tasks.evaluation.influence._alone", lambda *_: pytest.fail("measured again"))
-    assert told(config) == lines
+    monkeypatch.setattr(
+        "oresight.tasks.evaluation.influence.score_in_process", lambda *_: pytest.fail("measured again")
+    )
+    assert measured(config) == lines
 
 
-def test_what_has_no_classes_is_refused_in_a_sentence(config: Curate, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="'rows' has no two values in a column 'nothing'"):
-        told(config, "nothing")
+def test_rows_without_classes_are_refused_in_one_line(config: Curate, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="'rows' has fewer than two values in a column 'nothing'"):
+        measured(config, "nothing")
     with pytest.raises(ValueError, match="not every row of 'rows' has a column 'nothing'"):
-        told(config, "variation", "nothing")
+        measured(config, "variation", "nothing")
     demo = Curated(tmp_path)
-    done = demo.run("evaluate", *demo.arguments, "--truth", "a", "--classes", "b")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "oresight: --truth, --classes: give one of them; --text goes with --classes\n"
+    process = demo.run("evaluate", *demo.arguments, "--truth", "a", "--classes", "b")
+    assert (process.returncode, process.stdout) == (2, "")
+    assert process.stderr == "oresight: --truth, --classes: give one of them, not both; --text needs --classes\n"

@@ -134,7 +134,7 @@ def test_drift_is_a_view_and_gives_notice_beyond_its_bound(tmp_path: Path, monke
     assert ask(config, question) == [(1, None, 0.1, None, None), (2, 1, 0.4, 0.3, 0)]
     events: list[tuple[str, str]] = []
     monkeypatch.setattr(
-        oresight.flows.server.events, "emit_event", lambda what, _, payload: events.append((what, payload["message"]))
+        "oresight.flows.server.events.emit_event", lambda what, _, payload: events.append((what, payload["message"]))
     )
     for moved in (None, 0.05, -0.1, 0.3, -0.3):
         emit_drift(config, Split("chosen", 2, True, 6, 4, 60, moved))

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.server import Server, free_port, told
+from tests.support.server import Server, free_port, query
 
 ROOT_USER = os.geteuid() == 0
 AWAY_S = 20
@@ -70,18 +70,18 @@ def server(tmp_path: Path, postgres: Postgres) -> Iterator[Server]:
 
 def test_a_run_outlives_twenty_seconds_without_the_servers_database(server: Server, postgres: Postgres) -> None:
     config = server.config("away", dataset={"path": str(server.folder / "all.json")}, scoring={"batch_tokens": 16})
-    run = server.begin("score", config).json()["id"]
-    server.until_said(run, "index correlation")
+    run = server.create_run("score", config).json()["id"]
+    server.wait_for_log(run, "index correlation")
     postgres.stop()
     with httpx.Client() as client:
         ready = client.get(f"{server.url}/api/ready", timeout=60).status_code
     time.sleep(AWAY_S)
     postgres.start()
     assert ready == 503, "it was not away"
-    assert server.wait(run, "COMPLETED", "FAILED", seconds=240)["state"]["type"] == "COMPLETED", server.said(run)
-    assert told(config["database"], "SELECT count(*) - count(DISTINCT sample_id) FROM store.scores") == [(0,)]
-    assert told(config["database"], "SELECT count(*) FROM scores") == told(
+    assert server.wait(run, "COMPLETED", "FAILED", seconds=240)["state"]["type"] == "COMPLETED", server.log_text(run)
+    assert query(config["database"], "SELECT count(*) - count(DISTINCT sample_id) FROM store.scores") == [(0,)]
+    assert query(config["database"], "SELECT count(*) FROM scores") == query(
         config["database"], "SELECT count(*) FROM rows"
     )
-    again = server.begin("score", config).json()["id"]
-    assert server.wait(again)["state"]["type"] == "COMPLETED", server.said(again)
+    again = server.create_run("score", config).json()["id"]
+    assert server.wait(again)["state"]["type"] == "COMPLETED", server.log_text(again)

@@ -13,7 +13,7 @@ import psutil
 import pytest
 import yaml
 
-from tests.support.server import BIN, ROOT, SAME, Server, told
+from tests.support.server import BIN, COMPARED, ROOT, Server, query
 
 TOKEN = "hub-token-that-nobody-must-see"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -49,8 +49,8 @@ class Killed(NamedTuple):
 @pytest.fixture(scope="module")
 def killed(server: Server) -> Killed:
     config = server.config("killed", dataset={"path": str(server.folder / "all.json")}, scoring=SLOW)
-    run = server.begin("score", config).json()["id"]
-    server.until_said(run, "index correlation")
+    run = server.create_run("score", config).json()["id"]
+    server.wait_for_log(run, "index correlation")
     server.kill(server.worker)
     server.worker = server.run("prefect", "worker", "start", "--pool", "oresight", "--type", "process", name="worker")
     return Killed(config, run)
@@ -89,9 +89,9 @@ def test_all_deployments_of_the_file_are_registered(server: Server) -> None:
 
 
 def test_a_scheduled_run_fires_by_itself_and_shows_what_it_did(server: Server, nightly: dict[str, Any]) -> None:
-    assert nightly["state"]["type"] == "COMPLETED", server.said(nightly["id"])
+    assert nightly["state"]["type"] == "COMPLETED", server.log_text(nightly["id"])
     assert nightly["auto_scheduled"] and nightly["name"] == "curate easy"
-    ((version, kept),) = told(server.config("nightly")["database"], "SELECT version, rows_kept FROM splits")
+    ((version, kept),) = query(server.config("nightly")["database"], "SELECT version, rows_kept FROM splits")
     artifacts = server.ask("POST", "/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [nightly["id"]]}}})
     shown = {one["key"]: one for one in artifacts if one["key"]}
     assert {"nightly-counts": "table", "nightly-summary": "markdown", "nightly-lineage": "markdown",
@@ -102,7 +102,7 @@ def test_a_scheduled_run_fires_by_itself_and_shows_what_it_did(server: Server, n
     assert shown["nightly-lineage"]["data"].startswith("```mermaid")
     assert "rows.json" in shown["nightly-lineage"]["data"] and "split: nightly/v1" in shown["nightly-lineage"]["data"]
     assert [one for one in artifacts if one["type"] == "progress"], "no progress was shown"
-    server.until_said(nightly["id"], f"split: nightly/v{version} keeps {kept} rows")
+    server.wait_for_log(nightly["id"], f"split: nightly/v{version} keeps {kept} rows")
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
@@ -139,11 +139,11 @@ def test_the_pages_show_the_form_the_run_and_what_it_found(server: Server, night
 
 
 def test_a_wrong_parameter_is_refused_with_a_sentence(server: Server) -> None:
-    refused = server.begin("curate", server.config("wrong", splitting={"keep": 2}))
+    refused = server.create_run("curate", server.config("wrong", splitting={"keep": 2}))
     assert refused.status_code == 409 and "config.splitting.keep" in refused.text, refused.text
-    refused = server.begin("curate", server.config("wrong") | {"colour": "red"})
+    refused = server.create_run("curate", server.config("wrong") | {"colour": "red"})
     assert refused.status_code == 409 and "colour" in refused.text
-    run = server.begin("curate", server.config("wrong", splitting={"rows": 3})).json()["id"]
+    run = server.create_run("curate", server.config("wrong", splitting={"rows": 3})).json()["id"]
     ended = server.wait(run)
     cli = subprocess.run(
         [BIN / "oresight", "curate", server.folder / "config.yaml", "--set", "splitting.rows=3"],
@@ -157,15 +157,15 @@ def test_a_wrong_parameter_is_refused_with_a_sentence(server: Server) -> None:
 
 def test_score_reads_and_scores_and_decides_nothing(server: Server) -> None:
     config = server.config("scored")
-    run = server.begin("score", config).json()["id"]
-    assert server.wait(run)["state"]["type"] == "COMPLETED", server.said(run)
-    assert told(config["database"], "SELECT count(*), (SELECT count(*) FROM splits) FROM scores") == [(140, 0)]
-    (answer,) = told(config["database"], "SELECT prefect_flow_run_id FROM runs")
+    run = server.create_run("score", config).json()["id"]
+    assert server.wait(run)["state"]["type"] == "COMPLETED", server.log_text(run)
+    assert query(config["database"], "SELECT count(*), (SELECT count(*) FROM splits) FROM scores") == [(140, 0)]
+    (answer,) = query(config["database"], "SELECT prefect_flow_run_id FROM runs")
     assert answer == (run,)
 
 
 def test_a_killed_worker_leaves_what_was_committed(server: Server, killed: Killed) -> None:
-    scored = told(killed.config["database"], SAME["scored once"])
+    scored = query(killed.config["database"], COMPARED["scored once"])
     assert 0 < scored[0][0] == scored[0][1]
     assert server.ask("GET", f"/flow_runs/{killed.run}")["state"]["type"] == "RUNNING", "nobody has noticed yet"
 
@@ -173,46 +173,46 @@ def test_a_killed_worker_leaves_what_was_committed(server: Server, killed: Kille
 def test_a_run_waits_for_a_yes_and_a_no_publishes_nothing(server: Server) -> None:
     asked = {"approval": "required"}
     config = server.config("asked", publishing=asked)
-    run = server.begin("curate", config).json()["id"]
-    assert server.wait(run)["state"]["name"] == "Suspended", server.said(run)
+    run = server.create_run("curate", config).json()["id"]
+    assert server.wait(run)["state"]["name"] == "Suspended", server.log_text(run)
     question = server.ask("POST", f"/flow_runs/{run}/input/filter", {"prefix": "", "limit": 10})
     assert any("of 80 rows" in one["value"] for one in question)
     assert not (server.folder / "out" / "asked" / "v1").exists()
     assert server.ask("POST", f"/flow_runs/{run}/resume", {"run_input": {"decision": "perhaps"}})["status"] == "REJECT"
     yes = {"decision": "approve", "who": "Ada", "note": "looked at twenty"}
     server.ask("POST", f"/flow_runs/{run}/resume", {"run_input": yes})
-    assert server.wait(run, "COMPLETED", "FAILED")["state"]["type"] == "COMPLETED", server.said(run)
+    assert server.wait(run, "COMPLETED", "FAILED")["state"]["type"] == "COMPLETED", server.log_text(run)
     manifest = json.loads((server.folder / "out" / "asked" / "v1" / "manifest.json").read_text())
     assert manifest["approval"] == {"decision": "approved", "who": "Ada", "note": "looked at twenty"}
 
     config = server.config("asked", publishing=asked, splitting={"keep": 0.5})
-    run = server.begin("curate", config).json()["id"]
-    assert server.wait(run)["state"]["name"] == "Suspended", server.said(run)
+    run = server.create_run("curate", config).json()["id"]
+    assert server.wait(run)["state"]["name"] == "Suspended", server.log_text(run)
     no = {"decision": "reject", "who": "Ada", "note": "too few"}
     server.ask("POST", f"/flow_runs/{run}/resume", {"run_input": no})
     ended = server.wait(run, "COMPLETED", "FAILED")
     assert ended["state"]["type"] == "FAILED" and "Ada rejected it: too few" in ended["state"]["message"]
     assert not (server.folder / "out" / "asked" / "v2").exists()
-    answers = told(config["database"], "SELECT version, decision, who, note FROM approvals ORDER BY version")
+    answers = query(config["database"], "SELECT version, decision, who, note FROM approvals ORDER BY version")
     assert answers == [(1, "approved", "Ada", "looked at twenty"), (2, "rejected", "Ada", "too few")]
-    published = told(config["database"], "SELECT version FROM splits WHERE folder IS NOT NULL")
+    published = query(config["database"], "SELECT version FROM splits WHERE folder IS NOT NULL")
     assert published == [(1,)]
 
 
 def test_a_cancelled_run_leaves_what_the_next_continues_from(server: Server) -> None:
     config = server.config("cancelled", dataset={"path": str(server.folder / "all.json")}, scoring=SLOW)
-    run = server.begin("curate", config).json()["id"]
-    server.until_said(run, "index correlation")
+    run = server.create_run("curate", config).json()["id"]
+    server.wait_for_log(run, "index correlation")
     server.ask("POST", f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
     begun = time.monotonic()
     assert server.wait(run, "CANCELLED", "COMPLETED")["state"]["type"] == "CANCELLED"
     assert time.monotonic() - begun < 60
-    (scored,) = told(config["database"], "SELECT count(*) FROM store.scores")[0]
-    run = server.begin("curate", config | {"scoring": {}}).json()["id"]
-    assert server.wait(run)["state"]["type"] == "COMPLETED", server.said(run)
-    states = told(config["database"], "SELECT state FROM runs ORDER BY started_at")
+    (scored,) = query(config["database"], "SELECT count(*) FROM store.scores")[0]
+    run = server.create_run("curate", config | {"scoring": {}}).json()["id"]
+    assert server.wait(run)["state"]["type"] == "COMPLETED", server.log_text(run)
+    states = query(config["database"], "SELECT state FROM runs ORDER BY started_at")
     assert [state for (state,) in states] == ["interrupted", "completed"]
-    ((rows, different),) = told(config["database"], SAME["scored once"])
+    ((rows, different),) = query(config["database"], COMPARED["scored once"])
     assert 0 < scored < rows == different
 
 
@@ -220,44 +220,44 @@ def test_a_cancelled_run_leaves_what_the_next_continues_from(server: Server) -> 
 def test_runs_that_meet_take_turns(server: Server) -> None:
     config = server.folder / "meeting.yaml"
     config.write_text(yaml.safe_dump(server.config("meeting")))
-    run = server.begin("curate", server.config("meeting")).json()["id"]
+    run = server.create_run("curate", server.config("meeting")).json()["id"]
     command = ("oresight", "curate", str(config))
     pair = [server.run(*command, name=name) for name in ("first", "second")]
     assert [process.wait(240) for process in pair] == [0, 0], (server.folder / "first.log").read_text()
-    assert server.wait(run)["state"]["type"] == "COMPLETED", server.said(run)
-    found = told(server.config("meeting")["database"], "SELECT state, rows_scored FROM runs ORDER BY started_at")
+    assert server.wait(run)["state"]["type"] == "COMPLETED", server.log_text(run)
+    found = query(server.config("meeting")["database"], "SELECT state, rows_scored FROM runs ORDER BY started_at")
     assert [state for state, _ in found] == ["completed"] * 3
     assert sorted(rows for _, rows in found) == [0, 0, 140], "scored twice"
     alone = server.config("nightly")["database"]
-    for name, question in SAME.items():
-        assert told(server.config("meeting")["database"], question) == told(alone, question), name
+    for name, question in COMPARED.items():
+        assert query(server.config("meeting")["database"], question) == query(alone, question), name
 
 
 def test_a_file_that_changed_starts_one_run(server: Server) -> None:
     config = server.config("watched", dataset={"path": str(server.folder / "incoming.json")})
     (server.folder / "incoming.json").write_text((server.folder / "rows.json").read_text())
     time.sleep(11)  # a file is left alone while it may still be written
-    looks = [server.begin("watch", config).json()["id"]]
-    assert server.wait(looks[0])["state"]["type"] == "COMPLETED", server.said(looks[0])
-    server.until_said(looks[0], "the files have changed")
+    looks = [server.create_run("watch", config).json()["id"]]
+    assert server.wait(looks[0])["state"]["type"] == "COMPLETED", server.log_text(looks[0])
+    server.wait_for_log(looks[0], "the files have changed")
     curate = server.ask("GET", "/deployments/name/curate/curate")["id"]
     runs = server.ask("POST", "/flow_runs/filter", {"flow_runs": {"deployment_id": {"any_": [curate]}}})
     (started,) = [one for one in runs if one["parameters"]["config"]["database"] == config["database"]]
-    assert server.wait(started["id"])["state"]["type"] == "COMPLETED", server.said(started["id"])
-    looks.append(server.begin("watch", config).json()["id"])
+    assert server.wait(started["id"])["state"]["type"] == "COMPLETED", server.log_text(started["id"])
+    looks.append(server.create_run("watch", config).json()["id"])
     server.wait(looks[1])
-    server.until_said(looks[1], "nothing new")
+    server.wait_for_log(looks[1], "nothing new")
 
 
 def test_an_evaluation_runs_like_any_flow_and_leaves_rows_and_splits_alone(
     server: Server, nightly: dict[str, Any]
 ) -> None:
     config = server.config("nightly")
-    before = [told(config["database"], question) for question in SAME.values()]
-    run = server.begin("evaluate", config, rows=40, seeds=2).json()["id"]
-    assert server.wait(run)["state"]["type"] == "COMPLETED", server.said(run)
-    assert [told(config["database"], question) for question in SAME.values()] == before
-    kinds = told(config["database"], "SELECT DISTINCT evaluation FROM evaluations ORDER BY 1")
+    before = [query(config["database"], question) for question in COMPARED.values()]
+    run = server.create_run("evaluate", config, rows=40, seeds=2).json()["id"]
+    assert server.wait(run)["state"]["type"] == "COMPLETED", server.log_text(run)
+    assert [query(config["database"], question) for question in COMPARED.values()] == before
+    kinds = query(config["database"], "SELECT DISTINCT evaluation FROM evaluations ORDER BY 1")
     assert kinds == [("approximation",), ("planted",)]
     (artifact,) = server.ask("POST", "/artifacts/filter", {"artifacts": {"key": {"any_": ["nightly-evaluation"]}}})
     assert "| 20% bad, all kinds | suspicion |" in artifact["data"]
@@ -290,7 +290,7 @@ def test_a_runs_log_names_dataset_run_and_step_and_holds_no_text_of_rows(server:
     assert {"ingest", "check", "plant", "score", "flag", "split", "report", "publish"} <= {
         line["step"] for line in lines
     }
-    runs = {run for (run,) in told(config["database"], "SELECT run_id FROM runs")}
+    runs = {run for (run,) in query(config["database"], "SELECT run_id FROM runs")}
     assert all(line["dataset"] == "easy" and line["run"] in runs and line["time"] for line in lines)
     said = [line["message"] for line in lines]
     said += [line["message"] for line in server.ask("POST", "/logs/filter", {"limit": 200})]
@@ -299,11 +299,11 @@ def test_a_runs_log_names_dataset_run_and_step_and_holds_no_text_of_rows(server:
 
 def test_a_killed_run_is_noticed_and_ends_as_if_undisturbed(server: Server, killed: Killed) -> None:
     ended = server.wait(killed.run, "COMPLETED", "FAILED", "CRASHED", seconds=300)
-    assert ended["state"]["type"] == "COMPLETED" and ended["run_count"] == 2, server.said(killed.run)
+    assert ended["state"]["type"] == "COMPLETED" and ended["run_count"] == 2, server.log_text(killed.run)
     undisturbed = server.config("undisturbed", dataset={"path": str(server.folder / "all.json")})
-    other = server.begin("score", undisturbed).json()["id"]
-    assert server.wait(other)["state"]["type"] == "COMPLETED", server.said(other)
+    other = server.create_run("score", undisturbed).json()["id"]
+    assert server.wait(other)["state"]["type"] == "COMPLETED", server.log_text(other)
     for name in ("rows", "scores", "scored once"):
-        assert told(killed.config["database"], SAME[name]) == told(undisturbed["database"], SAME[name]), name
-    states = told(killed.config["database"], "SELECT state FROM runs ORDER BY started_at")
+        assert query(killed.config["database"], COMPARED[name]) == query(undisturbed["database"], COMPARED[name]), name
+    states = query(killed.config["database"], "SELECT state FROM runs ORDER BY started_at")
     assert states == [("interrupted",), ("completed",)]

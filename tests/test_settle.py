@@ -1,4 +1,4 @@
-"""Finetunes spend equal budgets, end in a verdict, go on where they were, and can be what a gate wants."""
+"""Finetunes spend equal budgets, end in a verdict, continue where they stopped, and can decide the publish gate."""
 
 import json
 import random
@@ -28,7 +28,7 @@ FEW = {"tokens": 1000, "seeds": 2, "rate": 3e-3}
 
 @pytest.fixture(scope="module")
 def decided(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Curate:
-    """Dolly with swapped answers, decided with a very small model, and rows to test on."""
+    """A decided split of Dolly rows, scored by a very small model, and test rows."""
     folder = tmp_path_factory.mktemp("settle")
     lines = (shared / "dolly" / "rows.jsonl").read_text(encoding="utf-8").split("\n")
     rows = [row for row in map(json.loads, filter(None, lines)) if len(row["output"]) < 200 > len(row["instruction"])]
@@ -60,21 +60,24 @@ def ask(config: Curate, question: str) -> list[tuple[Any, ...]]:
         return connection.execute(question).fetchall()
 
 
-def untouched(config: Curate) -> str:
+def heldout_file(config: Curate) -> str:
+    """The file of test rows beside the dataset."""
     return str(Path(config.dataset.path).with_name("test.jsonl"))
 
 
 def settled(config: Curate, experiments: Experiments | None = None, **finetuning: Any) -> list[str]:
-    """What the experiments print."""
+    """Run the experiments. Returns the printed lines."""
     changed = config.finetuning.model_copy(update=finetuning)
-    experiments = experiments or Experiments(untouched(config))
+    experiments = experiments or Experiments(heldout_file(config))
     return run_experiments(config.model_copy(update={"finetuning": changed}), experiments)
 
 
 def test_all_methods_spend_one_budget_and_a_verdict_ends_it(decided: Curate, caplog: pytest.LogCaptureFixture) -> None:
     lines = settled(decided, **FEW)
     assert lines[-3].startswith("Verdict: ") and lines[-3] in Path(lines[-1].removeprefix("report: ")).read_text()
-    assert lines[-5] == "Tried: lora 1, rate 0.003, epochs 1, rows_a_step 4, tokens 1000, test_rows 30, rows_drawn 60"
+    assert (
+        lines[-5] == "Conditions: lora 1, rate 0.003, epochs 1, rows_a_step 4, tokens 1000, test_rows 30, rows_drawn 60"
+    )
     assert "&#34;rate&#34;: 0.003" in Path(lines[-1][8:]).read_text()
     assert "2 test rows are left out: dataset or reference have them" in caplog.text
     numbers = ask(decided, "SELECT method, metric, seed, value FROM evaluations WHERE setting = 'curated/v1'")
@@ -88,12 +91,12 @@ def test_all_methods_spend_one_budget_and_a_verdict_ends_it(decided: Curate, cap
     compared = ask(decided, "SELECT against, pairs, test, difference FROM comparisons WHERE method = 'kept'")
     rivals = (methods - {"kept"}) | {"highest gradient"}
     assert {against: (pairs, test) for against, pairs, test, _ in compared} == dict.fromkeys(rivals, (2, "t"))
-    told = {against: difference for against, _, _, difference in compared}
-    apart = np.mean([losses["kept", seed] - losses["random", seed] for seed in range(2)])
-    assert told["random"] == pytest.approx(apart)
+    difference_from = {against: difference for against, _, _, difference in compared}
+    expected = np.mean([losses["kept", seed] - losses["random", seed] for seed in range(2)])
+    assert difference_from["random"] == pytest.approx(expected)
 
 
-def test_what_is_known_is_not_trained_again(decided: Curate, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stored_finetunes_are_not_repeated(decided: Curate, monkeypatch: pytest.MonkeyPatch) -> None:
     few = FEW | {"against": ["lowest nll"]}
     first = settled(decided, **few)
 
@@ -106,23 +109,23 @@ def test_what_is_known_is_not_trained_again(decided: Curate, monkeypatch: pytest
         settled(decided, **(few | {"seeds": 3}))
 
 
-def test_fewer_ways_may_be_asked_for(decided: Curate) -> None:
+def test_the_methods_can_be_chosen(decided: Curate) -> None:
     lines = settled(decided, **FEW, against=["lowest nll"])
     assert {line.split("|")[2].strip() for line in lines if line.startswith("| curated/v1 ")} == {
         "kept", "random", "lowest nll", "no finetune"
     }  # fmt: skip
-    with pytest.raises(ValueError, match="--against: 'nll' is none of lowest nll, highest embedding cosine, "):
+    with pytest.raises(ValueError, match="--against: 'nll' is not one of lowest nll, highest embedding cosine, "):
         settled(decided, **FEW, against=["nll"])
 
 
-def test_curves_and_datamodels_are_told_and_kept(decided: Curate, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_curves_and_datamodels_are_printed_and_stored(decided: Curate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("oresight.tasks.evaluation.finetunes.SUBSETS", 3)
     monkeypatch.setattr("oresight.tasks.evaluation.finetunes.SHARES", (0.1, 0.4))
     monkeypatch.setattr("oresight.tasks.evaluation.finetunes.FORWARD", ["value", "embedding cosine"])
     monkeypatch.setattr("oresight.tasks.evaluation.finetunes.find_spec", lambda _: None)
     few = FEW | {"seeds": 1}
     lines = settled(
-        decided, Experiments(untouched(decided), finetune=False, curves=True, datamodels=True), **few, lora=False
+        decided, Experiments(heldout_file(decided), finetune=False, curves=True, datamodels=True), **few, lora=False
     )
     assert lines[1].startswith("| rows left out | method | test loss |")
     removed = ask(decided, "SELECT DISTINCT setting, method FROM evaluations WHERE evaluation = 'removal'")
@@ -133,9 +136,9 @@ def test_curves_and_datamodels_are_told_and_kept(decided: Curate, monkeypatch: p
     assert all(-1 <= score <= 1 for _, score in scores)
 
 
-def test_a_test_set_that_was_all_seen_is_refused(decided: Curate) -> None:
+def test_a_test_set_without_new_rows_is_refused(decided: Curate) -> None:
     with pytest.raises(
-        ValueError, match="holds no row that the model can read and that dataset and reference have not"
+        ValueError, match="has no row that the model can read and that is neither in dataset nor reference"
     ):
         settled(decided, Experiments(decided.dataset.path), **FEW)
 
@@ -148,14 +151,20 @@ def test_a_test_set_that_was_all_seen_is_refused(decided: Curate) -> None:
         ([2.0, 2.2, 2.3, 1.9], "no difference"),
     ],
 )
-def test_the_gate_wants_what_the_verdict_says(kept: list[float], word: str, tmp_path: Path) -> None:
+def test_the_gate_follows_the_verdict(kept: list[float], word: str, tmp_path: Path) -> None:
     config = settings(tmp_path)
     release(config, some())
     config.publishing.folder, config.publishing.require.better_than_random = str(tmp_path / "other"), True
     with recorded(config, "publish") as run:
         with pytest.raises(Refused, match="better_than_random was not tried; `oresight settle"):
             publish(Run(config), 1)
-        ledger = Ledger(config.database, run.run_id, "finetune", config.dataset.name, "model@1")
+        ledger = Ledger(
+            database=config.database,
+            run_id=run.run_id,
+            evaluation="finetune",
+            dataset=config.dataset.name,
+            model="model@1",
+        )
         names = {"kept": kept, "random": [2.1, 2.11, 2.12, 2.09]}
 
         def compute() -> Iterator[Result]:
@@ -163,10 +172,9 @@ def test_the_gate_wants_what_the_verdict_says(kept: list[float], word: str, tmp_
                 for seed, loss in enumerate(losses):
                     yield Result(f"{config.splitting.name}/v1", name, seed, "test loss", loss)
 
-        made = ledger.compare(
-            [ledger.once(ledger.unit(x=1), compute, "losses")], "test loss", ["random"], "t", ["kept"]
-        )
-        assert word in finetune_verdict(made[0][2])
+        unit = ledger.compute_once(ledger.unit(x=1), compute, "losses")
+        compared = ledger.compare([unit], "test loss", ["random"], test="t", methods=["kept"])
+        assert word in finetune_verdict(compared[0].comparison)
         if word == "better than":
             assert publish(Run(config), 1).folder.is_dir()
         else:
@@ -174,7 +182,7 @@ def test_the_gate_wants_what_the_verdict_says(kept: list[float], word: str, tmp_
                 publish(Run(config), 1)
 
 
-def test_the_gate_is_named_by_a_word_too() -> None:
-    place = {"name": "a", "path": "a.jsonl"}
-    tree = {"dataset": place, "reference": place | {"name": "b"}, "publishing": {"require": "better_than_random"}}
+def test_the_gate_can_be_configured_by_its_name() -> None:
+    dataset = {"name": "a", "path": "a.jsonl"}
+    tree = {"dataset": dataset, "reference": dataset | {"name": "b"}, "publishing": {"require": "better_than_random"}}
     assert Curate.model_validate(tree).publishing.require.better_than_random

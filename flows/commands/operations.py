@@ -1,4 +1,4 @@
-"""The commands of those who run Oresight for others."""
+"""Commands for operators."""
 
 from getpass import getuser
 from pathlib import Path
@@ -14,11 +14,11 @@ from oresight.tasks.database import copy, newest_version, turn
 def approve(
     config: Config,
     changes: Changes = None,
-    reject: Annotated[bool, typer.Option("--reject", help="Say no.")] = False,
-    note: Annotated[str, typer.Option(help="Why; it is kept with the version.")] = "",
-    who: Annotated[str, typer.Option(help="Whose answer it is; by default your name on this machine.")] = "",
+    reject: Annotated[bool, typer.Option("--reject", help="Reject the version.")] = False,
+    note: Annotated[str, typer.Option(help="Your reason. It is stored with the version.")] = "",
+    who: Annotated[str, typer.Option(help="Who answers. Default: your user name.")] = "",
 ) -> None:
-    """Say yes or no to publishing the newest version of the split, where publishing.approval is required."""
+    """Approve or reject the newest version of the split, if publishing.approval is required."""
     from oresight.tasks.publishing.gate import record_answer
 
     settings = read_config(config, changes or [])
@@ -30,10 +30,10 @@ def approve(
 
 
 def backup(
-    to: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes; what stands there is replaced.")],
+    to: Annotated[Path, typer.Argument(metavar="FILE", help="The copy. An existing file is replaced.")],
     database: Database = "oresight.duckdb",
 ) -> None:
-    """Copy the database to a file, between two runs: it waits for the one that is writing."""
+    """Copy the database to a file. Waits until no run is writing."""
     if not Path(database).is_file():
         raise ValueError(f"{database}: no such database; give --database")
     with turn(database):
@@ -42,38 +42,39 @@ def backup(
 
 
 def forget(
-    sample_id: str,
-    reason: Annotated[str, typer.Option(help="Why; it is kept, the row is not.")],
+    sample_id: Annotated[str, typer.Argument(help="The sample_id of the row.")],
+    reason: Annotated[str, typer.Option(help="The reason. It is stored; the row is not.")],
     database: Database = "oresight.duckdb",
-    who: Annotated[str, typer.Option(help="Who says so; by default your name on this machine.")] = "",
+    who: Annotated[str, typer.Option(help="Who decides. Default: your user name.")] = "",
 ) -> None:
-    """Remove a row's text and pictures for good, and list the published versions that hold it."""
-    from oresight.tasks.forget import forget as step
+    """Permanently delete a row (erasure request), and list the published versions that contain it."""
+    from oresight.tasks.forget import forget as forget_row
 
     if not Path(database).is_file():
         raise ValueError(f"{database}: no such database; give --database")
     if not reason.strip():
-        raise ValueError("--reason: is empty; say why, it is what is left of the row")
-    done = step(database, sample_id, " ".join(reason.split()), who or getuser())
+        raise ValueError("--reason: is empty; give a reason, it stays in the database instead of the row")
+    done = forget_row(database, sample_id, " ".join(reason.split()), who or getuser())
     typer.echo(
-        f"{sample_id}: forgotten; the next run reads {' and '.join(done.datasets) or 'nothing'} again without it"
+        f"{sample_id}: forgotten; the next run ingests {' and '.join(done.datasets) or 'nothing'} again without it"
     )
     for folder, files in done.versions.items():
-        typer.echo(f"still in {folder} ({files}), which is never changed: delete it")
-    for place in done.rejects:
-        typer.echo(f"also in {place}, which is rejected: clear it, or the next run quotes it again in rejects")
-    for copy_before in done.copies:
-        typer.echo(f"maybe still in {copy_before}, a copy from before an upgrade: delete it")
-    typer.echo("reports, backups and the raw files are yours to clear; a new report is written by the next run")
+        typer.echo(f"still in {folder} ({files}); published folders are never changed: delete it yourself")
+    for line in done.rejects:
+        typer.echo(f"also in {line}, a rejected line: clear it, or the next run stores it in rejects again")
+    for old_copy in done.copies:
+        typer.echo(f"maybe still in {old_copy}, a copy from before an upgrade: delete it")
+    typer.echo("clear reports, backups and raw files yourself; the next run writes a new report")
 
 
 def deploy(
     config: Annotated[
-        Path | None, typer.Argument(metavar="[CONFIG.yaml]", help="What the deployments run with; else the demo.")
+        Path | None,
+        typer.Argument(metavar="[CONFIG.yaml]", help="The configuration of the deployments. Default: the demo."),
     ] = None,
     changes: Changes = None,
 ) -> None:
-    """Tell the Prefect server at PREFECT_API_URL what is in deployments/: pool, limits, schedules, automations."""
+    """Register deployments/ with the Prefect server at PREFECT_API_URL: pool, limits, schedules, automations."""
     from oresight.flows.server.deploy import deploy as register
 
     for name in register(read_config(config, changes or []) if config else None):

@@ -1,44 +1,45 @@
-"""The command that says what a run would take."""
+"""The command that estimates the cost of a run."""
 
 import typer
 
 from oresight.flows.commands.options import Changes, Config
 from oresight.tasks.configfile import read_config
 
-STAGES = ("reading", "scoring", "deciding", "writing")
+PHASES = ("reading", "scoring", "deciding", "writing")
 
 
 def plan(config: Config, changes: Changes = None) -> None:
-    """What a run would take: rows, tokens, time, memory and disk, from a short measured probe; nothing runs."""
+    """Estimate the rows, tokens, time, memory and disk of a run, by a short measured probe. Nothing runs."""
     settings = read_config(config, changes or [])
     from oresight.flows.plan import probe
 
-    found = probe(settings)
-    scoring, took = found.scoring, found.seconds
+    estimate = probe(settings)
+    scoring, seconds = estimate.scoring, estimate.seconds
     counts = {
-        "rows": (found.rows, "rows read"),
-        "rejected": (found.rejected, "rows"),
-        "duplicates": (found.duplicates, "rows"),
+        "rows": (estimate.rows, "rows read"),
+        "rejected": (estimate.rejected, "rows"),
+        "duplicates": (estimate.duplicates, "rows"),
         "to score": (scoring.to_score, "rows of the dataset and the reference"),
         "reused": (scoring.reused, "rows with a fresh score"),
-        "canaries": (found.canaries, f"planted rows, {scoring.canaries:,} of them to score"),
+        "canaries": (estimate.canaries, f"planted rows, {scoring.canaries:,} of them to score"),
         "tokens": (scoring.tokens, "tokens to score"),
     }
     if scoring.unscorable:
         counts["unscorable"] = (scoring.unscorable, "rows that the model cannot score")
-    for what, (count, unit) in counts.items():
-        typer.echo(f"{what:<10}  {count:>11,} {unit}")
-    parts = ", ".join(f"{what} {took[what]:,.1f}" for what in STAGES if what in took)
-    typer.echo(f"{'time':<10}  {sum(took.values()):>11,.1f} s{_minutes(sum(took.values()))}: {parts}")
+    for name, (count, unit) in counts.items():
+        typer.echo(f"{name:<10}  {count:>11,} {unit}")
+    total = sum(seconds.values())
+    parts = ", ".join(f"{phase} {seconds[phase]:,.1f}" for phase in PHASES if phase in seconds)
+    typer.echo(f"{'time':<10}  {total:>11,.1f} s{_minutes(total)}: {parts}")
     typer.echo(f"{'memory':<10}  {scoring.memory / 1e6:>11,.0f} MB at most")
     if scoring.device_memory is not None:
         typer.echo(f"{'GPU memory':<10}  {scoring.device_memory / 1e6:>11,.0f} MB at most")
-    typer.echo(f"{'disk':<10}  {found.disk / 1e6:>11,.1f} MB more than now")
-    typer.echo(found.measured_on())
+    typer.echo(f"{'disk':<10}  {estimate.disk / 1e6:>11,.1f} MB more than now")
+    typer.echo(estimate.measured_on())
 
 
 def _minutes(seconds: float) -> str:
-    """The same in hours and minutes, where there are some."""
+    """Seconds in hours and minutes, in parentheses; empty below two minutes."""
     minutes = round(seconds / 60)
     if minutes < 2:
         return ""

@@ -14,15 +14,15 @@ from oresight.tasks.runs.record import Run
 def review(
     config: Config,
     changes: Changes = None,
-    port: Annotated[int, typer.Option(help="The port on this machine.")] = 8090,
-    who: Annotated[str, typer.Option(help="Whose verdicts these are; by default your name on this machine.")] = "",
-    show: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+    port: Annotated[int, typer.Option(help="The port of the page on this machine.")] = 8090,
+    who: Annotated[str, typer.Option(help="Who gives the verdicts. Default: your user name.")] = "",
+    show: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
 ) -> None:
-    """A local page that shows flagged rows, the most suspicious first: keep, drop or relabel with one key."""
+    """Open a local page of flagged rows, the most suspicious first: keep, drop or relabel with one key."""
     from oresight.flows.server.review_page import serve
 
     run = Run(read_config(config, changes or []))
     bring_up_to_date(run.config.database)
-    _ = run.model  # so that a model that cannot be used is a sentence here and not on the page
+    _ = run.model  # an unusable model is an error here rather than on the page
     typer.echo(f"http://127.0.0.1:{port}/  (end with Ctrl-C; the next run obeys the verdicts)")
     serve(run, who or getuser(), port, show=show)

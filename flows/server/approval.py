@@ -1,4 +1,4 @@
-"""The question that a run asks before it publishes, as a form in the Prefect UI."""
+"""Ask a person for approval before a version is published, by a form in the Prefect UI."""
 
 from typing import Literal
 
@@ -13,41 +13,44 @@ from oresight.tasks.runs.record import Waiting
 
 
 class Approval(RunInput):
-    """Whether this version may be published."""
+    """May this version be published?"""
 
     decision: Literal["approve", "reject"] = Field(
-        description="Reject publishes nothing, and what was published before stays."
+        description="Reject publishes nothing; versions published before stay."
     )
-    who: str = Field(default="", description="Your name; it is kept with the version.")
-    note: str = Field(default="", description="Why; it is kept with the version.")
+    who: str = Field(default="", description="Your name; it is stored with the version.")
+    note: str = Field(default="", description="Your reason; it is stored with the version.")
 
 
 def request_approval(config: Curate, waiting: Waiting) -> None:
-    """Suspend the run until somebody has answered, and keep the answer. No process waits, and no one has the database;
-    an answer lets the run start again, which finds its steps done. Without one in time Prefect fails the run.
+    """Suspend the flow run until a person answers, and store the answer.
+
+    No process waits, and the database is free meanwhile. An answer restarts the run, which finds its steps done.
+    Prefect fails the run if no answer comes in time.
     """
-    place = {"split": waiting.split, "version": waiting.version}
-    log().info("publish: %s/v%d waits for approval", *place.values())
+    log().info("publish: %s/v%d waits for approval", waiting.split, waiting.version)
     record_answer(config, waiting.version, "asked", "")
-    said = suspend_flow_run(
-        wait_for_input=Approval.with_initial_data(description=numbers_to_decide_by(waiting)),
+    answer = suspend_flow_run(
+        wait_for_input=Approval.with_initial_data(description=summary_for_approval(waiting)),
         timeout=round(config.publishing.approval_hours * 3600),
         key=f"{waiting.split}-v{waiting.version}",
     )
-    decision = "approved" if said.decision == "approve" else "rejected"
-    record_answer(config, waiting.version, decision, said.who or "somebody in the Prefect UI", said.note)
+    decision = "approved" if answer.decision == "approve" else "rejected"
+    record_answer(config, waiting.version, decision, answer.who or "somebody in the Prefect UI", answer.note)
 
 
-def numbers_to_decide_by(waiting: Waiting) -> str:
-    """What there is to decide by, as markdown."""
-    found = waiting.numbers
-    all_rows = (found["rows_kept"] or 0) + (found["rows_dropped"] or 0)
+def summary_for_approval(waiting: Waiting) -> str:
+    """The numbers that a person decides by, as markdown."""
+    numbers = waiting.numbers
+    all_rows = (numbers["rows_kept"] or 0) + (numbers["rows_dropped"] or 0)
+    flagged_change = _moved(numbers["flagged_moved"], numbers["previous"])
+    dropped_change = _moved(numbers["kept_moved"], numbers["previous"], -1)
     lines = [
-        f"**{waiting.split}/v{waiting.version}** keeps {found['rows_kept']:,} of {all_rows:,} rows.",
-        f"- flagged: {_share(found['rows_flagged'], all_rows)}{_moved(found['flagged_moved'], found['previous'])}",
-        f"- dropped: {_share(found['rows_dropped'], all_rows)}{_moved(found['kept_moved'], found['previous'], -1)}",
-        f"- best detected kind of planted defect: {_number(found['detectability'])} (AUC)",
-        f"- trusted rows that would be flagged: {_number(found['false_flags'])}",
+        f"**{waiting.split}/v{waiting.version}** keeps {numbers['rows_kept']:,} of {all_rows:,} rows.",
+        f"- flagged: {_share(numbers['rows_flagged'], all_rows)}{flagged_change}",
+        f"- dropped: {_share(numbers['rows_dropped'], all_rows)}{dropped_change}",
+        f"- best detected kind of planted defect, AUC: {_number(numbers['detectability'])}",
+        f"- trusted rows that would be flagged: {_number(numbers['false_flags'])}",
     ]
     return "\n".join(lines)
 
@@ -57,7 +60,7 @@ def _number(x: float | None) -> str:
 
 
 def _share(rows: float | None, all_rows: float) -> str:
-    return "not known" if rows is None else f"{rows:,} ({rows / all_rows:.1%})"
+    return "unknown" if rows is None else f"{rows:,} ({rows / all_rows:.1%})"
 
 
 def _moved(points: float | None, previous: float | None, sign: int = 1) -> str:

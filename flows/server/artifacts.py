@@ -1,4 +1,4 @@
-"""What a run shows on its page in the Prefect UI. Text of rows is on none of it: that is in the report."""
+"""The artifacts of a run in the Prefect UI. They never hold the text of rows, which stands in the report only."""
 
 import base64
 from pathlib import Path
@@ -18,7 +18,7 @@ from oresight.tasks.split import Split
 
 PLOTS = {
     "histogram": "Values of the rows; flagged ones in colour",
-    "detectability": "Which planted defects can be told from trusted rows: AUC with its 95% interval",
+    "detectability": "How well planted defects are told from trusted rows: AUC with its 95% interval",
     "calibration": "Stated against measured false-discovery rate",
     "sources": "Flagged rows by file",
 }
@@ -26,12 +26,12 @@ PLOTS = {
 
 @BestEffort()
 def show_findings(name: str, counts: dict[str, int], reported: Reported) -> None:
-    """Counts as a table, what was found as text, the plots as images."""
+    """Show counts as a table, a summary as markdown, and plots as images."""
     create_table_artifact([{"what": k, "rows": v} for k, v in counts.items()], key=artifact_key(name, "counts"))
     lines = [f"# {name}", *(f"- {what}: {n:,}" for what, n in counts.items())]
-    lines += ["", "## What this model can detect", "", *_table(_kinds(reported.kinds))]
+    lines += ["", "## Defects that this model can detect", "", *_table(_kinds(reported.kinds))]
     lines += ["", "## The most suspicious flagged rows", "", *_table(reported.worst)]
-    lines += ["", f"With their text: `{reported.page.resolve()}`"]
+    lines += ["", f"The report shows their text: `{reported.page.resolve()}`"]
     create_markdown_artifact("\n".join(lines) + "\n", key=artifact_key(name, "summary"))
     for plot, title in PLOTS.items():
         if svg := reported.plots[plot]:
@@ -42,22 +42,22 @@ def show_findings(name: str, counts: dict[str, int], reported: Reported) -> None
 
 @BestEffort()
 def show_split(database: str, decided: Split, folder: Path) -> None:
-    """The published folder as a link, and all that it comes from as a graph."""
-    place = {"split": decided.name, "version": decided.version}
+    """Show the published folder as a link, and its lineage as a graph."""
     with reading(database) as connection:
-        edges = records(connection, "lineage_of", place)
+        edges = records(connection, "lineage_of", {"split": decided.name, "version": decided.version})
     create_link_artifact(
         folder.resolve().as_uri(), f"{decided.name}/v{decided.version}", key=artifact_key(decided.name, "split")
     )
     create_markdown_artifact(_mermaid(edges), key=artifact_key(decided.name, "lineage"))
 
 
-def artifact_key(name: str, what: str) -> str:
-    """An artifact's key: Prefect takes lowercase letters, digits and dashes."""
-    return "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in f"{name} {what}".lower()).split())
+def artifact_key(name: str, part: str) -> str:
+    """The key of an artifact. Prefect accepts lowercase letters, digits and dashes."""
+    return "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in f"{name} {part}".lower()).split())
 
 
 def _kinds(kinds: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Detectability of each kind of planted defect, as rows of a table."""
     return [
         {
             "planted defect": kind["canary"],
@@ -70,7 +70,7 @@ def _kinds(kinds: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:
-    """Rows as a table in markdown."""
+    """Rows as a markdown table."""
     if not rows:
         return ["none"]
     cells = [[str("" if cell is None else cell).replace("|", "\\|") for cell in row.values()] for row in rows]
@@ -78,13 +78,11 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _mermaid(edges: list[dict[str, Any]]) -> str:
-    """Edges as a graph in mermaid's language, and as a table for pages that do not draw it."""
+    """Edges as a Mermaid graph, and as a table for pages that do not draw Mermaid."""
     ends = [(edge[f"{end}_kind"], edge[end]) for edge in edges for end in ("parent", "child")]
     numbers = {node: f"n{i}" for i, node in enumerate(dict.fromkeys(ends))}
     label = {node: f"{node[0]}: {node[1]}".replace('"', "'") for node in numbers}
     lines = [f'    {number}["{label[node]}"]' for node, number in numbers.items()]
     lines += [f"    {numbers[a]} --> {numbers[b]}" for a, b in zip(ends[::2], ends[1::2], strict=True)]
-    listed = [
-        {"this": label[end], "comes from": label[start]} for start, end in zip(ends[::2], ends[1::2], strict=True)
-    ]
-    return "\n".join(["```mermaid", "graph LR", *lines, "```", "", *_table(listed), ""])
+    rows = [{"this": label[end], "comes from": label[start]} for start, end in zip(ends[::2], ends[1::2], strict=True)]
+    return "\n".join(["```mermaid", "graph LR", *lines, "```", "", *_table(rows), ""])

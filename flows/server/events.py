@@ -13,7 +13,7 @@ from oresight.tasks.split import Split
 
 @contextmanager
 def emit_outcome(config: Curate) -> Iterator[None]:
-    """Emit an event when a run does not end well."""
+    """Emit an event if a run waits for approval, is refused or fails. Raises the run's exception again."""
     try:
         yield
     except Waiting as waiting:
@@ -28,17 +28,18 @@ def emit_outcome(config: Curate) -> Iterator[None]:
 
 
 def emit_drift(config: Curate, decided: Split) -> None:
-    """Emit an event if the share of flagged rows has moved by more than `flagging.drift` since the version before."""
+    """Emit an event if the share of flagged rows moved by more than `flagging.drift` since the previous version."""
     if decided.moved is not None and abs(decided.moved) > config.flagging.drift:
-        what = f"the share of flagged rows has moved by {100 * decided.moved:+.1f} points"
-        message = f"{decided.name}/v{decided.version}: {what}; flagging.drift is {config.flagging.drift:g}"
+        change = f"the share of flagged rows has moved by {100 * decided.moved:+.1f} points"
+        message = f"{decided.name}/v{decided.version}: {change}; flagging.drift is {config.flagging.drift:g}"
         log().warning("split: %s", message)
         _emit("drifted", config, message)
 
 
-def _emit(what: str, config: Curate, message: str) -> None:
+def _emit(event: str, config: Curate, message: str) -> None:
+    """Emit `oresight.EVENT` about the configured split."""
     resource = {
         "prefect.resource.id": f"oresight.split.{config.splitting.name}",
         "prefect.resource.name": config.splitting.name,
     }
-    emit_event(f"oresight.{what}", resource, payload={"message": message, "dataset": config.dataset.name})
+    emit_event(f"oresight.{event}", resource, payload={"message": message, "dataset": config.dataset.name})

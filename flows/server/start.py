@@ -1,4 +1,4 @@
-"""How a flow begins: the settings it was given, the secrets it may need, its turn on the accelerator."""
+"""Start a flow run: validate its configuration, load secrets, wait for a slot on the accelerator."""
 
 import os
 from collections.abc import Iterator
@@ -12,27 +12,27 @@ from oresight.tasks.config import Curate
 from oresight.tasks.configfile import validated
 from oresight.tasks.scoring.model import devices
 
-TRIES = 5
-"""Starts of one run. An automation starts a run again that was killed; one that kills its machine must end."""
+MAX_STARTS = 5
+"""Starts of one run. An automation restarts killed runs; this limit ends a run that always crashes its host."""
 ACCELERATOR = "oresight-gpu"
-"""The global concurrency limit that scoring on an accelerator takes a slot of, where such a limit was made."""
-TOKEN = "hub-token"  # noqa: S105  a name
-"""The Secret block that holds a token for the hub; HF_TOKEN in the environment goes before it."""
+"""The global concurrency limit of scoring on accelerators. It applies if the server has a limit of this name."""
+TOKEN = "hub-token"  # noqa: S105  the name of a block
+"""The Secret block that holds the Hugging Face token. HF_TOKEN in the environment takes precedence."""
 
 
 def start_run(config: Curate) -> Curate:
-    """The settings of a run. Raises ValueError with the sentence that the command line gives."""
+    """Validate the configuration of a run and load the token. Raises ValueError as the command line does."""
     config = validated(config)
-    if flow_run.run_count > TRIES:
-        raise ValueError(f"this run was started {TRIES} times and never ended; find out why, then start another")
+    if flow_run.run_count > MAX_STARTS:
+        raise ValueError(f"this run was started {MAX_STARTS} times and never ended; find out why, then start a new run")
     if deployment.id and not os.environ.get("HF_TOKEN"):
-        with suppress(ValueError):  # there is none
+        with suppress(ValueError):  # the server has no such block
             os.environ["HF_TOKEN"] = Secret.load(TOKEN).get()  # type: ignore[union-attr]
     return config
 
 
 def run_name() -> str:
-    """What a run is called in the Prefect UI: by its dataset, where the parameters have one."""
+    """The name of a run in the Prefect UI: flow and dataset, if the parameters name one."""
     config = flow_run.parameters.get("config")
     dataset = config.get("dataset") if isinstance(config, dict) else getattr(config, "dataset", None)
     name = dataset.get("name") if isinstance(dataset, dict) else getattr(dataset, "name", None)
@@ -41,7 +41,6 @@ def run_name() -> str:
 
 @contextmanager
 def on_accelerator(device: str) -> Iterator[None]:
-    """Have a slot of the accelerator's limit, where the model runs on one."""
-    place = devices(device)[0]
-    with nullcontext() if place == "cpu" else concurrency(ACCELERATOR):
+    """Hold a slot of the limit ACCELERATOR, unless the model runs on the CPU."""
+    with nullcontext() if devices(device)[0] == "cpu" else concurrency(ACCELERATOR):
         yield

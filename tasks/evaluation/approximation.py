@@ -1,5 +1,6 @@
-"""How well the last layer stands for the whole model: the rank correlation of values with products of gradients by all
-parameters, on a sample of these data.
+"""Measure how well gradients of the last layer stand for gradients of the whole model.
+
+On a sample of the data: the rank correlation of values with products of gradients by all parameters.
 """
 
 from collections.abc import Iterator
@@ -10,32 +11,32 @@ from scipy.stats import bootstrap, spearmanr
 from oresight.tasks.config import Curate
 from oresight.tasks.detection.detector import Floats
 from oresight.tasks.evaluation.ledger import Ledger, Result, content_hashes
-from oresight.tasks.evaluation.pairs import full_gradient, paired
+from oresight.tasks.evaluation.pairs import full_gradient, score_pairs
 from oresight.tasks.evaluation.samples import dataset_rows
 from oresight.tasks.evaluation.tables import result_table
-from oresight.tasks.evaluation.trainable import Trainable, trainable
+from oresight.tasks.evaluation.trainable import ModelSpec, Trainable, trainable
 from oresight.tasks.runs.record import Run
 from oresight.tasks.scoring.prompt import Encoded
 from oresight.tasks.workload.encode import encode_rows
 
 ROWS, QUERIES = 40, 16
-"""Rows, and trusted rows, that whole gradients are of: what they take grows with both."""
+"""Rows, and trusted rows, whose gradients by all parameters are computed: the time grows with both."""
 DRAWS = 1000
+"""Bootstrap draws of the interval."""
 
 
 def measure_approximation(run: Run) -> list[str]:
-    """Measure it, unless it is known; returns markdown."""
-    config, source = run.config, run.model.files
+    """Measure the correlation, unless it is stored already. Returns markdown."""
+    config, spec = run.config, ModelSpec.of(run)
     setting = f"{ROWS} rows against {QUERIES} at most"
 
     def compute() -> Iterator[Result]:
-        model = trainable(source, config.model.device, lora=False)
+        model = trainable(spec.source, spec.device, lora=False)
         rows = _first_rows(config, config.dataset.name, model, ROWS)
         queries = _first_rows(config, config.reference.name, model, QUERIES)
         gradient_N = full_gradient(model, rows, queries)
         for method in ("value", "embedding cosine"):
-            scores = paired(method, source, config.model.device, config.model.dtype, rows, queries).scores
-            value_N = scores[method].mean(1)
+            value_N = score_pairs(method, spec, rows, queries).scores[method].mean(1)
             interval = bootstrap(
                 (value_N, gradient_N), _correlation, paired=True, vectorized=False, n_resamples=DRAWS,
                 method="percentile", rng=np.random.default_rng(0),
@@ -48,8 +49,10 @@ def measure_approximation(run: Run) -> list[str]:
         run, "approximation", contents=content_hashes(run), rows=ROWS, queries=QUERIES,
         max_tokens=config.scoring.max_tokens, dtype=config.model.dtype,
     )  # fmt: skip
-    unit = ledger.once(ledger.unit(), compute, "gradients by all parameters")
-    return result_table(ledger.read([unit]), ("rank correlation", "low", "high"), "with whole gradients, on")
+    unit = ledger.compute_once(ledger.unit(), compute, "gradients by all parameters")
+    return result_table(
+        ledger.read([unit]), ("rank correlation", "low", "high"), "with gradients by all parameters, on"
+    )
 
 
 def _correlation(a_N: Floats, b_N: Floats) -> float:
@@ -57,6 +60,6 @@ def _correlation(a_N: Floats, b_N: Floats) -> float:
 
 
 def _first_rows(config: Curate, dataset: str, model: Trainable, n: int) -> list[Encoded]:
-    """The first rows of a dataset by their hashes: a random sample."""
+    """The first n rows of a dataset by their hashes: a random sample."""
     rows = dataset_rows(config.database, dataset)[:n]
     return [row for _, row in encode_rows(rows, model, config.scoring.max_tokens)[0]]

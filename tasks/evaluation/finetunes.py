@@ -1,9 +1,9 @@
-"""Does training on what is kept beat training on what others would keep? Finetunes that differ in their rows alone.
+"""Does training on the kept rows beat training on rows that other methods choose? Finetunes that differ in rows only.
 
-Each seed draws half of the dataset, the same for all methods; each method takes rows from it, in its order, until the
-budget of answer tokens is spent. Then the same model learns from them, and its loss on rows that nothing has touched is
-what counts. Methods: kept (rows that the split keeps, in random order), random, the lowest nll, the highest embedding
-cosine and gradient product with the trusted rows, the highest and the lowest value.
+Each seed draws half of the dataset, the same half for all methods. Each method takes rows from it, in its own order,
+until the budget of answer tokens is spent. The same model is then finetuned on these rows, and its loss on a separate
+test set is compared. Methods: kept (rows that the split keeps, in random order), random, lowest nll, highest embedding
+cosine and highest gradient product with the trusted rows, highest value, lowest value.
 """
 
 import hashlib
@@ -22,9 +22,10 @@ from scipy.stats import spearmanr
 from oresight.tasks.config import Curate
 from oresight.tasks.database import reading, records
 from oresight.tasks.evaluation.ledger import HASH, Ledger, Result
-from oresight.tasks.evaluation.pairs import FORWARD, paired
+from oresight.tasks.evaluation.pairs import FORWARD, score_pairs
 from oresight.tasks.evaluation.samples import encode_for_training, trusted_rows
 from oresight.tasks.evaluation.tables import comparison_tables, finetune_verdict, result_table
+from oresight.tasks.evaluation.trainable import ModelSpec
 from oresight.tasks.evaluation.training import Recipe, losses_after
 from oresight.tasks.runs.progress import log
 from oresight.tasks.runs.record import Run
@@ -34,18 +35,18 @@ Floats = NDArray[np.float64]
 LOSS = "test loss"
 KEPT, RANDOM = "kept", "random"
 SHARES = (0.1, 0.2, 0.4)
-"""Of the rows, that removal curves leave out."""
+"""Shares of the rows that removal curves leave out."""
 SUBSETS = 40
-"""Halves of the rows that the linear datamodeling score trains on."""
-TRIED = ("lora", "rate", "epochs", "rows_a_step", "tokens", "test_rows", "rows_drawn")
-"""Conditions of a finetune that its verdict tells."""
+"""Finetunes of the linear datamodeling score, each on a random half of the rows."""
+CONDITIONS_SHOWN = ("lora", "rate", "epochs", "rows_a_step", "tokens", "test_rows", "rows_drawn")
+"""Conditions of the finetunes that are printed above the verdict."""
 GRADIENTS = 64
-"""Trusted rows whose gradients rows are compared with: what they take is most of what the choice costs."""
+"""Trusted rows whose gradients rows are compared with. Their number decides most of the cost of the choice."""
 
 
 @dataclass
 class Contest:
-    """A dataset whose split is decided, as rows that a model can be trained on, and how each method orders them."""
+    """The rows of a decided split, encoded for training, and the order in which each method chooses them."""
 
     run: Run
     evaluation: str
@@ -54,23 +55,23 @@ class Contest:
 
     @property
     def config(self) -> Curate:
-        """The run's configuration."""
+        """The configuration of the run."""
         return self.run.config
 
     @property
     def split(self) -> str:
-        """The version that is put to the test."""
+        """Name and version of the split that is tested."""
         return f"{self.config.splitting.name}/v{self.version}"
 
     @cached_property
     def recipe(self) -> Recipe:
-        """How each finetune goes."""
+        """The settings of every finetune."""
         settings = self.config.finetuning
-        return Recipe(settings.lora, settings.rate, epochs=settings.epochs)
+        return Recipe(lora=settings.lora, rate=settings.rate, epochs=settings.epochs)
 
     @cached_property
     def table(self) -> list[dict[str, Any]]:
-        """Scored rows with their decision: sample_id, value, nll, decision, and the row as ids."""
+        """Scored rows with their decision: sample_id, value, nll, decision, and the row as token ids (`ids`)."""
         with reading(self.config.database) as connection:
             names = {"split": self.config.splitting.name, "version": self.version}
             rows = records(connection, "settle_rows", self.run.scope(connection).parameters | names)
@@ -84,12 +85,12 @@ class Contest:
 
     @cached_property
     def trusted(self) -> list[Encoded]:
-        """The trusted rows."""
+        """The rows of the reference, as token ids."""
         return trusted_rows(self.config, self.run.model.files)
 
     @cached_property
     def merits(self) -> dict[str, Callable[[], Floats]]:
-        """Methods that order rows, the best first, by a number each. Raises ValueError for a name that is none."""
+        """The numbers by which methods order rows, the highest first. Raises ValueError for an unknown method."""
         merits: dict[str, Callable[[], Floats]] = {
             "lowest nll": lambda: -self.column("nll"),
             "highest embedding cosine": lambda: self._against_trusted("embedding cosine"),
@@ -99,79 +100,80 @@ class Contest:
         }
         chosen = self.config.finetuning.against or tuple(merits)
         if unknown := [name for name in chosen if name not in merits]:
-            raise ValueError(f"--against: {unknown[0]!r} is none of {', '.join(merits)}")
+            raise ValueError(f"--against: {unknown[0]!r} is not one of {', '.join(merits)}")
         if find_spec("kronfluence") is None and "highest gradient" in chosen:
-            log().warning("settle: gradient left out; pip install 'oresight[baselines]' has it")
+            log().warning("settle: gradient left out; to include it: pip install 'oresight[baselines]'")
             del merits["highest gradient"]
         return {name: merit for name, merit in merits.items() if name in chosen}
 
     def column(self, name: str) -> Floats:
-        """A column of the table."""
+        """One column of the table [N]."""
         return np.array([row[name] for row in self.table], dtype=float)
 
     def _against_trusted(self, method: str) -> Floats:
-        """The mean over the trusted rows, of the first GRADIENTS for the gradient; computed once."""
-        if method not in self._computed:
-            rows, model = [row["ids"] for row in self.table], self.config.model
+        """Each row's mean score over the trusted rows; `gradient` uses the first GRADIENTS of them. Computed once."""
+        if method not in self._means:
+            rows = [row["ids"] for row in self.table]
             queries = self.trusted[:GRADIENTS] if method == "gradient" else self.trusted
-            done = paired(method, self.run.model.files, model.device, model.dtype, rows, queries)
-            self._computed[method] = done.scores[method].mean(1)
-        return self._computed[method]
+            pairs = score_pairs(method, ModelSpec.of(self.run), rows, queries)
+            self._means[method] = pairs.scores[method].mean(1)
+        return self._means[method]
 
-    _computed: dict[str, Floats] = field(default_factory=dict)
+    _means: dict[str, Floats] = field(default_factory=dict)
+    """Results of _against_trusted, by method."""
 
     def pool(self, seed: int) -> list[int]:
-        """Half of the rows, in random order."""
+        """The numbers of the rows that a seed draws: half of them, in random order."""
         return random.Random(f"settle {seed}").sample(range(len(self.table)), (len(self.table) + 1) // 2)
 
     def chosen(self, method: str, seed: int, budget: int) -> list[Encoded]:
-        """The rows that a method trains on: in its order, each row that fits into the remaining budget."""
+        """The rows that a method trains on: in its order, every row that fits into the remaining budget of tokens."""
         order = self.pool(seed)
         if method == KEPT:
             order = [i for i in order if self.table[i]["decision"] == "keep"]
         elif method != RANDOM:
             merit = self.merits[method]()
             order = sorted(order, key=lambda i: -merit[i])
-        taken, left = [], budget
+        taken, tokens_left = [], budget
         for i in order:
             row: Encoded = self.table[i]["ids"]
-            if len(row.answer) <= left:
+            if len(row.answer) <= tokens_left:
                 taken.append(row)
-                left -= len(row.answer)
+                tokens_left -= len(row.answer)
         return taken
 
     @cached_property
     def budget(self) -> int:
-        """The answer tokens that are spent: no more than the kept rows of any seed have."""
+        """Answer tokens per finetune: the configured number, or fewer if a seed's kept rows have fewer."""
         settings = self.config.finetuning
         kept = [
             sum(len(self.table[i]["ids"].answer) for i in self.pool(seed) if self.table[i]["decision"] == "keep")
             for seed in range(settings.seeds)
         ]
         if min(kept) < settings.tokens:
-            log().warning("settle: %d answer tokens a finetune: half of the rows have no more kept ones", min(kept))
+            log().warning("settle: only %d answer tokens per finetune: a seed's kept rows have no more", min(kept))
         return min(settings.tokens, *kept)
 
     def loss(self, rows: Sequence[Encoded], seed: int) -> float:
-        """The mean over all answer tokens of the test set, in nats."""
-        losses = losses_after(self.run.model.files, self.config.model.device, rows, self.test, self.recipe, seed)
+        """The mean loss over all answer tokens of the test set, in nats, after training on some rows."""
+        losses = losses_after(ModelSpec.of(self.run), rows, self.test, self.recipe, seed)
         return float(np.average(losses, weights=[len(row.answer) for row in self.test]))
 
     @cached_property
     def ledger(self) -> Ledger:
-        """The ledger under what all finetunes share: a version of the split, the test rows and how it is trained."""
+        """The ledger with the conditions of all finetunes: version of the split, test rows and recipe."""
         rows = {"test_rows": len(self.test), "rows_drawn": len(self.pool(0))}
         test = rows_hash(self.test)[:HASH]
         return Ledger.of(self.run, self.evaluation, split=self.split, test=test, **rows, **asdict(self.recipe))
 
 
 def rows_hash(rows: Sequence[Encoded]) -> str:
-    """The hash of some rows' ids, in their order."""
+    """The hash of the token ids of some rows, in their order."""
     return hashlib.sha256(json.dumps([row.key for row in rows]).encode()).hexdigest()
 
 
 def compare_choices(contest: Contest) -> list[str]:
-    """Finetune for every method and seed that is not known yet; the losses, how kept rows compare, and the verdict."""
+    """Finetune for every method and seed without a stored result. Returns losses, comparisons and the verdict."""
     units, ledger = [], contest.ledger.under(tokens=contest.budget)
     for seed in range(contest.config.finetuning.seeds):
         for method in [KEPT, RANDOM, *contest.merits]:
@@ -183,22 +185,23 @@ def compare_choices(contest: Contest) -> list[str]:
                 yield Result(contest.split, method, seed, "rows", len(rows))
 
             unit = ledger.unit(method=method, seed=seed, rows=rows_hash(rows))
-            units.append(ledger.once(unit, compute, f"{method}, seed {seed}, {len(rows)} rows"))
+            units.append(ledger.compute_once(unit, compute, f"{method}, seed {seed}, {len(rows)} rows"))
 
     def untrained() -> Iterator[Result]:
         yield Result(contest.split, "no finetune", None, LOSS, contest.loss([], 0))
 
-    units.append(ledger.once(ledger.unit(untouched=True), untrained, "no finetune"))
-    compared = ledger.compare(units, LOSS, [RANDOM, *contest.merits], "t", [KEPT])
+    units.append(ledger.compute_once(ledger.unit(untouched=True), untrained, "no finetune"))
+    compared = ledger.compare(units, LOSS, [RANDOM, *contest.merits], test="t", methods=[KEPT])
     lines = [*result_table(ledger.read(units), (LOSS, "answer tokens", "rows"), "split")]
     lines += comparison_tables(compared, LOSS)
-    lines += ["", f"Tried: {', '.join(f'{name} {ledger.conditions[name]:g}' for name in TRIED)}"]
-    against_random = next((comparison for _, _, comparison in compared if comparison.against == RANDOM), None)
+    conditions = ", ".join(f"{name} {ledger.conditions[name]:g}" for name in CONDITIONS_SHOWN)
+    lines += ["", f"Conditions: {conditions}"]
+    against_random = next((row.comparison for row in compared if row.comparison.against == RANDOM), None)
     return [*lines, "", finetune_verdict(against_random)]
 
 
 def removal_curves(contest: Contest) -> list[str]:
-    """What the test loss does when the rows of the highest or the lowest value are left out, or random ones."""
+    """Test loss after training without the rows of the highest value, of the lowest value, or random rows."""
     value, units = contest.column("value"), []
     for seed in range(contest.config.finetuning.seeds):
         pool = contest.pool(seed)
@@ -209,8 +212,8 @@ def removal_curves(contest: Contest) -> list[str]:
         }
         todo = [("nothing", pool, 0.0)] + [(name, order, share) for name, order in orders.items() for share in SHARES]
         for name, order, share in todo:
-            left = set(order[round(share * len(order)) :])
-            rows = [contest.table[i]["ids"] for i in pool if i in left]
+            remaining = set(order[round(share * len(order)) :])
+            rows = [contest.table[i]["ids"] for i in pool if i in remaining]
 
             def compute(
                 name: str = name, share: float = share, seed: int = seed, rows: list[Encoded] = rows
@@ -218,34 +221,34 @@ def removal_curves(contest: Contest) -> list[str]:
                 return [Result(f"without {share:.0%}", name, seed, LOSS, contest.loss(rows, seed))]
 
             unit = contest.ledger.unit(removal=name, share=share, seed=seed, rows=rows_hash(rows))
-            units.append(contest.ledger.once(unit, compute, f"without {share:.0%}, {name}, seed {seed}"))
+            units.append(contest.ledger.compute_once(unit, compute, f"without {share:.0%}, {name}, seed {seed}"))
     return result_table(contest.ledger.read(units), (LOSS,), "rows left out")
 
 
 def datamodeling_score(contest: Contest, rows: int = 200) -> list[str]:
-    """The linear datamodeling score (Park et al., 2023): over finetunes on random halves of some rows, how well the sum
-    of a method's scores of the half predicts each test row's loss, by Spearman's rank correlation.
+    """The linear datamodeling score (Park et al., 2023) of each method, from finetunes on random halves of some rows.
+
+    For each test row: Spearman's rank correlation, over the halves, of the sum of a method's scores of the half with
+    the negative loss of the test row. The score is the mean over test rows.
     """
     chosen = [contest.table[i]["ids"] for i in contest.pool(0)[:rows]]
-    model = contest.config.model
+    spec, test = ModelSpec.of(contest.run), contest.test
+    setting = f"{len(chosen)} rows, {SUBSETS} halves"
 
     def compute() -> Iterator[Result]:
         halves = [random.Random(f"half {j}").sample(range(len(chosen)), len(chosen) // 2) for j in range(SUBSETS)]
-        recipe, test = contest.recipe, contest.test
         losses_JQ = np.array([
-            losses_after(contest.run.model.files, model.device, [chosen[i] for i in half], test, recipe, 0)
-            for half in halves
+            losses_after(spec, [chosen[i] for i in half], test, contest.recipe, seed=0) for half in halves
         ])  # fmt: skip
         methods = [*FORWARD, *(["gradient", "ekfac"] if find_spec("kronfluence") else [])]
         for method in methods:
-            done = paired(method, contest.run.model.files, model.device, model.dtype, chosen, contest.test)
-            for name, score_NQ in done.scores.items():
+            for name, score_NQ in score_pairs(method, spec, chosen, test).scores.items():
                 sums_JQ = np.array([score_NQ[half].sum(0) for half in halves])
-                each = [spearmanr(sums_JQ[:, q], -losses_JQ[:, q]).statistic for q in range(len(contest.test))]
-                yield Result(f"{len(chosen)} rows, {SUBSETS} halves", name, None, "score", float(np.nanmean(each)))
-                error = float(np.nanstd(each, ddof=1) / len(each) ** 0.5)
-                yield Result(f"{len(chosen)} rows, {SUBSETS} halves", name, None, "standard error", error)
+                correlations = [spearmanr(sums_JQ[:, q], -losses_JQ[:, q]).statistic for q in range(len(test))]
+                yield Result(setting, name, None, "score", float(np.nanmean(correlations)))
+                error = float(np.nanstd(correlations, ddof=1) / len(correlations) ** 0.5)
+                yield Result(setting, name, None, "standard error", error)
 
     unit = contest.ledger.unit(datamodel=rows_hash(chosen), subsets=SUBSETS)
-    contest.ledger.once(unit, compute, f"{SUBSETS} finetunes on halves of {len(chosen)} rows")
+    contest.ledger.compute_once(unit, compute, f"{SUBSETS} finetunes on halves of {len(chosen)} rows")
     return result_table(contest.ledger.read([unit]), ("score", "standard error"), "linear datamodeling score")

@@ -1,7 +1,7 @@
-"""Results about the method, kept as rows: a group of numbers at a time, whole or not at all.
+"""The ledger of evaluation results: groups of numbers, each stored in one transaction.
 
-A group's `unit` is the hash of everything that it depends on. A known group is not computed again, so that a killed
-evaluation continues where it was, and a scheduled one costs nothing as long as nothing has changed.
+A group's `unit` is the hash of all inputs that it depends on. Known results are not computed again: a killed evaluation
+continues where it stopped, and a scheduled one costs nothing as long as no input has changed.
 """
 
 import hashlib
@@ -15,35 +15,39 @@ import numpy as np
 import pyarrow as pa
 
 from oresight.tasks.database import execute, reading, transaction, writing
-from oresight.tasks.evaluation.measure import Comparison, compare
+from oresight.tasks.evaluation.measure import Comparison, compare_methods
 from oresight.tasks.runs.progress import log
 from oresight.tasks.runs.record import Run
 
 VERSION = 1
-"""Raise it when the same data would get other numbers."""
+"""Part of every unit. Raise it when the same inputs would give other numbers."""
 HASH = 12
-"""Letters of a hash that conditions show."""
+"""Letters of a content hash that conditions show."""
 
 
 class Result(NamedTuple):
-    """A number."""
+    """One number that an evaluation measured."""
 
     setting: str
-    """What was varied beside the method."""
+    """What is varied apart from method and seed."""
     method: str
     seed: int | None
-    """None: of all seeds at once."""
+    """None for a number over all seeds."""
     metric: str
     value: float
 
 
-Compared = list[tuple[str, str, Comparison]]
-"""Setting, method, and how the method compares with another."""
+class MethodComparison(NamedTuple):
+    """A comparison of one method with another, in one setting."""
+
+    setting: str
+    method: str
+    comparison: Comparison
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """Where the results of one evaluation are kept, and the conditions that they hold under."""
+    """The stored results of one evaluation, under some conditions."""
 
     database: str
     run_id: str
@@ -57,65 +61,78 @@ class Ledger:
     def of(run: Run, evaluation: str, **conditions: Any) -> "Ledger":
         """The ledger of an evaluation of the run's dataset by its model."""
         config = run.config
-        return Ledger(config.database, run.run_id, evaluation, config.dataset.name, run.model.name, conditions)
+        return Ledger(
+            database=config.database,
+            run_id=run.run_id,
+            evaluation=evaluation,
+            dataset=config.dataset.name,
+            model=run.model.name,
+            conditions=conditions,
+        )
 
     def under(self, **conditions: Any) -> "Ledger":
-        """The same under more conditions."""
+        """The same ledger under further conditions."""
         return replace(self, conditions={**self.conditions, **conditions})
 
     def unit(self, **inputs: Any) -> str:
-        """The name of a group of numbers: a hash of the conditions and of these inputs."""
-        everything = {
+        """The key of a group of numbers: the hash of the conditions and of these inputs.
+
+        Renaming a condition or an input changes the key, so that stored results are computed again.
+        """
+        hashed = {
             **self.conditions, **inputs, "evaluation": self.evaluation, "model": self.model, "version": VERSION
         }  # fmt: skip
-        return hashlib.sha256(json.dumps(everything, sort_keys=True, default=str).encode()).hexdigest()[:32]
+        return hashlib.sha256(json.dumps(hashed, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
     def has(self, unit: str) -> bool:
-        """Whether a group's numbers are stored."""
+        """Whether the numbers of a group are stored."""
         with reading(self.database) as connection:
             (stored,) = execute(connection, "ledger_has", {"unit": unit}).fetchone() or (False,)
         return bool(stored)
 
-    def once(self, unit: str, compute: Callable[[], Iterable[Result]], what: str) -> str:
-        """Store a group of numbers, computed now unless it is stored already; returns its unit."""
+    def compute_once(self, unit: str, compute: Callable[[], Iterable[Result]], title: str) -> str:
+        """Compute a group of numbers and store it, unless it is stored already. Returns its unit.
+
+        Results that are not finite are not stored. title: what the log calls the group.
+        """
         if self.has(unit):
-            log().info("%s: %s is known", self.evaluation, what)
+            log().info("%s: %s: stored, not computed again", self.evaluation, title)
             return unit
-        log().info("%s: %s", self.evaluation, what)
+        log().info("%s: %s", self.evaluation, title)
         rows = [result._asdict() for result in compute() if np.isfinite(result.value)]
         if rows:
             with writing(self.database) as connection, transaction(connection):
                 connection.register("new_evaluations", pa.Table.from_pylist(rows, SCHEMA))
-                execute(connection, "ledger_insert", self._names() | {"unit": unit})
+                execute(connection, "ledger_insert", self._parameters() | {"unit": unit})
         return unit
 
     def compare(
         self, units: Sequence[str], metric: str, rivals: Sequence[str], test: str, methods: Sequence[str] = ()
-    ) -> Compared:
-        """Compare each method with each rival that was measured on the same seeds; the comparisons are stored too.
+    ) -> list[MethodComparison]:
+        """Compare methods with rivals on the seeds that all of them have, and store the comparisons.
 
-        methods: those that are compared; by default all that are no rivals.
+        test: 'wilcoxon' or 't'. methods: what is compared with the rivals; by default all methods but the rivals.
         """
         by_setting: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
         for result in self.read(units):
             if result.metric == metric and result.seed is not None:
                 by_setting[result.setting][result.method][result.seed] = result.value
-        compared: Compared = []
+        compared: list[MethodComparison] = []
         for setting, by_method in by_setting.items():
-            for method, mine in by_method.items():
+            for method, by_seed in by_method.items():
                 if method not in methods if methods else method in rivals:
                     continue
                 others = {name: by_method[name] for name in rivals if name in by_method and name != method}
-                seeds = sorted(set(mine).intersection(*others.values())) if others else []
-                ours = np.array([mine[seed] for seed in seeds])
+                seeds = sorted(set(by_seed).intersection(*others.values())) if others else []
+                ours = np.array([by_seed[seed] for seed in seeds])
                 theirs = {name: np.array([other[seed] for seed in seeds]) for name, other in others.items()}
-                compared += [(setting, method, comparison) for comparison in compare(ours, theirs, test)]
-        self._store_comparisons(compared, metric, self.unit(
-            compared=metric, test=test, of=sorted(set(units)), rivals=sorted(rivals)
-        ))  # fmt: skip
+                compared += [MethodComparison(setting, method, each) for each in compare_methods(ours, theirs, test)]
+        unit = self.unit(compared=metric, test=test, of=sorted(set(units)), rivals=sorted(rivals))
+        self._store_comparisons(compared, metric, unit)
         return compared
 
-    def _store_comparisons(self, compared: Compared, metric: str, unit: str) -> None:
+    def _store_comparisons(self, compared: Sequence[MethodComparison], metric: str, unit: str) -> None:
+        """Replace the stored comparisons of a unit."""
         rows = [
             {"setting": setting, "method": method, "metric": metric, **asdict(comparison)}
             for setting, method, comparison in compared
@@ -124,18 +141,19 @@ class Ledger:
             execute(connection, "ledger_clear", {"unit": unit})
             if rows:
                 connection.register("new_comparisons", pa.Table.from_pylist(rows))
-                execute(connection, "ledger_compare", self._names() | {"unit": unit})
+                execute(connection, "ledger_compare", self._parameters() | {"unit": unit})
 
     def read(self, units: Sequence[str]) -> list[Result]:
-        """The numbers of these groups."""
+        """The numbers of some groups, ordered by setting, method, seed and metric."""
         with reading(self.database) as connection:
             connection.register("units_to_read", pa.table({"unit": pa.array(units, pa.string())}))
             return [Result(*row) for row in execute(connection, "ledger_read").fetchall()]
 
-    def _names(self) -> dict[str, str]:
+    def _parameters(self) -> dict[str, str]:
+        """The values that every row of this ledger shares, as $parameters."""
         conditions = json.dumps(self.conditions, sort_keys=True, default=str)
-        named = {"evaluation": self.evaluation, "dataset": self.dataset, "model": self.model, "run_id": self.run_id}
-        return named | {"conditions": conditions}
+        shared = {"evaluation": self.evaluation, "dataset": self.dataset, "model": self.model, "run_id": self.run_id}
+        return shared | {"conditions": conditions}
 
 
 SCHEMA = pa.schema([
@@ -145,7 +163,7 @@ SCHEMA = pa.schema([
 
 
 def content_hashes(run: Run) -> list[str]:
-    """What the dataset and the reference hold now, as conditions show it. Raises ValueError if one is not there."""
+    """The shortened content hashes of dataset and reference. Raises ValueError if one of them is not ingested."""
     with reading(run.config.database) as connection:
         scope = run.scope(connection)
     return [scope.dataset_hash[:HASH], scope.reference_hash[:HASH]]

@@ -1,12 +1,13 @@
-"""How well a signal marks wrong rows, and whether one does it better than another: of numbers, not of rows.
+"""How well a signal ranks wrong rows above right ones, and whether it does so better than another signal.
 
-    AUC                the share of pairs of a wrong and a right row with the wrong one more suspicious, a tie is half
-    recall at a share  the share of the wrong rows among that share of the rows, the most suspicious, a tie as by chance
-    recall@k           the same among as many rows as are wrong (R-precision)
-    average precision  the mean of the precision at each wrong row, of the most suspicious first
+    AUC                share of (wrong, right) pairs whose wrong row is the more suspicious one; a tie counts half
+    recall at a share  share of the wrong rows that are among the most suspicious rows, a given share of all rows
+    recall@k           recall among the k most suspicious rows, where k is the number of wrong rows (R-precision)
+    average precision  mean of the precision at each wrong row, with the most suspicious row first
 
-Two methods are compared over seeds, or queries, on which both were measured: by Wilcoxon's signed-rank test or, where
-there are few, by Student's paired t; Holm's correction over the methods that one is compared with.
+Rows that tie at a cut count by their expected number. Two methods are compared over the seeds, or queries, on which
+both were measured: by Wilcoxon's signed-rank test or, for few seeds, by Student's paired t. Holm's correction covers
+all methods that one method is compared with.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,24 +22,25 @@ from statsmodels.stats.multitest import multipletests
 from oresight.tasks.detection.detector import DRAWS, Floats, Ints
 
 ALPHA = 0.05
-"""Above this p, nothing is called better."""
+"""The significance level: at or above this p, no method is called better."""
 FEWEST = 2
-"""Wrong rows, and right ones, without which nothing can be drawn again."""
+"""The fewest wrong rows, and the fewest right rows, that a bootstrap can draw from."""
 SHARE = 0.2
-"""Of the rows, the most suspicious, among which a trial looks for the wrong ones."""
+"""A trial measures recall among this share of the rows, the most suspicious ones."""
 
 
 @dataclass(frozen=True)
-class Measured:
-    """How well one end of a signal marks wrong rows, over the rows that have the signal."""
+class SignalQuality:
+    """How well one end of a signal marks wrong rows. Rows without the signal are not counted."""
 
     signal: str
     suspicious: str
+    """Which end of the signal is suspicious: 'low' or 'high'."""
     rows: int
     wrong: int
     auc: float
     auc_low: float
-    """The middle 95% of bootstrap draws of wrong rows and of right rows, here and below."""
+    """Intervals hold the middle 95% of bootstrap draws, which draw wrong and right rows separately."""
     auc_high: float
     recall: float
     recall_low: float
@@ -47,46 +49,57 @@ class Measured:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A method against another, on the same seeds or queries."""
+    """One method compared with another, on the same seeds or queries."""
 
     against: str
     pairs: int
     difference: float
-    """The mean of method minus other."""
+    """Mean of this method minus the other."""
     low: float
-    """Where its 95% interval begins and ends, by Student's t."""
+    """Lower end of the 95% interval of the difference, by Student's t; `high` is the upper end."""
     high: float
     test: str
     p: float
     """Two-sided."""
     p_holm: float
-    """Corrected for the other methods that this one is compared with."""
+    """Holm-corrected p, over all methods that this one is compared with."""
 
 
-def measure(
+def measure_signal(
     signal: str, values_N: Floats, wrong_N: NDArray[np.bool_], suspicious: str, seed: int = 0
-) -> Measured | None:
-    """AUC and recall@k of one end, 'low' or 'high', of a signal, over the rows that have it: a missing one is nan.
+) -> SignalQuality | None:
+    """AUC and recall@k of one end, 'low' or 'high', of a signal. NaN stands for a missing value.
 
-    None if fewer than FEWEST wrong or right rows have it. Wrong and right rows are drawn apart, as the detector does,
-    so that no draw lacks either.
+    Returns None if fewer than FEWEST wrong or right rows have the signal. The bootstrap draws wrong and right rows
+    separately, as the detector does, so that no draw lacks either.
     """
     parts = _levels(values_N * (1 if suspicious == "high" else -1), wrong_N)
     if min(map(len, parts)) < FEWEST:
         return None
-    drawn = bootstrap(
+    draws = bootstrap(
         parts, _auc_and_recall, n_resamples=DRAWS, batch=1, vectorized=False, method="percentile",
         rng=np.random.default_rng(seed),
     )  # fmt: skip
-    (auc, recall), span = _auc_and_recall(*parts), drawn.confidence_interval
-    return Measured(
-        signal, suspicious, len(parts[0]) + len(parts[1]), len(parts[0]),
-        float(auc), float(span.low[0]), float(span.high[0]), float(recall), float(span.low[1]), float(span.high[1]),
-    )  # fmt: skip
+    (auc, recall), interval = _auc_and_recall(*parts), draws.confidence_interval
+    return SignalQuality(
+        signal=signal,
+        suspicious=suspicious,
+        rows=len(parts[0]) + len(parts[1]),
+        wrong=len(parts[0]),
+        auc=float(auc),
+        auc_low=float(interval.low[0]),
+        auc_high=float(interval.high[0]),
+        recall=float(recall),
+        recall_low=float(interval.low[1]),
+        recall_high=float(interval.high[1]),
+    )
 
 
-def marked(suspicion_N: Floats, wrong_N: NDArray[np.bool_]) -> dict[str, float]:
-    """AUC, recall at SHARE and average precision of the rows that have a suspicion; nothing if FEWEST are not met."""
+def ranking_metrics(suspicion_N: Floats, wrong_N: NDArray[np.bool_]) -> dict[str, float]:
+    """AUC, recall at SHARE and average precision of a suspicion, by name.
+
+    Rows without a suspicion (NaN) are left out. Empty if fewer than FEWEST wrong or right rows have one.
+    """
     parts = _levels(suspicion_N, wrong_N)
     if min(map(len, parts)) < FEWEST:
         return {}
@@ -97,29 +110,35 @@ def marked(suspicion_N: Floats, wrong_N: NDArray[np.bool_]) -> dict[str, float]:
 
 
 def class_auc_and_recall(score_N: Floats, same_N: NDArray[np.bool_]) -> tuple[float, float]:
-    """AUC and recall@k of one query: whether the rows of its class have the highest scores."""
+    """AUC and recall@k of one query: do the rows of its class (same_N) have the highest scores?"""
     auc, recall = _auc_and_recall(*_levels(score_N, same_N))
     return float(auc), float(recall)
 
 
-def compare(ours: Floats, others: Mapping[str, Floats], test: str = "wilcoxon") -> list[Comparison]:
-    """One method against others, number by number. test: 'wilcoxon' or 't'.
+def compare_methods(ours: Floats, others: Mapping[str, Floats], test: str = "wilcoxon") -> list[Comparison]:
+    """Compare one method with others, paired by seed or query. test: 'wilcoxon' or 't'.
 
-    Where all pairs are equal p is 1; with fewer than two pairs there is no comparison.
+    p is 1 if all pairs are equal. Fewer than two pairs give no comparison.
     """
     if len(ours) < FEWEST or not others:
         return []
-    apart = {name: ours - other for name, other in others.items()}
-    ps = [_p(ours, others[name], test) if difference.any() else 1.0 for name, difference in apart.items()]
+    differences = {name: ours - other for name, other in others.items()}
+    ps = [_p(ours, others[name], test) if difference.any() else 1.0 for name, difference in differences.items()]
     corrected = multipletests(ps, method="holm")[1]
-    spans = {name: ttest_rel(ours, other).confidence_interval() for name, other in others.items()}
+    intervals = {name: ttest_rel(ours, other).confidence_interval() for name, other in others.items()}
     return [
         Comparison(
-            name, len(ours), float(apart[name].mean()), float(spans[name].low), float(spans[name].high),
-            test, float(p), float(p_holm),
+            against=name,
+            pairs=len(ours),
+            difference=float(differences[name].mean()),
+            low=float(intervals[name].low),
+            high=float(intervals[name].high),
+            test=test,
+            p=float(p),
+            p_holm=float(p_holm),
         )
-        for name, p, p_holm in zip(apart, ps, corrected, strict=True)
-    ]  # fmt: skip
+        for name, p, p_holm in zip(differences, ps, corrected, strict=True)
+    ]
 
 
 def _p(a: Floats, b: Floats, test: str) -> float:
@@ -127,20 +146,20 @@ def _p(a: Floats, b: Floats, test: str) -> float:
 
 
 def _levels(suspicion_N: Floats, wrong_N: NDArray[np.bool_]) -> tuple[Ints, Ints]:
-    """How suspicious wrong rows and right rows are, from 0, equal for a tie; rows without a suspicion (nan) are out."""
+    """Ranks from 0 of wrong rows and of right rows, the least suspicious first. Ties share a rank; NaN is left out."""
     has_N = ~np.isnan(suspicion_N)
     _, level_N = np.unique(suspicion_N[has_N], return_inverse=True)
     return level_N[wrong_N[has_N]], level_N[~wrong_N[has_N]]
 
 
 def _counts(wrong_M: Ints, right_R: Ints) -> tuple[Ints, Ints]:
-    """Wrong rows and right rows at each level U."""
+    """Numbers of wrong rows and of right rows at each level U."""
     levels = 1 + max(wrong_M.max(), right_R.max())
     return np.bincount(wrong_M, minlength=levels), np.bincount(right_R, minlength=levels)
 
 
 def _recall(wrong_M: Ints, right_R: Ints, k: float) -> float:
-    """The share of the wrong rows among the k most suspicious."""
+    """Share of the wrong rows that are among the k most suspicious rows."""
     wrong_U, right_U = _counts(wrong_M, right_R)
     all_U = wrong_U + right_U
     taken_U = np.clip((k - (all_U.sum() - all_U.cumsum())) / np.maximum(all_U, 1), 0, 1)
@@ -148,12 +167,12 @@ def _recall(wrong_M: Ints, right_R: Ints, k: float) -> float:
 
 
 def _auc_and_recall(wrong_M: Ints, right_R: Ints) -> Floats:
-    """Both, of rows by their levels. Linear in rows, not in pairs."""
+    """AUC and recall@k from the rows' levels. The time is linear in rows, not in pairs."""
     wrong_U, right_U = _counts(wrong_M, right_R)
     auc = wrong_U @ (right_U.cumsum() - right_U / 2) / (len(wrong_M) * len(right_R))
     return np.array([auc, _recall(wrong_M, right_R, len(wrong_M))])
 
 
-def spread(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and standard deviation; that of one number is not a number."""
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and standard deviation. The deviation of a single number is NaN."""
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")

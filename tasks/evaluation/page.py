@@ -1,4 +1,4 @@
-"""What was found out about the method, as one HTML file: all evaluations that the database has, with figures."""
+"""Write all evaluations of a database as one HTML file, with figures."""
 
 from dataclasses import fields
 from itertools import groupby
@@ -12,19 +12,20 @@ from oresight.tasks.evaluation.tables import finetune_verdict
 from oresight.tasks.pages.charts import curves, dots
 from oresight.tasks.pages.html import write_page
 
-ASKED = [one.name for one in fields(Comparison)]
+COMPARISON_COLUMNS = [column.name for column in fields(Comparison)]
 SERIES = ("evaluation", "dataset", "model", "setting", "conditions")
+"""Columns that identify a series of numbers. Numbers of different series are never pooled."""
 FIGURES = {
-    ("influence", "auc of seeds"): "AUC of each method, of a query's class; the bars are deviations over draws",
-    ("planted", "auc"): "AUC of each method, where defects were planted; the bars are deviations over seeds",
-    ("finetune", "test loss"): "Test loss after as many tokens of rows that each method keeps",
-    ("removal", "test loss"): "Test loss without some of the rows",
+    ("influence", "auc of seeds"): "AUC of each method for rows of a query's class; bars show deviations over draws",
+    ("planted", "auc"): "AUC of each method for planted defects; bars show deviations over seeds",
+    ("finetune", "test loss"): "Test loss after training on equal token budgets of the rows that each method keeps",
+    ("removal", "test loss"): "Test loss after training without a share of the rows",
 }
-"""Evaluations with the metric that is drawn, and what the figure says."""
+"""Captions of the figures, by evaluation and the metric that is drawn."""
 
 
 def write_evaluations(config: Curate) -> Path:
-    """Write FOLDER/SPLIT/evaluations.html."""
+    """Write FOLDER/SPLIT/evaluations.html and return its path."""
     with reading(config.database) as connection:
         numbers = records(connection, "page_numbers", {})
         compared = records(connection, "page_compared", {})
@@ -36,27 +37,33 @@ def write_evaluations(config: Curate) -> Path:
             if (row["evaluation"], row["metric"]) == (evaluation, metric)
             and (evaluation != "planted" or row["setting"].endswith("all kinds"))
         ]
-        for (*place, _), group in groupby(sorted(shown, key=_drawn), key=_drawn):
+        for (*series, _), group in groupby(sorted(shown, key=_figure_key), key=_figure_key):
             rows = [*group]
             drawing = curves(rows) if evaluation == "removal" else dots(rows, metric.removesuffix(" of seeds"))
-            figures.append({"svg": drawing, "caption": f"{caption}. {', '.join(filter(None, place))}"})
+            figures.append({"svg": drawing, "caption": f"{caption}. {', '.join(filter(None, series))}"})
     page = Path(config.publishing.folder) / config.splitting.name / "evaluations.html"
-    settled = [
+    verdicts = [
         (
             f"{row['dataset']}, {row['setting']}, {row['model']}",
-            finetune_verdict(Comparison(**{name: row[name] for name in ASKED})),
+            finetune_verdict(Comparison(**{name: row[name] for name in COMPARISON_COLUMNS})),
         )
         for row in compared
         if (row["evaluation"], row["method"], row["against"]) == ("finetune", "kept", "random")
     ]
-    under = dict.fromkeys(tuple(row[name] for name in SERIES) for row in numbers)
+    conditions = dict.fromkeys(tuple(row[name] for name in SERIES) for row in numbers)
     write_page(
-        page, "evaluations.html", figures=figures, numbers=numbers, compared=compared, settled=settled, conditions=under
+        page,
+        "evaluations.html",
+        figures=figures,
+        numbers=numbers,
+        compared=compared,
+        settled=verdicts,
+        conditions=conditions,
     )
     return page
 
 
-def _drawn(row: dict[str, Any]) -> tuple[str, ...]:
-    """What a figure is of; one of removals is over their settings."""
+def _figure_key(row: dict[str, Any]) -> tuple[str, ...]:
+    """Which figure a number belongs to. A figure of removals shows all of their settings."""
     setting = "" if row["evaluation"] == "removal" else row["setting"]
     return row["dataset"], row["model"], setting, row["conditions"]

@@ -1,4 +1,4 @@
-"""The rows that evaluations work on: a dataset's rows in the order of their hashes, which is a random one."""
+"""The rows that evaluations read: those of a dataset in the order of their hashes, which is random."""
 
 from typing import Any
 
@@ -11,23 +11,24 @@ from oresight.tasks.scoring.source import Source
 from oresight.tasks.workload.encode import EncodedRows, encode_rows
 
 NO_COLUMN = "-"
+"""A column name that no row has."""
 
 
 def dataset_rows(database: str, dataset: str, first: str = NO_COLUMN, second: str = NO_COLUMN) -> list[dict[str, Any]]:
-    """All rows of a dataset, with up to two columns of their metadata as `first` and `second`."""
+    """All rows of a dataset. Two metadata columns can be read too, as `first` and `second`."""
     columns = {"first": json_pointer(first), "second": json_pointer(second)}
     with reading(database) as connection:
         return records(connection, "evaluation_rows", {"dataset": dataset} | columns)
 
 
 def encode_for_training(config: Curate, source: Source, rows: list[dict[str, Any]]) -> EncodedRows:
-    """Rows as ids, without those that the model cannot read."""
+    """Encode rows as token ids. Rows that the model cannot read are left out."""
     encoded, _ = encode_rows(rows, trainable(source, "cpu", lora=False), config.scoring.max_tokens)
     return encoded
 
 
 def trusted_rows(config: Curate, source: Source) -> list[Encoded]:
-    """The trusted rows as ids."""
+    """The rows of the reference as token ids."""
     with reading(config.database) as connection:
         rows = records(connection, "plant_rows", {"reference": config.reference.name})
     return [row for _, row in encode_for_training(config, source, [row | {"is_blank": False} for row in rows])]

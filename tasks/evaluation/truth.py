@@ -1,6 +1,7 @@
-"""Signals against a known truth: a column of the rows' metadata that says which rows are wrong. Reads, writes nothing.
+"""Measure signals against a known truth: a metadata column that says which rows are wrong. Nothing is written.
 
-Which way a signal is suspicious is stated here and not chosen by the truth, so that an AUC below 0.5 is a finding.
+Which end of a signal is suspicious is fixed in detection/signals.py and never chosen by the truth. An AUC below 0.5 is
+therefore a result, not an error.
 """
 
 from dataclasses import asdict, dataclass
@@ -15,34 +16,38 @@ from oresight.tasks.database import execute, reading
 from oresight.tasks.detection.detector import DRAWS, Floats
 from oresight.tasks.detection.signals import MEASURED, SIGNALS
 from oresight.tasks.evaluation.ledger import Result
-from oresight.tasks.evaluation.measure import FEWEST, Measured, measure
+from oresight.tasks.evaluation.measure import FEWEST, SignalQuality, measure_signal
 from oresight.tasks.runs.record import Run
 from oresight.tasks.scope import json_pointer
 
-SAID = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+TRUTHS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+"""Values of a truth column in lower case, and whether they say that a row is wrong."""
 
 
 @dataclass(frozen=True)
-class Flags:
-    """What looks_mislabeled would flag at a stated rate, against the truth; intervals are Wilson's, 95%."""
+class FlagQuality:
+    """The flags of looks_mislabeled at a stated rate, against the truth. Intervals are Wilson's, 95%."""
 
     rate: float
     flagged: int
     false: int
-    found: int
+    """Flagged rows that are right."""
+    true: int
+    """Flagged rows that are wrong."""
     wrong: int
+    """All wrong rows."""
 
     def __str__(self) -> str:
         text = f"looks_mislabeled at a stated rate of {self.rate:.0%}: {self.flagged} flagged"
         if self.flagged:
             proportion = _share(self.false, self.flagged)
-            text += f", {self.false} of them false flags: false-discovery proportion {proportion}"
-        return f"{text}, recall {_share(self.found, self.wrong)}"
+            text += f", {self.false} false flags: false-discovery proportion {proportion}"
+        return f"{text}, recall {_share(self.true, self.wrong)}"
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a dataset's truth says of each signal and of the flags; those are None where no row was judged."""
+    """How well each signal and the flags of a dataset agree with its truth."""
 
     dataset: str
     model: str
@@ -51,42 +56,43 @@ class Evaluation:
     wrong: int
     left_out: int
     """Rows without a truth."""
-    signals: list[Measured]
-    flags: Flags | None
+    signals: list[SignalQuality]
+    flags: FlagQuality | None
+    """None if the detector has judged no row."""
 
     def table(self) -> list[dict[str, Any]]:
-        """A dict a signal."""
-        return [asdict(one) for one in self.signals]
+        """One dict per signal."""
+        return [asdict(signal) for signal in self.signals]
 
     def results(self) -> list[Result]:
-        """The numbers, each as a row."""
+        """The numbers for the ledger."""
         named = {"auc": "auc", "auc_low": "auc, low", "auc_high": "auc, high", "recall": "recall@k"}
         results = [
-            Result(self.truth, one.signal, None, metric, getattr(one, name))
-            for one in self.signals
+            Result(self.truth, quality.signal, None, metric, getattr(quality, name))
+            for quality in self.signals
             for name, metric in named.items()
         ]
         if self.flags and self.flags.flagged:
             rates = {"false-discovery proportion": self.flags.false / self.flags.flagged,
-                     "recall": self.flags.found / self.flags.wrong}  # fmt: skip
+                     "recall": self.flags.true / self.flags.wrong}  # fmt: skip
             results += [Result(self.truth, "looks_mislabeled", None, metric, rate) for metric, rate in rates.items()]
         return results
 
     def about(self) -> list[str]:
-        """What the numbers are of, in words."""
+        """Three lines that explain the numbers."""
         return [
             f"{self.dataset} with {self.model}: {self.rows} rows, {self.wrong} wrong by {self.truth!r};"
-            f" {self.left_out} more have no truth and are left out",
-            "AUC: how often a wrong row is further at the suspicious end than a right one; 0.5 is by chance",
-            f"recall@k: the wrong rows among the k most suspicious, k = wrong rows; intervals: 95%, {DRAWS} draws",
+            f" {self.left_out} more rows have no truth and are left out",
+            "AUC: how often a wrong row is more suspicious than a right one; 0.5 is chance",
+            f"recall@k: share of wrong rows among the k most suspicious, k = wrong rows; 95% intervals, {DRAWS} draws",
         ]
 
     def judgement(self) -> str:
-        """The flags in a line."""
+        """One line about the flags."""
         return str(self.flags or "looks_mislabeled: no row was judged; run `oresight flag CONFIG.yaml` first")
 
     def lines(self) -> list[str]:
-        """All of it, to print."""
+        """The table with its explanation, as lines to print."""
         head = f"{'signal':<16}  {'suspicious':<10}  {'rows':>7}  {'wrong':>6}  {'AUC':<22}  recall@k"
         body = [
             f"{m.signal:<16}  {m.suspicious:<10}  {m.rows:>7}  {m.wrong:>6}"
@@ -97,12 +103,12 @@ class Evaluation:
 
 
 def measure_against_truth(run: Run, truth: str) -> Evaluation:
-    """Measure every signal that the configured model has of the dataset.
+    """Measure every signal of the dataset by the configured model against a truth column.
 
-    A signal that fewer than two wrong or two right rows have is left out.
+    A signal is left out if fewer than two wrong rows, or fewer than two right rows, have it.
 
-    Raises ValueError if dataset or reference is not there, no row has the column or a row's is neither true nor false,
-    nothing is scored, or there are not two wrong and two right rows.
+    Raises ValueError if dataset or reference is not ingested, no row has the column, a value is neither true nor false,
+    nothing is scored, or there are fewer than two wrong or two right rows.
     """
     config = run.config
     with reading(config.database) as connection:
@@ -120,48 +126,54 @@ def measure_against_truth(run: Run, truth: str) -> Evaluation:
             f"{config.database}: {scope.dataset!r} has no scores of {scope.model} against {scope.reference!r};"
             " run `oresight score CONFIG.yaml` first"
         )
-    is_known, is_wrong = _truth(signals["truth"].to_pylist(), scope.dataset, truth)
-    known = signals.filter(pa.array(is_known))
-    wrong, tested = int(is_wrong.sum()), len(is_wrong)
-    if min(wrong, tested - wrong) < FEWEST:
+    has_truth_N, wrong_N = _parse_truth(signals["truth"].to_pylist(), scope.dataset, truth)
+    tested = signals.filter(pa.array(has_truth_N))
+    wrong, rows_tested = int(wrong_N.sum()), len(wrong_N)
+    if min(wrong, rows_tested - wrong) < FEWEST:
         raise ValueError(
-            f"--truth: of {tested} rows of {scope.dataset!r} that have {truth!r}, {wrong} are wrong and"
-            f" {tested - wrong} right; at least {FEWEST} of each are needed"
+            f"--truth: of {rows_tested} rows of {scope.dataset!r} that have {truth!r}, {wrong} are wrong and"
+            f" {rows_tested - wrong} right; at least {FEWEST} of each are needed"
         )
-    measured = [
-        result
+    qualities = [
+        quality
         for name in MEASURED
-        if (result := measure(name, known[name].to_numpy(), is_wrong, SIGNALS[name].suspicious)) is not None
+        if (quality := measure_signal(name, tested[name].to_numpy(), wrong_N, SIGNALS[name].suspicious)) is not None
     ]
     return Evaluation(
-        scope.dataset, scope.model, truth, tested, wrong, len(signals) - tested, measured,
-        _flags(known["q_value"].to_numpy(), is_wrong, config.flagging.false_discovery_rate),
-    )  # fmt: skip
+        dataset=scope.dataset,
+        model=scope.model,
+        truth=truth,
+        rows=rows_tested,
+        wrong=wrong,
+        left_out=len(signals) - rows_tested,
+        signals=qualities,
+        flags=_flag_quality(tested["q_value"].to_numpy(), wrong_N, config.flagging.false_discovery_rate),
+    )
 
 
-def _truth(said: list[str | None], dataset: str, column: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which rows have a truth, and of those which are wrong."""
-    told = [text for text in said if text]
-    if unclear := sorted(set(told) - SAID.keys()):
+def _parse_truth(values: list[str | None], dataset: str, column: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which rows have a truth [N] and, of these rows, which are wrong [M]."""
+    texts = [text for text in values if text]
+    if unclear := sorted(set(texts) - TRUTHS.keys()):
         raise ValueError(
             f"--truth: {column!r} of {dataset!r} must be true or false, or 1 or 0, and is {unclear[0]!r} in"
-            f" {told.count(unclear[0])} rows"
+            f" {texts.count(unclear[0])} rows"
         )
-    return np.array([bool(text) for text in said]), np.array([SAID[text] for text in told], dtype=bool)
+    return np.array([bool(text) for text in values]), np.array([TRUTHS[text] for text in texts], dtype=bool)
 
 
-def _flags(q_N: Floats, wrong_N: NDArray[np.bool_], rate: float) -> Flags | None:
-    """The verdict of looks_mislabeled from its q-values, because flags of the dataset may be those of another model."""
+def _flag_quality(q_N: Floats, wrong_N: NDArray[np.bool_], rate: float) -> FlagQuality | None:
+    """Recompute the flags of looks_mislabeled from q-values: the stored flags may come from another model."""
     if np.isnan(q_N).all():
         return None
     flagged_N = q_N <= rate
-    false, found = int((flagged_N & ~wrong_N).sum()), int((flagged_N & wrong_N).sum())
-    return Flags(rate, false + found, false, found, int(wrong_N.sum()))
+    false, true = int((flagged_N & ~wrong_N).sum()), int((flagged_N & wrong_N).sum())
+    return FlagQuality(rate=rate, flagged=false + true, false=false, true=true, wrong=int(wrong_N.sum()))
 
 
-def _share(some: int, of: int) -> str:
-    span = binomtest(some, of).proportion_ci(method="wilson")
-    return _interval(some / of, span.low, span.high)
+def _share(part: int, total: int) -> str:
+    interval = binomtest(part, total).proportion_ci(method="wilson")
+    return _interval(part / total, interval.low, interval.high)
 
 
 def _interval(value: float, low: float, high: float) -> str:

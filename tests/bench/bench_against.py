@@ -1,4 +1,4 @@
-"""A new reference by the index against the exact values: python tests/bench/bench_against.py.
+"""Compare values of a new reference from the index with exact values: python tests/bench/bench_against.py.
 
 On grammars (shared/data), with the embedded model: 900 rows are scored against one half of the test rows, then the
 other half becomes the reference, first by `oresight score --index`, then exactly.
@@ -27,8 +27,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows = list(load_from_disk(str(GRAMMARS / "test")))
-        for part, some in (("first", rows[::2]), ("second", rows[1::2])):
-            (folder / f"{part}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
+        for part, half in (("first", rows[::2]), ("second", rows[1::2])):
+            (folder / f"{part}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in half))
         database = str(folder / "o.duckdb")
 
         def oresight(command: str, reference: str, *options: str) -> None:
@@ -55,9 +55,9 @@ def main() -> None:
         sys.stdout.write(f"{time.perf_counter() - started:7.2f} s  value_against('second'), {count} rows\n")
         oresight("score", "second")
         with reading(database) as connection:
-            found = connection.execute(QUESTION).df()
-        pearson, spearman = found.quick.corr(found.exact), spearmanr(found.quick, found.exact).statistic
-        sys.stdout.write(f"{len(found)} rows: correlation {pearson:.4f}, Spearman {spearman:.4f}\n")
+            values = connection.execute(QUESTION).df()
+        pearson, spearman = values.quick.corr(values.exact), spearmanr(values.quick, values.exact).statistic
+        sys.stdout.write(f"{len(values)} rows: correlation {pearson:.4f}, Spearman {spearman:.4f}\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Other ways to value rows, for tests/bench/bench_scoring.py: the paper's scripts, backward passes, and dattri."""
+"""Other ways to value rows, for bench_scoring: the paper's scripts, backward passes, and dattri."""
 
 import time
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from oresight.tasks.scoring.reference import fit
 PADDED = 300
 
 
-class Whole(nn.Module):
+class CompleteModel(nn.Module):
     """The model with its head put back, as a head of its own."""
 
     def __init__(self, model: Loaded) -> None:
@@ -38,9 +38,9 @@ class Whole(nn.Module):
 class HeadOnly(nn.Module):
     """The same, with no parameters but the head's."""
 
-    def __init__(self, whole: Whole) -> None:
+    def __init__(self, complete: CompleteModel) -> None:
         super().__init__()
-        self.head, self.behind = whole.head, [whole]
+        self.head, self.behind = complete.head, [complete]
 
     def forward(self, ids_NL: Tensor) -> Tensor:
         return self.head(self.behind[0].states(ids_NL))  # type: ignore[no-any-return]
@@ -54,22 +54,22 @@ def paper(model: Loaded, rows: Sequence[Encoded], reference: Sequence[Encoded]) 
     bfloat16; dot products in float32 of each row with each reference row, over the tokens that both have. A label that
     was not among the likeliest is missing from the row's errors.
     """
-    whole = Whole(model)
+    complete = CompleteModel(model)
 
-    def matrices(some: Sequence[Encoded]) -> tuple[Tensor, Tensor]:
-        ids = torch.zeros(len(some), PADDED, dtype=torch.int64)
+    def matrices(batch: Sequence[Encoded]) -> tuple[Tensor, Tensor]:
+        ids = torch.zeros(len(batch), PADDED, dtype=torch.int64)
         mask = torch.zeros_like(ids)
-        for i, row in enumerate(some):
+        for i, row in enumerate(batch):
             cut = row.ids[:PADDED]
             ids[i, : len(cut)], mask[i, : len(cut)] = torch.tensor(cut), 1
         with torch.inference_mode():
-            h = whole.states(ids, mask)[:, :-1]
-            logits = whole.head(h).float()
+            h = complete.states(ids, mask)[:, :-1]
+            logits = complete.head(h).float()
             seen = logits.topk(32, dim=-1).indices[mask[:, :-1] > 0].unique()
             error = -logits.softmax(-1)[..., seen]
             labels = ids[:, 1:].contiguous()
-            place = torch.searchsorted(seen, labels).clamp_max(len(seen) - 1)
-            error.scatter_add_(2, place[..., None], (seen[place] == labels)[..., None].float())
+            position = torch.searchsorted(seen, labels).clamp_max(len(seen) - 1)
+            error.scatter_add_(2, position[..., None], (seen[position] == labels)[..., None].float())
             error *= mask[:, :-1, None]
             return seen, (error.mT @ h.float()).bfloat16()
 
@@ -104,14 +104,14 @@ def _correlation(model: Loaded, rows: Sequence[Encoded], reference: Sequence[Enc
 
 def backward(model: Loaded, rows: Sequence[Encoded], reference: Sequence[Encoded]) -> dict[str, Any]:
     """TracIn at the last checkpoint: a backward pass a row through the whole model, times the reference's gradient."""
-    whole = Whole(model)
-    parameters = [p.requires_grad_() for p in whole.parameters()]
+    complete = CompleteModel(model)
+    parameters = [p.requires_grad_() for p in complete.parameters()]
 
     def gradient(row: Encoded) -> list[Tensor]:
-        z = whole(torch.tensor([row.ids]))[0, row.start - 1 : row.end - 1]
+        z = complete(torch.tensor([row.ids]))[0, row.start - 1 : row.end - 1]
         loss = cross_entropy(z.float(), torch.tensor(row.answer), reduction="sum")
-        found = torch.autograd.grad(loss, parameters, allow_unused=True)
-        return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, gradients, strict=True)]
 
     rows, mean = rows[:40], [torch.zeros_like(p) for p in parameters]
     for row in reference[:10]:
@@ -119,8 +119,8 @@ def backward(model: Loaded, rows: Sequence[Encoded], reference: Sequence[Encoded
             total += part
     started = time.perf_counter()
     values = [sum(float((a * b).sum()) for a, b in zip(gradient(row), mean, strict=True)) for row in rows]
-    told = _correlation(model, rows, reference[:10], torch.tensor(values))
-    note = f"{len(values)} rows against 10; the head untied; correlation with ours {told:.4f}"
+    correlation = _correlation(model, rows, reference[:10], torch.tensor(values))
+    note = f"{len(values)} rows against 10; the head untied; correlation with ours {correlation:.4f}"
     return {"seconds": time.perf_counter() - started, "tokens": _tokens(rows), "note": note}
 
 
@@ -135,24 +135,24 @@ def library(model: Loaded, rows: Sequence[Encoded], reference: Sequence[Encoded]
     from torch.utils.data import DataLoader, TensorDataset
 
     rows, reference = rows[:8], reference[:8]
-    whole = HeadOnly(Whole(model))
+    head_only = HeadOnly(CompleteModel(model))
     model.body.requires_grad_(False)
     model.body.set_attn_implementation("eager")  # type: ignore[operator]
 
     def loss(parameters: Any, data: Any) -> Tensor:
         ids_L, label_L = data
-        z = torch.func.functional_call(whole, parameters, (ids_L[None],))[0, :-1]
+        z = torch.func.functional_call(head_only, parameters, (ids_L[None],))[0, :-1]
         return cross_entropy(z.float(), label_L[1:], reduction="sum", ignore_index=-100)
 
-    def loader(some: Sequence[Encoded]) -> Any:
-        longest = max(len(row.ids) for row in some)
-        ids, labels = torch.zeros(len(some), longest, dtype=torch.int64), torch.full((len(some), longest), -100)
-        for i, row in enumerate(some):
+    def loader(encoded: Sequence[Encoded]) -> Any:
+        longest = max(len(row.ids) for row in encoded)
+        ids, labels = torch.zeros(len(encoded), longest, dtype=torch.int64), torch.full((len(encoded), longest), -100)
+        for i, row in enumerate(encoded):
             ids[i, : len(row.ids)] = torch.tensor(row.ids)
             labels[i, row.start : row.end] = torch.tensor(row.answer)
         return DataLoader(TensorDataset(ids, labels), batch_size=8)
 
-    task = AttributionTask(loss_func=loss, model=whole, checkpoints=[whole.state_dict()])
+    task = AttributionTask(loss_func=loss, model=head_only, checkpoints=[head_only.state_dict()])
     attributor = TracInAttributor(task=task, weight_list=torch.ones(1), normalized_grad=False)
     attributor.projector_kwargs = None  # exact products, no random projection
     started = time.perf_counter()
@@ -165,7 +165,7 @@ def library(model: Loaded, rows: Sequence[Encoded], reference: Sequence[Encoded]
 def _agreement(model: Loaded, rows: Sequence[Encoded], reference: Sequence[Encoded], products: Tensor) -> float:
     """Correlation of pairwise products [rows, reference] with our exact ones."""
     model.shares = False
-    a, b = (next(visit(model, some, 10**6, lambda part: part)) for some in (rows, reference))
+    a, b = (next(visit(model, encoded, 10**6, lambda part: part)) for encoded in (rows, reference))
     ours = pairwise((a.h_TD, a.y_T, a.lengths), (b.h_TD, b.y_T, b.lengths), model.head)
     both = torch.stack([ours.flatten(), products[a.rows][:, b.rows].flatten()])
     return float(torch.corrcoef(both)[0, 1])

@@ -1,4 +1,4 @@
-"""How long flags take once the rows are scored: python tests/bench/bench_flagging.py [ROWS].
+"""Time the steps after scoring: python tests/bench/bench_flagging.py [ROWS].
 
 Rows, 200 trusted rows and 250 canaries with scores, index vectors and answers that repeat (so that the label probe is
 fitted too) are made by SQL; then the step, the checks of scores and the report run as in the pipeline, and a headless
@@ -79,8 +79,8 @@ def main() -> None:
             with timed(f"flag: {rows:,} rows judged"):
                 flag(run)
             with timed("check: the checks of scores, flags written"):
-                found = check(run, "score")
-            flagged = next(one.rows_failed for one in found if one.name == "looks_mislabeled")
+                checks = check(run, "score")
+            flagged = next(result.rows_failed for result in checks if result.name == "looks_mislabeled")
             with timed(f"report, with {flagged:,} rows flagged"):
                 page = report(run).page
         sys.stdout.write(f"{page.stat().st_size / 1e6:.1f} MB of report\n")

@@ -18,20 +18,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from data.easy import drawn
 from sklearn.metrics import roc_auc_score
 
 from oresight.tasks.detection.defects import KINDS, Row, planted
 from oresight.tasks.detection.detector import Detectable, Detection, Table, detect, folds
 from oresight.tasks.detection.labels import label_signals
+from oresight.tasks.detection.signals import DETECTED_BY, LABEL_SIGNALS
 from oresight.tasks.detection.twins import unit, without_twin
-from oresight.tasks.flag import LABEL_SIGNALS, SIGNALS
 from oresight.tasks.scoring.engine import Engine, Options, opened
 from oresight.tasks.scoring.model import load
 from oresight.tasks.scoring.picture import Picture, look
 from oresight.tasks.scoring.prompt import Encoded, encode
 from oresight.tasks.scoring.signals import Signals
 from oresight.tasks.scoring.source import find
+
+sys.path.append(str(Path(__file__).parents[2]))  # the root, for tests.data
+from tests.data.easy import drawn
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 TRUSTED, ROWS, CANARIES, RATE = 200, 400, 50, 0.1
@@ -90,26 +92,26 @@ def texts(name: str) -> list[Row]:
 def pool(name: str, dtype: str) -> tuple[list[Scored], list[Scored]]:
     """Candidates with their canaries, and the others with their defects, all scored."""
     files: dict[str, Picture] = {}
-    CANDIDATES, CLEAN, PLANTED, PER_KIND = SIZES[name]
+    n_candidates, n_clean, n_planted, per_kind = SIZES[name]
     if name == "easy":
-        _, clean = drawn(0, rows=0, trusted=CANDIDATES + CLEAN, wrong=0)
+        _, clean = drawn(0, rows=0, trusted=n_candidates + n_clean, wrong=0)
         rows = []
-        for one in clean:
-            seen = look(Path(one.file).read_bytes())
-            files[seen.sha256] = Picture(one.file, seen.sha256, seen.width, seen.height)
-            rows.append(Row(one.id, one.question, one.answer, (seen.sha256,)))
+        for row in clean:
+            seen = look(Path(row.file).read_bytes())
+            files[seen.sha256] = Picture(row.file, seen.sha256, seen.width, seen.height)
+            rows.append(Row(row.id, row.question, row.answer, (seen.sha256,)))
         rows = random.Random(name).sample(rows, len(rows))
     else:
         rows = texts(name)
-    candidates, others = rows[:CANDIDATES], rows[CANDIDATES:]
-    made = [("", row) for row in candidates] + planted(candidates, PER_KIND)
+    candidates, others = rows[:n_candidates], rows[n_candidates:]
+    made = [("", row) for row in candidates] + planted(candidates, per_kind)
     more = [("", row) for row in others] + planted(
-        others, PLANTED, ["another_label"] if name == "mrpc" else list(KINDS)
+        others, n_planted, ["another_label"] if name == "mrpc" else list(KINDS)
     )
     for kind in UNSEEN if name != "mrpc" else ():
         draw = random.Random(kind.__name__)
         copies = [kind(row, draw) for row in draw.sample(others, len(others))]
-        more += [(kind.__name__, copy) for copy in copies if copy][:PLANTED]
+        more += [(kind.__name__, copy) for copy in copies if copy][:n_planted]
     model = load(find("easy-vqa-llava" if name == "easy" else "smollm2-135m-instruct"), "cpu", dtype)
 
     def ids(row: Row) -> Encoded:
@@ -118,29 +120,27 @@ def pool(name: str, dtype: str) -> tuple[list[Scored], list[Scored]]:
         turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": row.answer}]
         return encode(turns, None, model.tokenizer, 1024, model.vision, shown)
 
-    trusted = [ids(row) for _, row in made[:CANDIDATES]]
-    rest = [ids(row) for _, row in made[CANDIDATES:] + more]
+    trusted = [ids(row) for _, row in made[:n_candidates]]
+    rest = [ids(row) for _, row in made[n_candidates:] + more]
     done = opened(model, trusted, rest[-424:], Options(batch_tokens=4096))
-    found = {one.row: one for batch in scored_all(done.engine, rest) for one in batch}
-    twins = {row.sample_id: i for i, (_, row) in enumerate(made[:CANDIDATES])}
-    twins |= {row.sample_id: i for i, (_, row) in enumerate(more[:CLEAN])}
+    signals_of = {signals.row: signals for batch in scored_all(done.engine, rest) for signals in batch}
+    twins = {row.sample_id: i for i, (_, row) in enumerate(made[:n_candidates])}
+    twins |= {row.sample_id: i for i, (_, row) in enumerate(more[:n_clean])}
     first = [
-        Scored(row, kind, twins[row.sample_id], signals, len(signals.token_values))
+        _scored(row, kind, twins, signals)
         for (kind, row), signals in zip(
-            made, [*done.reference, *(found[i] for i in range(len(made) - CANDIDATES))], strict=True
+            made, [*done.reference, *(signals_of[i] for i in range(len(made) - n_candidates))], strict=True
         )
     ]
-    second = [
-        Scored(
-            row,
-            kind,
-            twins[row.sample_id],
-            found[len(made) - CANDIDATES + i],
-            len(found[len(made) - CANDIDATES + i].token_values),
-        )
-        for i, (kind, row) in enumerate(more)
-    ]
+    offset = len(made) - n_candidates
+    second = [_scored(row, kind, twins, signals_of[offset + i]) for i, (kind, row) in enumerate(more)]
     return first, second
+
+
+def _scored(row: Row, kind: str, twins: dict[str, int], signals: Signals) -> Scored:
+    return Scored(
+        row=row, defect=kind, twin=twins[row.sample_id], signals=signals, answer_tokens=len(signals.token_values)
+    )
 
 
 def scored_all(engine: Engine, rows: Sequence[Encoded]) -> Iterator[list[Signals]]:
@@ -152,58 +152,60 @@ def scored_all(engine: Engine, rows: Sequence[Encoded]) -> Iterator[list[Signals
     sys.stderr.write("\n")
 
 
-NAMES = (*SIGNALS, *LABEL_SIGNALS)
+NAMES = (*DETECTED_BY, *LABEL_SIGNALS)
 
 
 def drawn_rows(second: list[Scored], share: float, draw: random.Random, kinds: Sequence[str]) -> list[Scored]:
     """400 rows, a share of them with the kinds of defect in turn, and no two from one row."""
-    clean = [one for one in second if not one.defect]
+    clean = [row for row in second if not row.defect]
     by_kind = [
-        draw.sample(some, len(some)) for kind in kinds if (some := [one for one in second if one.defect == kind])
+        draw.sample(of_kind, len(of_kind))
+        for kind in kinds
+        if (of_kind := [row for row in second if row.defect == kind])
     ]
     bad: dict[int, Scored] = {}
     while len(bad) < round(ROWS * share):
-        for some in by_kind:
-            one = next(one for one in iter(some.pop, None) if one.twin not in bad)
-            bad[one.twin] = one
+        for queue in by_kind:
+            row = next(row for row in iter(queue.pop, None) if row.twin not in bad)
+            bad[row.twin] = row
     bad = dict(list(bad.items())[: round(ROWS * share)])
-    good = draw.sample([one for i, one in enumerate(clean) if i not in bad], ROWS - len(bad))
+    good = draw.sample([row for i, row in enumerate(clean) if i not in bad], ROWS - len(bad))
     return good + list(bad.values())
 
 
 def judged(first: list[Scored], rows: list[Scored], draw: random.Random) -> tuple[Table, Detection]:
     """What the detector makes of the rows, with 200 trusted rows and their canaries."""
-    chosen = sorted(draw.sample(range(sum(not one.defect for one in first)), TRUSTED))
-    place = {twin: i for i, twin in enumerate(chosen)}
+    chosen = sorted(draw.sample(range(sum(not row.defect for row in first)), TRUSTED))
+    position = {twin: i for i, twin in enumerate(chosen)}
     canaries, often = list[Scored](), Counter[str]()
-    for one in first:
-        if one.defect and one.twin in place and often[one.defect] < CANARIES:
-            often[one.defect] += 1
-            canaries.append(one)
+    for row in first:
+        if row.defect and row.twin in position and often[row.defect] < CANARIES:
+            often[row.defect] += 1
+            canaries.append(row)
     every = [first[i] for i in chosen] + rows + canaries
     n, c = TRUSTED, TRUSTED + len(rows)
-    twins = np.array([place[one.twin] for one in canaries])
-    found = [one.signals for one in every]
-    vector = np.stack([one.vector.numpy() for one in found]).astype(float)
-    state = np.stack([one.state.numpy() for one in found]).astype(float)
+    twins = np.array([position[canary.twin] for canary in canaries])
+    signals = [row.signals for row in every]
+    vector = np.stack([row.vector.numpy() for row in signals]).astype(float)
+    state = np.stack([row.state.numpy() for row in signals]).astype(float)
     near = unit(state) @ unit(state[:n]).T
     near[:n][np.diag_indices(n)] = -np.inf
     local = np.take_along_axis(vector @ vector[:n].T, np.argsort(-near, 1)[:, :20], 1).mean(1)
     value = vector @ vector[:n].mean(0)
     value[:n] = (n * value[:n] - np.square(vector[:n]).sum(1)) / (n - 1)
     value[c:], local[c:] = without_twin(value[c:], vector[c:], state[c:], twins, vector[:n], state[:n])
-    tokens = np.array([len(one.token_values) for one in found])
-    squares = np.sqrt(np.maximum([one.self_value for one in found], 1e-9))
-    gain = np.array([one.conditional_gain for one in found])
+    tokens = np.array([len(row.token_values) for row in signals])
+    squares = np.sqrt(np.maximum([row.self_value for row in signals], 1e-9))
+    gain = np.array([row.conditional_gain for row in signals])
     columns = {
         "value": value, "value_per_token": value / tokens, "value_cosine": value / squares, "local_value": local,
-        "self_value": squares, "nll": [one.nll for one in found], "worst_token": [one.worst_token for one in found],
-        "first_token": [one.token_logprobs[0] for one in found],
-        "last_token": [one.token_logprobs[-1] for one in found],
+        "self_value": squares, "nll": [row.nll for row in signals], "worst_token": [row.worst_token for row in signals],
+        "first_token": [row.token_logprobs[0] for row in signals],
+        "last_token": [row.token_logprobs[-1] for row in signals],
         "conditional_gain": gain, "total_gain": gain * tokens,
-        "image_gain": [math.nan if one.image_gain is None else one.image_gain for one in found],
+        "image_gain": [math.nan if row.image_gain is None else row.image_gain for row in signals],
     }  # fmt: skip
-    answers = np.array([one.row.answer.strip() if len(one.row.answer) <= 100 else "" for one in every], dtype=object)
+    answers = np.array([row.row.answer.strip() if len(row.row.answer) <= 100 else "" for row in every], dtype=object)
     of = np.full(len(every), -1)
     of[c:] = twins
     fold = np.concatenate([folds(n), folds(len(rows)), folds(n)[twins]])
@@ -213,7 +215,14 @@ def judged(first: list[Scored], rows: list[Scored], draw: random.Random) -> tupl
         name: getattr(labels, short, nothing) for name, short in zip(LABEL_SIGNALS, ("probe", "agreement"), strict=True)
     }
     x = np.column_stack([columns[name] for name in NAMES])
-    table = Table(NAMES, x[n:c], x[:n], x[c:], [one.defect for one in canaries], twins)
+    table = Table(
+        names=NAMES,
+        rows_NS=x[n:c],
+        trusted_RS=x[:n],
+        canaries_CS=x[c:],
+        kinds_C=[canary.defect for canary in canaries],
+        twins_C=twins,
+    )
     done = detect(table, RATE)
     assert done is not None
     return table, done
@@ -223,8 +232,8 @@ def stated_and_measured(name: str, seeds: int, first: list[Scored], second: list
     wrong, recall, flagged = [], [], []
     for seed in range(seeds):
         draw = random.Random(f"{name} {seed} {share}")
-        rows = drawn_rows(second, share, draw, sorted({one.defect for one in second} - {""}))
-        is_bad = np.array([bool(one.defect) for one in rows])
+        rows = drawn_rows(second, share, draw, sorted({row.defect for row in second} - {""}))
+        is_bad = np.array([bool(row.defect) for row in rows])
         flags = judged(first, rows, draw)[1].q_N <= RATE
         wrong.append((flags & ~is_bad).sum() / max(flags.sum(), 1))
         recall.append((flags & is_bad).sum() / max(is_bad.sum(), 1))
@@ -237,11 +246,11 @@ def stated_and_measured(name: str, seeds: int, first: list[Scored], second: list
 
 def against_single(name: str, seeds: int, first: list[Scored], second: list[Scored], kind: str) -> str:
     areas, single = [], []
-    share = min(0.2, sum(one.defect == kind for one in second) / ROWS)
+    share = min(0.2, sum(row.defect == kind for row in second) / ROWS)
     for seed in range(seeds):
         draw = random.Random(f"{name} {seed} {kind}")
         rows = drawn_rows(second, share, draw, [kind])
-        is_bad = [bool(one.defect) for one in rows]
+        is_bad = [bool(row.defect) for row in rows]
         table, done = judged(first, rows, draw)
         areas.append(roc_auc_score(is_bad, done.suspicion_N))
         each = [roc_auc_score(is_bad, np.nan_to_num(table.rows_NS[:, i])) for i in range(len(NAMES))]
@@ -251,17 +260,17 @@ def against_single(name: str, seeds: int, first: list[Scored], second: list[Scor
 
 
 def detectable(name: str, seeds: int, first: list[Scored], second: list[Scored]) -> dict[str, str]:
-    kinds, found = sorted({one.defect for one in second} - {""}), dict[str, list[Detectable]]()
+    kinds, by_kind = sorted({row.defect for row in second} - {""}), dict[str, list[Detectable]]()
     for seed in range(seeds):
         draw = random.Random(f"{name} {seed}")
-        for one in judged(first, drawn_rows(second, 0.2, draw, kinds), draw)[1].kinds:
-            found.setdefault(one.kind, []).append(one)
-    told = {}
-    for kind, same in found.items():
-        auc, low, high = np.mean([(one.auc, one.low, one.high) for one in same], axis=0)
-        seen = sum(one.is_detectable for one in same)
-        told[kind] = f"AUC {auc:.2f} ({low:.2f} to {high:.2f}), detectable {seen} of {len(same)} times"
-    return told
+        for kind in judged(first, drawn_rows(second, 0.2, draw, kinds), draw)[1].kinds:
+            by_kind.setdefault(kind.kind, []).append(kind)
+    lines = {}
+    for name_of_kind, draws in by_kind.items():
+        auc, low, high = np.mean([(kind.auc, kind.low, kind.high) for kind in draws], axis=0)
+        seen = sum(kind.is_detectable for kind in draws)
+        lines[name_of_kind] = f"AUC {auc:.2f} ({low:.2f} to {high:.2f}), detectable {seen} of {len(draws)} times"
+    return lines
 
 
 def main() -> None:
@@ -269,12 +278,12 @@ def main() -> None:
     for name in sys.argv[2:] or list(SIZES):
         first, second = pool(name, "float32" if name == "easy" else "bfloat16")
         for share in (0.0, 0.1, 0.2, 0.3):
-            told = stated_and_measured(name, seeds, first, second, share)
-            sys.stdout.write(f"{name}, {share:.0%} defective: {told}\n")
-        for kind in sorted({one.defect for one in second} - {""}):
+            line = stated_and_measured(name, seeds, first, second, share)
+            sys.stdout.write(f"{name}, {share:.0%} defective: {line}\n")
+        for kind in sorted({row.defect for row in second} - {""}):
             sys.stdout.write(f"{name}, {kind} only: {against_single(name, seeds, first, second, kind)}\n")
-        for kind, told in detectable(name, seeds, first, second).items():
-            sys.stdout.write(f"{name}, canary {kind}: {told}\n")
+        for kind, line in detectable(name, seeds, first, second).items():
+            sys.stdout.write(f"{name}, canary {kind}: {line}\n")
         sys.stdout.flush()
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import orjson
 
-from oresight.tasks.config import Dataset
+from oresight.tasks.config import Curate, Dataset
 from oresight.tasks.database import turn
 from oresight.tasks.ingest import ingest
+from oresight.tasks.runs.record import Run
 
 
 def make(source: Path, target: Path, count: int) -> None:
@@ -28,13 +29,15 @@ def make(source: Path, target: Path, count: int) -> None:
 
 
 def measure(file: Path, database: Path) -> None:
+    rows, trusted = Dataset(name="rows", path=str(file)), Dataset(name="trusted", path="none.jsonl")
+    run = Run(Curate(database=str(database), dataset=rows, reference=trusted), "bench")
     with turn(str(database)):
         for _ in range(2):
             started, cpu = time.monotonic(), time.process_time()
-            found = ingest(str(database), Dataset(name="rows", path=str(file)), "dataset", "bench")
+            ingested = ingest(run, "dataset")
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
             seconds, cpu = time.monotonic() - started, time.process_time() - cpu
-            print(f"{found}\n{seconds:.1f} s, {cpu:.1f} s of processor time, peak {peak:.2f} GB")
+            print(f"{ingested}\n{seconds:.1f} s, {cpu:.1f} s of processor time, peak {peak:.2f} GB")
     print(f"file {file.stat().st_size / 1e6:.0f} MB, database {database.stat().st_size / 1e6:.0f} MB")
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from oresight.tasks.config import Dataset
+from oresight.tasks.config import Curate, Dataset
 from oresight.tasks.database import turn
 from oresight.tasks.ingest import ingest
+from oresight.tasks.runs.record import Run
 
 
 def main() -> None:
@@ -31,11 +32,14 @@ def main() -> None:
             for i in range(rows)
         )
         (folder / "rows.jsonl").write_text("\n".join(lines))
-        database, begun = f"{name}/o.duckdb", time.perf_counter()
-        with turn(database):
-            done = ingest(database, Dataset(name="rows", path=f"{name}/rows.jsonl"), "dataset", "run")
-            seconds, again = time.perf_counter() - begun, time.perf_counter()
-            assert ingest(database, Dataset(name="rows", path=f"{name}/rows.jsonl"), "dataset", "run").reused
+        dataset = Dataset(name="rows", path=f"{name}/rows.jsonl")
+        trusted = Dataset(name="trusted", path="none.jsonl")
+        run = Run(Curate(database=f"{name}/o.duckdb", dataset=dataset, reference=trusted), "bench")
+        started = time.perf_counter()
+        with turn(run.config.database):
+            done = ingest(run, "dataset")
+            seconds, again = time.perf_counter() - started, time.perf_counter()
+            assert ingest(run, "dataset").reused
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         sys.stdout.write(
             f"{done.rows:,} rows over {pictures:,} pictures ({size:.0f} MB) in {seconds:.1f} s, unchanged in"

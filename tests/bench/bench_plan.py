@@ -1,4 +1,4 @@
-"""What `oresight plan` says against what the run then took: python tests/bench/bench_plan.py [CONFIG.yaml ...].
+"""Compare estimates of `oresight plan` with the run: python tests/bench/bench_plan.py [CONFIG.yaml ...].
 
 Both demos by default, each in a folder of its own. Seconds are those that `oresight curate` prints.
 """
@@ -14,22 +14,22 @@ ROOT = Path(__file__).parents[2]
 DEMOS = ["tests/data/demo.yaml", "tests/data/demo-vqa.yaml"]
 
 
-def told(command: str, config: str, folder: Path) -> tuple[dict[str, float], float, int]:
-    """The numbers that a command prints, by name, its wall time in seconds, and its peak memory in bytes."""
-    places = [f"database={folder}/o.duckdb", f"publishing.folder={folder}/out"]
-    sets = [part for place in places for part in ("--set", place)]
+def run_command(command: str, config: str, folder: Path) -> tuple[dict[str, float], float, int]:
+    """Run a command. Returns the numbers that it prints by name, its seconds, and its peak memory in bytes."""
+    changes = [f"database={folder}/o.duckdb", f"publishing.folder={folder}/out"]
+    sets = [part for change in changes for part in ("--set", change)]
     oresight = [sys.executable, "-m", "oresight.flows.cli", command, config, *sets]
-    weighed = (
+    measured = (
         "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
         "print('peak ', resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)"
     )
     started = time.perf_counter()
     run = subprocess.run(
-        [sys.executable, "-c", weighed, *oresight], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, "-c", measured, *oresight], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
     )
     wall = time.perf_counter() - started
-    found = re.findall(r"^(\w[\w ]*?)  +([\d,]+(?:\.\d+)?)\b", run.stdout, re.M)
-    numbers = {name: float(number.replace(",", "")) for name, number in found}
+    matches = re.findall(r"^(\w[\w ]*?)  +([\d,]+(?:\.\d+)?)\b", run.stdout, re.M)
+    numbers = {name: float(number.replace(",", "")) for name, number in matches}
     sys.stdout.write(run.stdout)
     return numbers, wall, int(numbers["peak"])
 
@@ -38,9 +38,9 @@ def main() -> None:
     for config in sys.argv[1:] or DEMOS:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            plan, plan_wall, _ = told("plan", config, folder)
+            plan, plan_wall, _ = run_command("plan", config, folder)
             assert list(folder.iterdir()) == []
-            run, wall, peak = told("curate", config, folder)
+            run, wall, peak = run_command("curate", config, folder)
             files = [file for file in folder.rglob("*") if file.is_file() and not file.is_symlink()]
             pairs = {
                 "seconds": (plan["time"], run["seconds"]),

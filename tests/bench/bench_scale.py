@@ -1,4 +1,4 @@
-"""What the engine needs at scale: python tests/bench/bench_scale.py. Each line comes from a process of its own.
+"""Time and memory of the engine at scale: python tests/bench/bench_scale.py. Each line comes from a process of its own.
 
 The low-rank form at V = 150,000 and D = 4,096 on made-up states, and the peak memory (MB) of scoring 10,000 and 100,000
 short rows with the smallest real model, which lies beside the project (shared/data).
@@ -18,7 +18,7 @@ from oresight.tasks.scoring import reference as reference_module
 from oresight.tasks.scoring.formula import Head
 from oresight.tasks.scoring.forward import Answers
 from oresight.tasks.scoring.reference import fit
-from oresight.tasks.workload.cost import resident
+from oresight.tasks.workload.clock import peak_memory
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
@@ -39,18 +39,18 @@ def factorisation() -> dict[str, Any]:
         real = getattr(reference_module, name)
 
         def run(*args: Any) -> Any:
-            begun = time.perf_counter()
-            found = real(*args)
-            seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - begun
-            return found
+            started = time.perf_counter()
+            result = real(*args)
+            seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - started
+            return result
 
         setattr(reference_module, name, run)
 
     for name in ("_svd", "_compressed"):
         clocked(name)
-    begun = time.perf_counter()
+    started = time.perf_counter()
     exact, cheap = fit(head, [parts[0]], probe=[parts[1]], tolerance=1e-3)
-    whole = time.perf_counter() - begun
+    total = time.perf_counter() - started
     return {
         "gbar rows": len(exact.along.tokens_A),
         "rank": cheap.rank,
@@ -58,7 +58,7 @@ def factorisation() -> dict[str, Any]:
         "deviation": cheap.deviation,
         "seconds of the factorisation": seconds["_svd"],
         "seconds to choose tokens and rank on the probe": seconds["_compressed"] - seconds["_svd"],
-        "seconds to accumulate the gradient": whole - seconds["_compressed"],
+        "seconds to accumulate the gradient": total - seconds["_compressed"],
     }  # fmt: skip
 
 
@@ -81,18 +81,18 @@ def memory(rows: int) -> dict[str, Any]:
             "reference": {"name": "trusted", "path": f"{folder}/trusted.jsonl"},
         })  # fmt: skip
         put("trusted", range(10**6, 10**6 + 50))
-        told: dict[str, Any] = {}
+        counts: dict[str, Any] = {}
         for what, count in (("all", rows), ("1% more", rows + rows // 100)):
             put("rows", range(count))
             with recorded(config, "score") as run:
-                begun = time.perf_counter()
+                started = time.perf_counter()
                 ingest(run, "dataset")
                 ingest(run, "reference")
-                read = time.perf_counter() - begun
+                read = time.perf_counter() - started
                 done = score(run)
-                scored = time.perf_counter() - begun - read
-            told[what] = {"scored": done.scored, "reading, s": round(read, 1), "scoring, s": round(scored, 1)}
-        return told
+                scored = time.perf_counter() - started - read
+            counts[what] = {"scored": done.scored, "reading, s": round(read, 1), "scoring, s": round(scored, 1)}
+        return counts
 
 
 def main() -> None:
@@ -103,7 +103,7 @@ def main() -> None:
             sys.stdout.flush()
         return
     report = factorisation() if sys.argv[1] == "factorisation" else memory(int(sys.argv[1]))
-    peak = resident() / 2**20
+    peak = peak_memory() / 2**20
     sys.stdout.write(json.dumps(report | {"peak": peak}) + "\n")
 
 

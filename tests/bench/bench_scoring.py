@@ -1,4 +1,4 @@
-"""What valuing costs beside a plain forward, the paper's own method, backward passes and a library; one table a task.
+"""Cost of valuing rows, compared with a plain forward pass, the paper's method, backward passes and a library.
 
     python tests/bench/bench_scoring.py [--repeats 3] [--every 1]
 
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -34,7 +35,7 @@ from oresight.tasks.scoring.model import load
 from oresight.tasks.scoring.prompt import Encoded, encode
 from oresight.tasks.scoring.reference import fit
 from oresight.tasks.scoring.source import find
-from oresight.tasks.workload.cost import resident
+from oresight.tasks.workload.clock import peak_memory
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 MODEL = "smollm2-135m-instruct"
@@ -82,8 +83,8 @@ def whole_text(text: str, model: Loaded) -> Encoded:
 
 def opening(model: Loaded, rows: Sequence[Encoded], reference: Sequence[Encoded]) -> Opened:
     """As a run opens its engine: the reference, and a random sample of the rows."""
-    some = random.Random(0).sample(list(rows), min(len(rows), 424))
-    return opened(model, reference, some, Options(conditional_gain=False))
+    sample = random.Random(0).sample(list(rows), min(len(rows), 424))
+    return opened(model, reference, sample, Options(conditional_gain=False))
 
 
 def floor(model: Loaded, part: Answers) -> float:
@@ -101,10 +102,10 @@ def methods(engine: Engine) -> dict[str, Callable[[Answers], Any]]:
 
     def value(part: Answers, lengths: bool = False) -> None:
         for tile in part.tiles(256):
-            found = errors(tile.h_TD, tile.y_T, head, reference.along, lengths=tile.lengths if lengths else None)
-            assert found.along_TR is not None
-            (found.along_TR * reference.states(tile.h_TD)).sum(1).tolist()
-            found.logprob_T.tolist()
+            parts = errors(tile.h_TD, tile.y_T, head, reference.along, lengths=tile.lengths if lengths else None)
+            assert parts.along_TR is not None
+            (parts.along_TR * reference.states(tile.h_TD)).sum(1).tolist()
+            parts.logprob_T.tolist()
 
     return {
         "floor": lambda part: floor(engine.model, part),
@@ -117,45 +118,53 @@ def methods(engine: Engine) -> dict[str, Callable[[Answers], Any]]:
 def timed(name: str, dtype: str, repeats: int, every: int) -> dict[str, Any]:
     """Seconds of the floor and of ours, in turns; and what the task tells of their quality."""
     model = load(find(MODEL), "cpu", dtype)
-    rows, reference, classes, asked = task(name, model)
+    rows, reference, classes, query_classes = task(name, model)
     started = time.perf_counter()
     done = opening(model, rows, reference)
     report: dict[str, Any] = {"opening": time.perf_counter() - started, "correlation": done.engine.correlation}
     kept, shares = done.engine.gauge.reference, model.shares
     report["form"] = [kept.rank, kept.tokens, kept.deviation]
-    some = rows[::every]
+    timed_rows = rows[::every]
     seconds: dict[str, list[float]] = {}
 
     def clock(label: str, run: Callable[[], Any]) -> None:
-        begun = time.perf_counter()
+        started_at = time.perf_counter()
         run()
-        seconds.setdefault(label, []).append(time.perf_counter() - begun)
+        seconds.setdefault(label, []).append(time.perf_counter() - started_at)
 
     for _ in range(repeats):
         model.shares = False  # transformers does not, so the floor does not
         for label, measure in methods(done.engine).items():
-            clock(label, lambda measure=measure: list(visit(model, some, 4096, measure)))  # type: ignore[misc]
+            clock(label, lambda measure=measure: list(visit(model, timed_rows, 4096, measure)))  # type: ignore[misc]
     gaining = Options(conditional_gain=True)
-    engine = Engine(model, done.engine.gauge, done.engine.neighbours, gaining, 0.0, 0)
+    engine = replace(done.engine, options=gaining)
     for _ in range(repeats):
         model.shares = False
-        clock("gain", lambda: list(engine.score(some)))
+        clock("gain", lambda: list(engine.score(timed_rows)))
         model.shares = shares
         if name == "dolly":
-            clock("shared", lambda: list(visit(model, some, 4096, done.engine.gauge.measure)))
+            clock("shared", lambda: list(visit(model, timed_rows, 4096, done.engine.gauge.measure)))
     report["seconds"] = {label: median(times) for label, times in seconds.items()}
-    report["tokens"] = sum(len(row.ids) for row in some)
-    report |= quality(model, done.engine, rows if classes else some, reference, classes, asked)
+    report["tokens"] = sum(len(row.ids) for row in timed_rows)
+    classes_of = Classes(classes, query_classes)
+    report |= quality(done.engine, rows if classes else timed_rows, reference, classes_of)
     return report
 
 
-def quality(
-    model: Loaded, engine: Engine, rows: list[Encoded], reference: list[Encoded], classes: list[str], asked: list[str]
-) -> dict[str, Any]:
-    """The cheap form against the exact one, and AUC and recall where rows have classes."""
+@dataclass(frozen=True)
+class Classes:
+    """The classes of rows and of reference rows; empty if the task has none."""
+
+    rows: list[str]
+    reference: list[str]
+
+
+def quality(engine: Engine, rows: list[Encoded], reference: list[Encoded], classes: Classes) -> dict[str, Any]:
+    """The cheap form compared with the exact one, and AUC and recall if rows have classes."""
+    model = engine.model
     trusted = list(visit(model, reference, 4096, lambda part: part))
     exact, _ = fit(model.head, trusted, probe=trusted[:1], tolerance=0)
-    found: dict[str, list[float]] = {"exact": [], "cheap": []}
+    sums_of: dict[str, list[float]] = {"exact": [], "cheap": []}
     pairs, products, order = [], [], []
     for part in visit(model, rows, 4096, lambda part: part):
         for tile in part.tiles(1024):
@@ -164,24 +173,27 @@ def quality(
                 along = errors(tile.h_TD, tile.y_T, model.head, form.along).along_TR
                 assert along is not None
                 sums = (along * form.states(tile.h_TD)).sum(1).split(tile.lengths)
-                found[label] += [float(x.double().sum()) for x in sums]
-            if classes:
+                sums_of[label] += [float(x.double().sum()) for x in sums]
+            if classes.rows:
                 inner = [pairwise((tile.h_TD, tile.y_T, tile.lengths), (r.h_TD, r.y_T, r.lengths), model.head)
                          for r in trusted]  # fmt: skip
                 pairs.append(torch.cat(inner, 1))
-                products.append(torch.stack([one.vector for one in engine.gauge.measure(tile)]))
-    values, cheap = np.array(found["exact"]), np.array(found["cheap"])
-    told = {"off": float(abs(values - cheap).max() / abs(values).max()), "spearman": float(spearmanr(values, cheap)[0])}
-    if classes:
+                products.append(torch.stack([signals.vector for signals in engine.gauge.measure(tile)]))
+    values, cheap = np.array(sums_of["exact"]), np.array(sums_of["cheap"])
+    report = {
+        "off": float(abs(values - cheap).max() / abs(values).max()),
+        "spearman": float(spearmanr(values, cheap)[0]),
+    }
+    if classes.rows:
         columns = [row for part in trusted for row in part.rows]
-        same = np.array([[classes[i] == asked[j] for j in columns] for i in order])
+        same = np.array([[classes.rows[i] == classes.reference[j] for j in columns] for i in order])
         mine = torch.cat(products) @ engine.neighbours.vector_RM[columns].T
-        told["index, all pairs"] = float(np.corrcoef(torch.cat(pairs).flatten(), mine.flatten())[0, 1])
+        report["index, all pairs"] = float(np.corrcoef(torch.cat(pairs).flatten(), mine.flatten())[0, 1])
         for label, matrix in (("exact", torch.cat(pairs).numpy()), ("index", mine.numpy())):
             aucs = [roc_auc_score(same[:, j], matrix[:, j]) for j in range(len(columns))]
             recall = [same[np.argsort(-matrix[:, j])[: same[:, j].sum()], j].mean() for j in range(len(columns))]
-            told[f"{label} AUC"], told[f"{label} recall"] = float(np.mean(aucs)), float(np.mean(recall))
-    return told
+            report[f"{label} AUC"], report[f"{label} recall"] = float(np.mean(aucs)), float(np.mean(recall))
+    return report
 
 
 def alone(method: str, name: str, dtype: str) -> dict[str, Any]:
@@ -198,7 +210,7 @@ def alone(method: str, name: str, dtype: str) -> dict[str, Any]:
         return {"seconds": time.perf_counter() - before, "tokens": sum(len(row.ids) for row in rows)}
     engine = opening(model, rows, reference).engine
     model.shares = method == "shared"
-    engine = Engine(model, engine.gauge, engine.neighbours, Options(conditional_gain=method == "gain"), 0.0, 0)
+    engine = replace(engine, options=Options(conditional_gain=method == "gain"))
     before = time.perf_counter()
     if method in ("gain", "shared"):
         list(engine.score(rows))
@@ -222,16 +234,16 @@ def table(name: str, dtype: str, repeats: int, every: int) -> None:
     for method, title in NAMES.items():
         if method == "shared" and method not in report["seconds"]:
             continue
-        found = apart("--alone", method, "--task", name, "--dtype", dtype)
-        seconds = report["seconds"].get(method, found["seconds"])
-        speed = (report["tokens"] if method in report["seconds"] else found["tokens"]) / seconds
+        result = apart("--alone", method, "--task", name, "--dtype", dtype)
+        seconds = report["seconds"].get(method, result["seconds"])
+        speed = (report["tokens"] if method in report["seconds"] else result["tokens"]) / seconds
         cells = [
             title,
             f"{seconds:.1f}",
             f"{speed:.0f}",
             f"{floor / speed:.2f}",
-            f"{found['peak']:.0f}",
-            found.get("note", ""),
+            f"{result['peak']:.0f}",
+            result.get("note", ""),
         ]
         sys.stdout.write(f"| {' | '.join(cells)} |\n")
         sys.stdout.flush()
@@ -252,7 +264,7 @@ def main() -> None:
             if chosen.timed
             else alone(chosen.alone, chosen.task, chosen.dtype)
         )
-        peak = resident() / 2**20
+        peak = peak_memory() / 2**20
         sys.stdout.write("\n" + json.dumps(report | {"peak": peak}) + "\n")
         return
     seconds = {

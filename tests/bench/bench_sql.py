@@ -19,11 +19,11 @@ ROOT = Path(__file__).parents[2]
 RAW = ROOT.parent / "shared" / "data" / "gsm8k" / "train.jsonl"
 FILL = f"""
 CREATE TEMP TABLE source AS
-SELECT row_number() OVER () - 1 AS place, instruction AS question, output AS answer, count(*) OVER () AS n FROM read_json('{RAW}');
+SELECT row_number() OVER () - 1 AS number, instruction AS question, output AS answer, count(*) OVER () AS n FROM read_json('{RAW}');
 CREATE TEMP TABLE made AS
 SELECT i, 'easy' AS dataset, md5(i::VARCHAR) AS sample_id, question || ' (' || i || ')' AS prompt, answer
-FROM range({N}) AS r(i) JOIN source ON place = i % n
-UNION ALL SELECT i, 'trusted', md5('t' || i), question || ' (t' || i || ')', answer FROM range(200) AS r(i) JOIN source ON place = i;
+FROM range({N}) AS r(i) JOIN source ON number = i % n
+UNION ALL SELECT i, 'trusted', md5('t' || i), question || ' (t' || i || ')', answer FROM range(200) AS r(i) JOIN source ON number = i;
 INSERT INTO store.models BY NAME
 SELECT key AS model_key, 'm@' || key AS model, key AS weights, 't' AS template, 'answers' AS masking, 2048 AS max_tokens,
        1 AS scoring_version, '{{}}' AS settings, now() AS first_used_at, now() - age * INTERVAL 1 DAY AS last_used_at
@@ -76,7 +76,7 @@ SELECT sample_id, dataset, 'keep' AS verdict, 'fine' AS why, 'ada' AS who, now()
 """  # noqa: E501  one statement a table
 STALE = """
 UPDATE store.datasets SET content_hash = 'z' WHERE dataset = 'trusted'
-"""  # after which every score is stale: asked last
+"""  # makes every score stale, so it runs last
 
 
 def clock(connection: Connection, name: str, question: str, n: int = 3) -> None:
@@ -106,9 +106,9 @@ def main() -> None:
             for name, question in examples:
                 clock(connection, name, question)
             for name in question_library():
-                one = named_question(name)
-                let(connection, **one.parameters)
-                clock(connection, f"--named {name}", one.sql)
+                query = named_question(name)
+                let(connection, **query.parameters)
+                clock(connection, f"--named {name}", query.sql)
         with writing(database) as connection:
             connection.execute(STALE)
         with reading(database, guarded=True) as connection:

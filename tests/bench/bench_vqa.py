@@ -1,4 +1,4 @@
-"""Which signals find wrong answers on pictures, from the files to the flags: python tests/bench/bench_vqa.py [SEEDS].
+"""Which signals find wrong answers about pictures, from files to flags? python tests/bench/bench_vqa.py [SEEDS].
 
 For each seed 1,000 questions on easy-VQA's test pictures, of which 200 carry another answer of the same type, against
 200 clean ones on other pictures, with the embedded model: AUC of each signal and of the suspicion, which has learnt
@@ -12,7 +12,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from data.easy import Row, as_llava, drawn
 from sklearn.metrics import roc_auc_score
 
 from oresight.tasks.config import Curate
@@ -22,6 +21,9 @@ from oresight.tasks.ingest import ingest
 from oresight.tasks.plant import plant
 from oresight.tasks.runs.record import recorded
 from oresight.tasks.score import score
+
+sys.path.append(str(Path(__file__).parents[2]))  # the root, for tests.data
+from tests.data.easy import Row, as_llava, drawn
 
 SUSPICIOUS = {
     "value": -1, "value_per_token": -1, "value_cosine": -1, "local_value": -1, "self_value": 1, "nll": 1,
@@ -39,15 +41,15 @@ def judged(folder: Path, seed: int) -> tuple[list[Row], dict[str, list[float]]]:
     """The rows of a seed, and for each of them, by its own id, q and the signals."""
     raw, trusted = drawn(seed, rows=1000, trusted=200, wrong=0.2)
     for name, rows in (("rows", raw), ("trusted", trusted)):
-        text = "\n".join(json.dumps(row | {"image": one.file}) for row, one in zip(as_llava(rows), rows, strict=True))
+        text = "\n".join(json.dumps(line | {"image": row.file}) for line, row in zip(as_llava(rows), rows, strict=True))
         (folder / f"{name}.jsonl").write_text(text)
-    places = {
+    datasets = {
         name: {"name": name, "path": f"{folder}/{name}.jsonl", "root": str(Path(raw[0].file).parent)}
         for name in ("rows", "trusted")
     }
     config = Curate.model_validate({
         "database": f"{folder}/o.duckdb", "model": {"name": "easy-vqa-llava"},
-        "dataset": places["rows"], "reference": places["trusted"],
+        "dataset": datasets["rows"], "reference": datasets["trusted"],
     })  # fmt: skip
     with recorded(config, "flag") as run:
         ingest(run, "dataset")
@@ -56,8 +58,8 @@ def judged(folder: Path, seed: int) -> tuple[list[Row], dict[str, list[float]]]:
         score(run)
         flag(run)
     with reading(config.database) as connection:
-        found = connection.execute(QUESTION.format(", ".join(SUSPICIOUS))).fetchall()
-    return raw, {name: list(values) for name, *values in found}
+        stored = connection.execute(QUESTION.format(", ".join(SUSPICIOUS))).fetchall()
+    return raw, {name: list(values) for name, *values in stored}
 
 
 def main() -> None:
@@ -76,8 +78,8 @@ def main() -> None:
         false.append((flagged & ~truth).sum() / max(flagged.sum(), 1))
         recall.append(flagged[truth].mean())
     sys.stdout.write(f"| signal | AUC, {seeds} seeds |\n|---|---|\n")
-    for name, found in areas.items():
-        sys.stdout.write(f"| {name} | {np.mean(found):.4f} ± {np.std(found, ddof=seeds > 1):.4f} |\n")
+    for name, values in areas.items():
+        sys.stdout.write(f"| {name} | {np.mean(values):.4f} ± {np.std(values, ddof=seeds > 1):.4f} |\n")
     sys.stdout.write(f"false among the flagged {np.mean(false):.3f}, recall {np.mean(recall):.3f}\n")
 
 

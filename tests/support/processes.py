@@ -1,4 +1,4 @@
-"""Processes of their own that need not import everything again: each is forked from one that has."""
+"""Start processes quickly: each is forked from a server process that has imported everything."""
 
 import os
 import subprocess
@@ -22,41 +22,42 @@ IMPORTED = [
 
 
 @dataclass
-class Begun:
-    """A process; its `kill` is kill -9."""
+class Process:
+    """A running process. `process.kill` sends SIGKILL."""
 
     process: Any
     folder: TemporaryDirectory[str]
 
-    def said(self, where: str = "err") -> str:
-        """What it has said so far."""
-        return Path(self.folder.name, where).read_text(encoding="utf-8")
+    def output(self, stream: str = "err") -> str:
+        """The text that it has written so far to `out` or `err`."""
+        return Path(self.folder.name, stream).read_text(encoding="utf-8")
 
-    def ended(self, seconds: float | None = None) -> subprocess.CompletedProcess[str]:
-        """How it ended, and what it said."""
+    def wait(self, seconds: float | None = None) -> subprocess.CompletedProcess[str]:
+        """Wait until it ends. Returns its exit code and output."""
         self.process.join(seconds)
-        assert self.process.exitcode is not None, f"it runs after {seconds} s"
-        out, err = (self.said(name) for name in ("out", "err"))
+        assert self.process.exitcode is not None, f"still running after {seconds} s"
+        out, err = (self.output(name) for name in ("out", "err"))
         self.folder.cleanup()
         return subprocess.CompletedProcess((), self.process.exitcode, out, err)
 
 
-def begun(target: Callable[..., None], *arguments: Any) -> Begun:
-    """A function of a module begins in a process of its own."""
+def start_process(target: Callable[..., None], *arguments: Any) -> Process:
+    """Start a function of a module in a process of its own."""
     folder = TemporaryDirectory()
     for name in ("out", "err"):
         Path(folder.name, name).touch()
-    process = _ahead().Process(target=_redirected, args=(folder.name, dict(os.environ), target, arguments))
+    process = _fork_server().Process(target=_redirected, args=(folder.name, dict(os.environ), target, arguments))
     process.start()
-    return Begun(process, folder)
+    return Process(process, folder)
 
 
 def oresight(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command line."""
-    return begun(command, arguments).ended()
+    """Run the command line in a process of its own."""
+    return start_process(command, arguments).wait()
 
 
 def command(arguments: Sequence[str]) -> None:
+    """Run the command line in this process."""
     from oresight.flows.cli import main
 
     sys.argv = ["oresight", *arguments]
@@ -72,19 +73,19 @@ def _redirected(folder: str, environment: dict[str, str], target: Callable[..., 
 
 
 @cache
-def _ahead() -> Any:
-    """What forks. The processes share a Prefect server, which each would start for itself otherwise."""
+def _fork_server() -> Any:
+    """The context that forks processes. They share one Prefect server; otherwise each would start its own."""
     from prefect.server.api.server import SubprocessASGIServer
 
     server = SubprocessASGIServer()
     server.start(120)  # ends with this process
     context = get_context("forkserver")
     context.set_forkserver_preload(IMPORTED)
-    ours = {"PREFECT_API_URL": server.api_url, "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
-    os.environ |= ours  # Prefect reads it when it is imported
+    settings = {"PREFECT_API_URL": server.api_url, "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
+    os.environ |= settings  # Prefect reads them when it is imported
     try:
         forkserver.ensure_running()
     finally:
-        for name in ours:
+        for name in settings:
             del os.environ[name]
     return context

@@ -1,4 +1,4 @@
-"""Steps called by themselves, without a configuration file and without a record of the run."""
+"""Call steps without a configuration file and without a record of the run."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from oresight.tasks.scope import ModelIdentity
 
 
 def config_of(database: str, dataset: str = "rows", reference: str = "trusted", **sections: Any) -> Curate:
-    """A configuration whose files are not there: for steps that read the database only."""
+    """A configuration whose files do not exist, for steps that only read the database."""
     return Curate(
         database=database,
         dataset=Dataset(name=dataset, path="nowhere.jsonl"),
@@ -21,11 +21,11 @@ def config_of(database: str, dataset: str = "rows", reference: str = "trusted", 
 
 
 def ingest_into(database: str, dataset: Dataset, role: Role = "dataset") -> Ingested:
-    """Read a dataset into a database whose turn the caller has."""
+    """Ingest a dataset into a database. The caller must hold the turn on it."""
     config = config_of(database, "no-rows", "no-trusted-rows").model_copy(update={role: dataset})
     return ingest(Run(config, "test"), role)
 
 
 def made_up_model(key: str = "key") -> ModelIdentity:
-    """A model that has no files: for scores that a test has written."""
+    """A model without files, for scores that a test has written."""
     return ModelIdentity(key, f"a@{key}")

@@ -22,17 +22,18 @@ from oresight.tasks.database import reading
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 EASY = ROOT / "tests" / "data" / "easy_vqa"
-ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED", "PAUSED")
+TERMINAL_STATES = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED", "PAUSED")
 
 
 def free_port() -> int:
+    """A port that no process listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
 
 
 class Server:
-    """Started with `start`, ended with `stop`; `folder` holds all that it writes."""
+    """A server with a worker. `start` starts it, `stop` ends it; it writes to `folder` only."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.url = folder, f"http://127.0.0.1:{free_port()}"
@@ -47,7 +48,7 @@ class Server:
             "OMP_NUM_THREADS": "1",
         }
         self.processes: list[subprocess.Popen[bytes]] = []
-        self.client = PrefectHttpxSyncClient(  # asks again where SQLite was locked, as all of Prefect's clients do
+        self.client = PrefectHttpxSyncClient(  # retries when SQLite was locked, as all Prefect clients do
             base_url=f"{self.url}/api", timeout=90, raise_on_all_errors=False
         )
         rows, trusted = (json.loads((EASY / name).read_text()) for name in ("rows.json", "trusted.json"))
@@ -57,7 +58,7 @@ class Server:
         (folder / "trusted.json").write_text(json.dumps(trusted[:60]))
 
     def run(self, *command: str, name: str = "") -> subprocess.Popen[bytes]:
-        """A process of its own group, whose output is in a file."""
+        """Start a command in a process group of its own. Its output goes to a file."""
         with (self.folder / f"{name or command[0]}.log").open("ab") as log:
             process = subprocess.Popen(
                 [str(BIN / command[0]), *command[1:]],
@@ -71,6 +72,7 @@ class Server:
         return process
 
     def start(self) -> None:
+        """Start the server, register the deployments, and start a worker."""
         port = self.url.rpartition(":")[2]
         self.run("prefect", "server", "start", "--host", "127.0.0.1", "--port", port, name="server")
         for _ in range(600):
@@ -85,16 +87,17 @@ class Server:
         self.worker = self.run("prefect", "worker", "start", "--pool", "oresight", "--type", "process", name="worker")
 
     def stop(self) -> None:
+        """Kill all processes."""
         for process in reversed(self.processes):
             self.kill(process, signal.SIGKILL)
         self.client.close()
 
     def kill(self, process: subprocess.Popen[bytes], how: int = signal.SIGKILL) -> None:
-        """A process with all that it has started."""
+        """Send a signal to a process and all its children, and wait for the process."""
         with suppress(psutil.NoSuchProcess):
-            for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+            for member in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
                 with suppress(psutil.NoSuchProcess):
-                    one.send_signal(how)
+                    member.send_signal(how)
         process.wait(60)
 
     def config(self, name: str, **sections: Any) -> dict[str, Any]:
@@ -110,47 +113,52 @@ class Server:
         return tree | {key: tree.get(key, {}) | value for key, value in sections.items()}
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """What the API answers; it must go well."""
+        """Call the API, which must succeed. Returns its answer."""
         answer = self.client.request(method, path, json=body)
         assert answer.is_success, answer.text
         return answer.json() if answer.content else None
 
-    def begin(self, flow: str, config: dict[str, Any], **parameters: Any) -> httpx.Response:
+    def create_run(self, flow: str, config: dict[str, Any], **parameters: Any) -> httpx.Response:
+        """Create a run of a deployment. Returns the API's response."""
         deployment = self.ask("GET", f"/deployments/name/{flow}/{flow}")["id"]
         body = {"parameters": {"config": config} | parameters, "state": {"type": "SCHEDULED"}}
         return self.client.post(f"/deployments/{deployment}/create_flow_run", json=body)
 
     def wait(self, run: str, *states: str, seconds: float = 180) -> dict[str, Any]:
-        """The run, once it is in one of these states or has ended; states are types or names."""
+        """Wait until a run is in one of these states, or in a terminal one. States are types or names."""
         deadline = time.monotonic() + seconds
         while True:
-            found: dict[str, Any] = self.ask("GET", f"/flow_runs/{run}")
-            state = found["state"] or {"type": None, "name": None}
-            if state["name"] in states or state["type"] in states or (not states and state["type"] in ENDED):
-                return found
-            assert time.monotonic() < deadline, f"{state}\n{self.said(run)}"
+            flow_run: dict[str, Any] = self.ask("GET", f"/flow_runs/{run}")
+            state = flow_run["state"] or {"type": None, "name": None}
+            if state["name"] in states or state["type"] in states or (not states and state["type"] in TERMINAL_STATES):
+                return flow_run
+            assert time.monotonic() < deadline, f"{state}\n{self.log_text(run)}"
             time.sleep(0.5)
 
     def logs(self, run: str) -> list[str]:
-        wanted = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
-        return [line["message"] for line in self.ask("POST", "/logs/filter", wanted)]
+        """The log lines of a run, in order."""
+        body = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
+        return [line["message"] for line in self.ask("POST", "/logs/filter", body)]
 
-    def until_said(self, run: str, words: str, seconds: float = 180) -> None:
+    def wait_for_log(self, run: str, words: str, seconds: float = 180) -> None:
+        """Wait until a log line of a run contains these words."""
         deadline = time.monotonic() + seconds
         while not any(words in line for line in self.logs(run)):
-            assert time.monotonic() < deadline, self.said(run)
+            assert time.monotonic() < deadline, self.log_text(run)
             time.sleep(0.5)
 
-    def said(self, run: str) -> str:
+    def log_text(self, run: str) -> str:
+        """The log of a run and the end of the worker's log, for messages of failed assertions."""
         return "\n".join([*self.logs(run), (self.folder / "worker.log").read_text()[-3000:]])
 
 
-def told(database: str, question: str) -> list[tuple[Any, ...]]:
+def query(database: str, question: str) -> list[tuple[Any, ...]]:
+    """The rows that a SQL question returns."""
     with reading(database) as connection:
         return connection.execute(question).fetchall()
 
 
-SAME = {
+COMPARED = {
     "rows": "SELECT dataset, sample_id FROM rows ORDER BY ALL",
     "scores": "SELECT dataset, sample_id, round(nll, 3) FROM scores ORDER BY ALL",
     "scored once": "SELECT count(*), count(DISTINCT sample_id) FROM store.scores",
@@ -158,3 +166,4 @@ SAME = {
     "splits": "SELECT version, rows_kept, rows_dropped, rows_flagged FROM splits",
     "split_rows": "SELECT sample_id, decision FROM split_rows ORDER BY ALL",
 }
+"""Questions whose answers are the same after a killed and an undisturbed run."""
