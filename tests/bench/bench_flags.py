@@ -28,7 +28,7 @@ from oresight.tasks.detection.twins import unit, without_twin
 from oresight.tasks.flag import LABEL_SIGNALS, SIGNALS
 from oresight.tasks.scoring.engine import Engine, Options, opened
 from oresight.tasks.scoring.model import load
-from oresight.tasks.scoring.picture import Picture, look
+from oresight.tasks.scoring.picture import Picture, inspect_picture
 from oresight.tasks.scoring.prompt import Encoded, encode
 from oresight.tasks.scoring.signals import Signals
 from oresight.tasks.scoring.source import find
@@ -95,7 +95,7 @@ def pool(name: str, dtype: str) -> tuple[list[Scored], list[Scored]]:
         _, clean = drawn(0, rows=0, trusted=CANDIDATES + CLEAN, wrong=0)
         rows = []
         for one in clean:
-            seen = look(Path(one.file).read_bytes())
+            seen = inspect_picture(Path(one.file).read_bytes())
             files[seen.sha256] = Picture(one.file, seen.sha256, seen.width, seen.height)
             rows.append(Row(one.id, one.question, one.answer, (seen.sha256,)))
         rows = random.Random(name).sample(rows, len(rows))
