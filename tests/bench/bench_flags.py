@@ -26,7 +26,7 @@ from oresight.tasks.detection.detector import Detectable, Detection, Table, dete
 from oresight.tasks.detection.labels import label_signals
 from oresight.tasks.detection.twins import unit, without_twin
 from oresight.tasks.flag import LABEL_SIGNALS, SIGNALS
-from oresight.tasks.scoring.engine import Engine, Options, opened
+from oresight.tasks.scoring.engine import Engine, Options, open_engine
 from oresight.tasks.scoring.model import load
 from oresight.tasks.scoring.picture import Picture, inspect_picture
 from oresight.tasks.scoring.prompt import Encoded, encode
@@ -120,7 +120,7 @@ def pool(name: str, dtype: str) -> tuple[list[Scored], list[Scored]]:
 
     trusted = [ids(row) for _, row in made[:CANDIDATES]]
     rest = [ids(row) for _, row in made[CANDIDATES:] + more]
-    done = opened(model, trusted, rest[-424:], Options(batch_tokens=4096))
+    done = open_engine(model, trusted, rest[-424:], Options(batch_tokens=4096))
     found = {one.row: one for batch in scored_all(done.engine, rest) for one in batch}
     twins = {row.sample_id: i for i, (_, row) in enumerate(made[:CANDIDATES])}
     twins |= {row.sample_id: i for i, (_, row) in enumerate(more[:CLEAN])}
