@@ -12,7 +12,7 @@ import typer
 import oresight.flows  # noqa: F401  sets Prefect's environment before Prefect is imported
 from oresight.flows.commands import evaluation, operations, pipeline, plan, questions, review
 from oresight.tasks.database import DatabaseBusy
-from oresight.tasks.runs.faults import Lacking, in_a_sentence
+from oresight.tasks.runs.faults import ResourceExhausted, explain_faults
 from oresight.tasks.runs.record import Refused
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -41,11 +41,11 @@ def main() -> NoReturn:
     logger.propagate = False
     code = 3
     try:
-        with in_a_sentence():
+        with explain_faults():
             app()  # raises SystemExit: 0, or 2 with its own message for an unknown command or option
     except Refused as error:
         code = _complain(f"refused: {error}", 1)
-    except (DatabaseBusy, Lacking) as error:
+    except (DatabaseBusy, ResourceExhausted) as error:
         code = _complain(str(error), 3)
     except ValueError as error:
         code = _complain(str(error), 2)

@@ -15,7 +15,7 @@ from oresight.tasks.config import Curate
 from oresight.tasks.database import copy
 from oresight.tasks.plan import Planned, plan
 from oresight.tasks.publishing.lineage import RECEIVERS
-from oresight.tasks.runs.faults import in_a_sentence
+from oresight.tasks.runs.faults import explain_faults
 from oresight.tasks.runs.progress import log
 from oresight.tasks.runs.record import Refused, recorded
 
@@ -73,7 +73,7 @@ def probe(config: Curate) -> Plan:
 
     Raises ValueError as the steps do. A critical check that would refuse the data is logged as a warning.
     """
-    with in_a_sentence(), TemporaryDirectory(prefix="oresight-plan-") as name:
+    with explain_faults(), TemporaryDirectory(prefix="oresight-plan-") as name:
         probe_config, bytes_before = _in_folder(config, Path(name)), 0
         if Path(config.database).is_file():
             copy(config.database, probe_config.database)

@@ -7,7 +7,7 @@ from prefect.client.orchestration import get_client
 
 from oresight.flows.server.start import run_name, start_run
 from oresight.tasks.config import Curate
-from oresight.tasks.ingest import unread
+from oresight.tasks.ingest import unread_digest
 from oresight.tasks.runs.progress import log
 
 
@@ -19,7 +19,7 @@ def watch(config: Curate) -> str | None:
         config: The configuration that `curate` is started with.
     """
     config = start_run(config)
-    digests = unread(config, "dataset"), unread(config, "reference")
+    digests = unread_digest(config, "dataset"), unread_digest(config, "reference")
     if not any(digests):
         log().info("watch: nothing new")
         return None

@@ -11,41 +11,41 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
 class Section(BaseModel):
-    """What all parts of the configuration share: unknown keys are refused, docstrings become help."""
+    """Base of all sections: unknown keys are refused, and docstrings become help texts."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, str_strip_whitespace=True)
 
 
 class Dataset(Section):
-    """Rows to read: the raw dataset, or the rows you trust."""
+    """The files of a dataset: the raw dataset, or the rows you trust."""
 
     name: str = Field(pattern=NAME, max_length=100)
-    """What the rows are called in the database."""
+    """Name of these rows in the database."""
     path: str
-    """A file, folder or glob (JSONL, JSON, Parquet, CSV, an Arrow folder; .gz and .zst too), or hf:owner/name.
-    With pictures also a folder with its metadata file, and webdataset shards (.tar)."""
+    """A file, a folder, a glob or hf:owner/name. Formats: JSONL, JSON, CSV and TSV (each also as .gz or .zst), Parquet,
+    an Arrow folder, and webdataset shards (.tar). A folder of pictures is read by its metadata file."""
     columns: dict[Literal["prompt", "answer", "system", "messages", "image"], str] = {}
-    """Which column holds what, when the layout is not recognised: {prompt: q, answer: a, image: file}."""
+    """Names of the columns to read, if the layout is not recognised: {prompt: q, answer: a, image: file}."""
     root: str | None = None
-    """The folder that paths of pictures start from and stay inside; by default the folder of the file."""
+    """Folder that relative picture paths start from. Pictures outside it are refused. Default: the file's folder."""
     allow_download: bool = False
-    """Fetch pictures that are given as http or https URLs, once; otherwise such rows are rejected."""
+    """Download pictures that are given as http or https URLs, once. If false, such rows are rejected."""
 
 
 class Model(Section):
-    """The model whose view of the data counts: best the one that you will finetune."""
+    """The model that scores the rows. Use the model that you will finetune, if you can."""
 
     name: str = "smollm2-135m-instruct"
-    """The embedded default, a folder, a .gguf file, or a hub id."""
+    """The embedded default model, a folder, a .gguf file, or a hub id."""
     adapter: str | None = None
-    """A PEFT adapter's folder or hub id, merged into the model; one that changes weights, such as LoRA."""
+    """Folder or hub id of a PEFT adapter that is merged into the model. It must change weights, as LoRA does."""
     revision: str | None = None
-    """The revision of a hub id: a branch, a tag or a commit."""
+    """Revision of a model from the hub: a branch, a tag or a commit."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """What the model computes in. auto: bfloat16 for a model saved in half precision if it is measured to be faster,
-    else float32. Softmax and sums are in float32 whatever stands here."""
+    """Precision of the model. auto: bfloat16 if the model was saved in half precision and bfloat16 is measured to be
+    faster, else float32. Softmax and sums always use float32."""
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
-    """Where the model runs; auto takes every cuda device, then mps, then cpu."""
+    """Device that runs the model. auto: every CUDA device, else mps, else the CPU."""
 
 
 class Scoring(Section):
@@ -54,68 +54,72 @@ class Scoring(Section):
     batch_tokens: int = Field(4096, ge=16)
     """Tokens in one batch, padding included."""
     max_tokens: int = Field(2048, ge=8)
-    """Longer rows lose the beginning of their prompt, then the end of their answer, and are marked `truncated`."""
+    """Longest row, in tokens. A longer row loses the beginning of its prompt, then the end of its answer, and is marked
+    `truncated`."""
     rank_tolerance: float = Field(1e-3, ge=0, lt=1)
-    """How far values may be off for the cheap form of the reference, as a share of the largest value; 0 is exact."""
+    """Largest error of a value that the compressed reference may cause, as a share of the largest value. 0 is exact."""
     conditional_gain: bool = True
-    """Also measure how much the prompt helps to predict the answer: one more forward of the answer alone."""
+    """Also measure how much the prompt helps to predict the answer. This costs one more forward pass, of the answer
+    alone."""
 
 
 class Flagging(Section):
-    """When a row is suspicious."""
+    """How suspicious rows are found."""
 
     false_discovery_rate: float = Field(0.1, gt=0, lt=1)
-    """Wanted share of good rows among the rows that are flagged as looking mislabeled."""
+    """Target share of good rows among the rows that are flagged as probably mislabeled."""
     canaries: float = Field(0.1, ge=0, le=1)
-    """Copies of trusted rows with a planted defect, of each kind, as a share of the trusted rows; at least 50 of each,
-    none at 0. From them the flags learn what a bad row looks like."""
+    """Number of canaries of each kind, as a share of the trusted rows, but at least 50; 0 makes none. Canaries are
+    copies of trusted rows with a planted defect. The flags learn from them what a bad row looks like."""
     checks_folder: str | None = None
-    """A folder with checks of your own: SQL files, those in its subfolder raw run before the rows are scored."""
+    """Folder with your own checks, as SQL files. Checks in its subfolder `raw` run before the rows are scored."""
     parameters: dict[str, bool | int | float | str] = {}
     """Values for the parameters that your checks declare: {min_words: 3}."""
     drift: float = Field(0.1, ge=0, le=1)
-    """Give notice when the share of flagged rows differs by more than this from that of the version before."""
+    """Send a notice if the share of flagged rows differs by more than this from the previous version."""
 
 
 class Require(Section):
-    """What must hold, or else nothing is published and the run ends with exit code 1."""
+    """Conditions for publishing. If one fails, nothing is published and the run ends with exit code 1."""
 
     false_flags: float | None = Field(None, ge=0, le=1)
-    """At most this share of trusted rows may be flagged when they are judged as if they were new."""
+    """Largest share of trusted rows that may be flagged when they are judged as if they were new."""
     detectability: float | None = Field(None, ge=0, le=1)
-    """At least one kind of planted defect must be told from trusted rows with this AUC."""
+    """Smallest AUC with which at least one kind of planted defect must be distinguished from trusted rows."""
     dropped: float | None = Field(None, ge=0, le=1)
-    """At most this share of the rows may be dropped."""
+    """Largest share of the rows that may be dropped."""
     better_than_random: bool = False
-    """Finetunes must have shown that the version's rows teach more than as many tokens of random ones, with a paired p
-    below 0.05. `oresight settle CONFIG.yaml --test FILE` makes them."""
+    """Finetunes must have shown that the version's rows teach more than random rows with as many tokens (paired test,
+    p below 0.05). `oresight settle CONFIG.yaml --test FILE` runs these finetunes."""
 
 
 class Splitting(Section):
-    """Which rows stay."""
+    """Which rows are kept."""
 
     name: str = Field("curated", pattern=NAME, max_length=100)
-    """What the split is called; its versions are v1, v2, ..."""
+    """Name of the split. Its versions are v1, v2, ..."""
     drop: Literal["flagged", "nothing"] = "flagged"
-    """Drop every row with a flag of severity warning or critical, or none for being flagged."""
+    """flagged: drop every row with a flag of severity warning or critical. nothing: drop no row for its flags."""
     keep: float | None = Field(None, gt=0, le=1)
-    """At most this share of the dataset's rows. One of keep, rows and tokens at most; none keeps all."""
+    """Budget: largest share of the dataset's rows to keep. Give at most one of keep, rows and tokens. Without a budget,
+    all rows are kept."""
     rows: int | None = Field(None, ge=1)
-    """At most so many rows."""
+    """Budget: largest number of rows to keep."""
     tokens: int | None = Field(None, ge=1)
-    """At most so many answer tokens."""
+    """Budget: largest number of answer tokens to keep."""
     by: Literal["value", "value_per_token", "random"] = "value"
-    """What decides which rows stay when not all may."""
+    """Order in which rows fill the budget: the highest value first, the highest value per answer token first, or at
+    random."""
     length_penalty: float = Field(0, ge=0, le=1)
-    """With by: value, the value is divided by the number of answer tokens to this power: 1 is the value per token."""
+    """With by: value, divide the value by the number of answer tokens to this power. 1 gives the value per token."""
     distinct: float | None = Field(None, gt=0, le=1)
-    """Drop a row if a better one teaches nearly the same: the cosine of their index vectors is at least this."""
+    """Drop a row if a better row teaches nearly the same: if the cosine of their index vectors is at least this."""
     random_share: float = Field(0, ge=0, lt=1)
-    """This share of the budget goes to rows drawn at random from those that are not among the best."""
+    """Share of the budget that is filled with rows drawn at random from the rows that are not among the best."""
     per: str | None = None
-    """A metadata column: every one of its values keeps the same share of its rows (stratified)."""
+    """Metadata column for a stratified split: the same share of rows is kept for each of its values."""
     seed: int = 0
-    """Decides ties, and everything when by is random."""
+    """Seed that breaks ties, and that decides everything with by: random."""
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
@@ -123,13 +127,13 @@ class Splitting(Section):
         if len(given) > 1:
             raise ValueError(f"give one of keep, rows and tokens, not {' and '.join(given)}")
         if self.random_share and not given:
-            raise ValueError("random_share is a share of a budget; give one of keep, rows and tokens")
+            raise ValueError("random_share is a share of a budget; give one of keep, rows and tokens too")
         if self.length_penalty and self.by != "value":
-            raise ValueError(f"length_penalty goes with by: value, not {self.by}")
+            raise ValueError(f"length_penalty works with by: value only, not with by: {self.by}; remove one of them")
         return self
 
     def rule(self) -> str:
-        """What decides, in words."""
+        """The rule of the split in words."""
         merit = self.by if not self.length_penalty else f"value / answer tokens^{self.length_penalty:g}"
         words = ["drawn at random" if self.by == "random" else f"the highest by {merit}"]
         words += [f"{key} {value:g}" for key in ("keep", "rows", "tokens") if (value := getattr(self, key)) is not None]
@@ -140,74 +144,75 @@ class Splitting(Section):
 
 
 class Publishing(Section):
-    """Where a split goes."""
+    """How a split is published."""
 
     folder: str = "out"
-    """Versions are written to FOLDER/SPLIT/vN."""
+    """Folder of the published splits. Versions are written to FOLDER/SPLIT/vN."""
     formats: list[Literal["parquet", "jsonl"]] = Field(default=["parquet", "jsonl"], min_length=1)
-    """Files to write, each in the layout that the rows came in; rows in LLaVA's layout get train.json too."""
+    """Files to write. Each keeps the layout of the input; rows in LLaVA's layout get a train.json too."""
     copy_images: bool = False
-    """Copy the rows' pictures to images/ beside the files; otherwise rows go on naming them where they are."""
+    """Copy the pictures to images/ beside the files. If false, the rows refer to the pictures where they are."""
     require: Require = Require()
-    """What must hold before a version is published; `require: better_than_random` alone will do."""
+    """Conditions that must hold before a version is published. `require: better_than_random` is a valid short form."""
     approval: Literal["none", "required"] = "none"
-    """Whether a person is asked before a version is published."""
+    """required: a person must approve a version before it is published."""
     approval_hours: float = Field(24, gt=0)
-    """How long the question waits for an answer; then it is a no."""
+    """Hours to wait for the approval. Without an answer by then, the version is rejected."""
 
     @field_validator("require", mode="before")
     @classmethod
-    def _by_name(cls, given: Any) -> Any:
-        return {given: True} if isinstance(given, str) else given
+    def _by_name(cls, value: Any) -> Any:
+        """The short form: the name of a condition that is a switch."""
+        return {value: True} if isinstance(value, str) else value
 
 
 class Evaluating(Section):
-    """How `oresight evaluate` measures the method on these data."""
+    """How `oresight evaluate` measures the method on your data."""
 
     share: float = Field(0.2, gt=0, lt=1)
-    """The share of the rows drawn for a seed that gets a planted defect."""
+    """Share of the drawn rows that get a planted defect."""
     rows: int = Field(400, ge=20)
-    """Rows drawn from the dataset for a seed."""
+    """Rows drawn from the dataset for each trial."""
     seeds: int = Field(8, ge=2)
-    """How often that is done."""
+    """Number of trials. Each has a seed of its own."""
 
 
 class Finetuning(Section):
     """How `oresight settle` finetunes."""
 
     tokens: int = Field(10_000, ge=1)
-    """Answer tokens that each finetune learns from."""
+    """Answer tokens that each finetune is trained on."""
     seeds: int = Field(5, ge=2)
-    """How often it is done: each seed draws half of the rows."""
+    """Number of repetitions. Each seed draws half of the rows."""
     rate: float = Field(1e-3, gt=0)
-    """The highest learning rate."""
+    """Peak learning rate."""
     epochs: int = Field(1, ge=1)
-    """How often a row is shown."""
+    """Passes over the rows."""
     lora: bool = True
-    """Train LoRA matrices, or else all weights."""
+    """Train LoRA matrices. If false, train all weights."""
     against: list[str] = []
-    """Ways to choose rows that are compared, beside kept and random rows; by default all."""
+    """Ways to choose rows that are compared with the kept rows and with random rows. Empty: all of them."""
 
 
 class Curate(Section):
     """The configuration of a curation run."""
 
     database: str = "oresight.duckdb"
-    """The DuckDB file that holds rows, scores, flags and splits."""
+    """DuckDB file that holds rows, scores, flags and splits."""
     dataset: Dataset
-    """The rows to choose from."""
+    """The rows to curate."""
     reference: Dataset
     """The rows you trust."""
     model: Model = Model()
-    """The model that scores."""
+    """The model that scores the rows."""
     scoring: Scoring = Scoring()
     """How rows are scored."""
     flagging: Flagging = Flagging()
-    """When a row is suspicious."""
+    """How suspicious rows are found."""
     splitting: Splitting = Splitting()
-    """Which rows stay."""
+    """Which rows are kept."""
     publishing: Publishing = Publishing()
-    """Where a split goes."""
+    """How a split is published."""
     evaluating: Evaluating = Evaluating()
     """How the method is measured."""
     finetuning: Finetuning = Finetuning()

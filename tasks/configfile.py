@@ -1,4 +1,4 @@
-"""A YAML file and `--set` changes -> the configuration. A mistake is one sentence with file, line, field and cure."""
+"""Reads the configuration from a YAML file and `--set` changes. Errors are one line: file, line, field and cure."""
 
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,9 @@ from oresight.tasks.config import Curate
 
 
 def read_config(path: Path, changes: list[str]) -> Curate:
-    """The configuration in a YAML file, with `key.subkey=value` changes laid over it.
+    """The configuration in a YAML file, overridden by `key.subkey=value` changes.
 
-    Raises ValueError, one line naming file, line, field and what would work.
+    Raises ValueError, one line with file, line, field and cure.
     """
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
@@ -24,65 +24,65 @@ def read_config(path: Path, changes: list[str]) -> Curate:
     if not isinstance(tree, dict):
         raise ValueError(f"{path}: must hold keys such as 'dataset:' and 'reference:', not a {type(tree).__name__}")
     for change in changes:
-        _lay_over(tree, change)
+        _apply_change(tree, change)
     try:
         return Curate.model_validate(tree)
     except ValidationError as error:
-        place, sentence = _wrong(error)
-        line = _line(node, place)
-        raise ValueError(f"{path}{f', line {line}' if line else ''}: {sentence}") from error
+        key_path, message = _first_error(error)
+        line = _line(node, key_path)
+        raise ValueError(f"{path}{f', line {line}' if line else ''}: {message}") from error
 
 
 def validated(config: Any) -> Curate:
-    """The configuration of a form or an API call. Raises ValueError with the sentence that `read_config` raises."""
+    """The configuration from a form or an API call. Raises ValueError with the message of `read_config`."""
     try:
         return Curate.model_validate(config)
     except ValidationError as error:
-        raise ValueError(_wrong(error)[1]) from error
+        raise ValueError(_first_error(error)[1]) from error
 
 
-def _wrong(error: ValidationError) -> tuple[tuple[str, ...], str]:
-    """Where the first mistake is, and the field with what is wrong with it."""
+def _first_error(error: ValidationError) -> tuple[tuple[str, ...], str]:
+    """The keys that lead to the first wrong field, and a message with the field and its error."""
     first = error.errors()[0]
-    place = tuple(str(part) for part in first["loc"])
+    key_path = tuple(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        message = f"is not a key; here it may be {', '.join(_keys(place[:-1]))}"
-    return place, f"{'.'.join(place) or 'configuration'}: {message}"
+        message = f"is not a key; the keys here are {', '.join(_keys(key_path[:-1]))}"
+    return key_path, f"{'.'.join(key_path) or 'configuration'}: {message}"
 
 
-def _lay_over(tree: dict[str, Any], change: str) -> None:
-    """Put `a.b=value` into the tree; the value is read as YAML."""
+def _apply_change(tree: dict[str, Any], change: str) -> None:
+    """Apply a change `a.b=value` to the tree. The value is read as YAML."""
     key, equals, text = change.partition("=")
-    *above, last = key.strip().split(".")
+    *sections, last = key.strip().split(".")
     if not equals or not last:
         raise ValueError(f"--set {change}: write key.subkey=value, for instance --set splitting.keep=0.5")
-    for part in above:
+    for part in sections:
         tree = tree.setdefault(part, {})
         if not isinstance(tree, dict):
-            raise ValueError(f"--set {change}: {part} is a value, not a section")
+            raise ValueError(f"--set {change}: {part} holds a value, not keys; set {part} itself")
     try:
         tree[last] = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ValueError(f"--set {change}: the value is not YAML") from error
+        raise ValueError(f"--set {change}: the value is not YAML; put it in quotes") from error
 
 
-def _keys(place: tuple[str, ...]) -> list[str]:
-    """The keys that the section at this place takes."""
+def _keys(key_path: tuple[str, ...]) -> list[str]:
+    """The keys of the section that a path of keys leads to."""
     section: Any = Curate
-    for part in place:
+    for part in key_path:
         section = section.model_fields[part].annotation
     return list(section.model_fields) if hasattr(section, "model_fields") else []
 
 
-def _line(node: yaml.Node | None, place: tuple[str, ...]) -> int | None:
-    """The line of the field at this place, or of the nearest section above it."""
+def _line(node: yaml.Node | None, key_path: tuple[str, ...]) -> int | None:
+    """The line of the field that a path of keys leads to, or of the nearest section above it."""
     line = None
-    for part in place:
+    for part in key_path:
         if not isinstance(node, yaml.MappingNode):
             break
-        found = next(((key, value) for key, value in node.value if key.value == part), None)
-        if found is None:
+        entry = next(((key, value) for key, value in node.value if key.value == part), None)
+        if entry is None:
             break
-        line, node = found[0].start_mark.line + 1, found[1]
+        line, node = entry[0].start_mark.line + 1, entry[1]
     return line

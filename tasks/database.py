@@ -1,9 +1,9 @@
 """One DuckDB file: open it, migrate it, run a named .sql file. The only `import duckdb`.
 
-DuckDB lets one process in while that process writes, and then not even readers. So nothing here stays open while a
-model computes: a step opens the file, reads or commits, and closes it again, and `oresight sql` gets in between.
-That a whole run has the database to itself is a second, separate lock on `FILE.lock`, which the operating system
-drops with the process, however it ended.
+While a process writes a DuckDB file, no other process can open it, not even to read. So no connection stays open while
+a model computes: a step opens the file, reads or commits, and closes it again, and `oresight sql` gets in between.
+A run reserves the database with a separate lock on `FILE.lock`, which the operating system releases with the process,
+however it ends.
 """
 
 import json
@@ -25,23 +25,22 @@ from filelock import FileLock, Timeout
 
 CATALOG = "oresight"
 ROW_GROUP = 8192
-"""Rows that DuckDB keeps together. A commit makes it merge the last row group with the one before: with its own 122,880
-a commit of a few vectors needs half a GB every now and then (tests/bench/bench_scale.py); with a few thousand rows
-blocks are left half empty."""
+"""Rows per row group. A commit can merge the last two row groups: with DuckDB's default of 122,880 rows, a commit of a
+few vectors sometimes needs half a GB (tests/bench/bench_scale.py); with a few thousand, blocks stay half empty."""
 STORAGE = "v1.2.0"
-"""The DuckDB from which on the file can be read: the first that knows Zstandard."""
+"""The oldest DuckDB that can read the file: the first with Zstandard."""
 SQL = Path(__file__).parent.parent / "sql"
 FIRST = ["0001_raw"]
 A_DAY = 86_400.0
 LOG = logging.getLogger("oresight")
 OPEN = threading.RLock()
-"""Held while this process has a database open: DuckDB lets it in once, either to read or to write."""
+"""Held while this process has a database open: DuckDB opens a file once per process, to read or to write."""
 Connection = duckdb.DuckDBPyConnection
 DatabaseError = duckdb.Error
 
 
 class DatabaseBusy(RuntimeError):
-    """Another process holds the database; the message names it."""
+    """Another process holds the database. The message names it."""
 
 
 @cache
@@ -58,9 +57,9 @@ def parameters_of(name: str) -> frozenset[str]:
 
 
 def execute(connection: Connection, name: str, values: Mapping[str, Any] | None = None, table: str = "") -> Connection:
-    """Run sql/queries/NAME.sql. Of the values it gets those that its $parameters name.
+    """Run sql/queries/NAME.sql with those of the values that its $parameters name.
 
-    table: stands for the word TABLE, in the few queries that are the same for several tables of ours.
+    table: replaces the word TABLE, in the few queries that several tables share.
     """
     values, text = values or {}, query(name)
     return connection.execute(
@@ -69,7 +68,7 @@ def execute(connection: Connection, name: str, values: Mapping[str, Any] | None 
 
 
 def records(connection: Connection, name: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-    """The answer of sql/queries/NAME.sql, a dict a row."""
+    """The result of sql/queries/NAME.sql, one dict per row."""
     rows: list[dict[str, Any]] = execute(connection, name, values).to_arrow_table().to_pylist()
     return rows
 
@@ -91,9 +90,9 @@ def let(connection: Connection, **variables: str | int | float | None) -> None:
 
 @contextmanager
 def turn(database: str, wait_s: float = A_DAY) -> Iterator[None]:
-    """Have the database to ourselves for a whole run: runs that meet take turns, and those that wait say for whom.
+    """Reserve the database for a run, and migrate it. Concurrent runs take turns, and a waiting run logs for whom.
 
-    After wait_s raises DatabaseBusy, naming the holder. A database of an older version is copied before it is changed.
+    Raises DatabaseBusy with the holder after wait_s. A database of an older version is copied before it is migrated.
     """
     Path(database).parent.mkdir(parents=True, exist_ok=True)
     note, lock = Path(f"{database}.holder"), FileLock(f"{database}.lock")
@@ -105,17 +104,17 @@ def turn(database: str, wait_s: float = A_DAY) -> Iterator[None]:
     try:
         lock.acquire(timeout=wait_s)
     except Timeout:
-        raise DatabaseBusy(f"{database}: {_holder(note)} is writing it; run again when that is done") from None
+        raise DatabaseBusy(f"{database}: {_holder(note)} is writing to it; run again when it has ended") from None
     try:
         note.write_text(json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv)}), encoding="utf-8")
         with writing(database) as connection:
-            lacking = _lacking(connection)
-        if lacking[:1] not in ([], FIRST):
-            before = f"{database}.before-{lacking[0][:4]}"
-            LOG.warning("%s is brought to this version; as it was it stays in %s", database, before)
-            copy(database, before)
+            missing = _missing_migrations(connection)
+        if missing[:1] not in ([], FIRST):
+            backup = f"{database}.before-{missing[0][:4]}"
+            LOG.warning("%s is migrated to this version; a copy of the old one is %s", database, backup)
+            copy(database, backup)
         with writing(database) as connection:
-            _migrate(connection, lacking)
+            _migrate(connection, missing)
         yield
         note.unlink(missing_ok=True)
     finally:
@@ -123,9 +122,7 @@ def turn(database: str, wait_s: float = A_DAY) -> Iterator[None]:
 
 
 def bring_up_to_date(database: str) -> None:
-    """Make views and tables those of this version, for a command that has no turn of its own. Whoever has the turn now
-    has done it already.
-    """
+    """Migrate the database, for a command that takes no turn. A run that has the turn has already migrated it."""
     with suppress(DatabaseBusy), turn(database, wait_s=1):
         pass
 
@@ -138,9 +135,9 @@ def is_select(connection: Connection, text: str) -> bool:
 
 @contextmanager
 def writing(database: str, *, guarded: bool = False) -> Iterator[Connection]:
-    """A connection that may write, for a step that has its `turn`. Wrap what belongs together in `transaction`.
+    """A connection that can write, for a step of a run that has its `turn`. Use `transaction` for related changes.
 
-    guarded, it reaches no file but the database, so that it may run what users have written.
+    guarded: the connection reaches no other file, so that SQL from users is safe to run.
     """
     with _open(database, read_only=False) as connection:
         if guarded:
@@ -150,9 +147,9 @@ def writing(database: str, *, guarded: bool = False) -> Iterator[Connection]:
 
 @contextmanager
 def reading(database: str, *, guarded: bool = False) -> Iterator[Connection]:
-    """A read-only connection; guarded, it can reach no file and no setting, so that it may run what a user typed.
+    """A read-only connection. Raises ValueError if there is no such database.
 
-    Raises ValueError if there is no such database.
+    guarded: the connection reaches no other file and changes no setting, so that SQL from users is safe to run.
     """
     if not Path(database).is_file():
         raise ValueError(f"{database}: no such database; run `oresight curate CONFIG.yaml` first, or give --database")
@@ -164,7 +161,7 @@ def reading(database: str, *, guarded: bool = False) -> Iterator[Connection]:
 
 @contextmanager
 def transaction(connection: Connection) -> Iterator[None]:
-    """All of it or none of it."""
+    """Commit all changes together, or none of them."""
     connection.execute("BEGIN")
     try:
         yield
@@ -176,9 +173,9 @@ def transaction(connection: Connection) -> Iterator[None]:
 
 @contextmanager
 def _open(database: str, *, read_only: bool, wait_s: float = 60) -> Iterator[Connection]:
-    """Connect, waiting for whoever has the file open just now. Raises DatabaseBusy after wait_s."""
+    """Connect, after waiting for another process that has the file open. Raises DatabaseBusy after wait_s."""
     with OPEN:
-        connection = _connected(database, read_only=read_only, wait_s=wait_s)
+        connection = _connect(database, read_only=read_only, wait_s=wait_s)
         try:
             connection.execute("SET enable_progress_bar = false")
             yield connection
@@ -186,24 +183,24 @@ def _open(database: str, *, read_only: bool, wait_s: float = 60) -> Iterator[Con
             connection.close()
 
 
-def _connected(database: str, *, read_only: bool, wait_s: float) -> Connection:
+def _connect(database: str, *, read_only: bool, wait_s: float) -> Connection:
     settings: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "preserve_insertion_order": False,
         "memory_limit": "2GB",
         "temp_directory": f"{database}.tmp",
-        "disabled_compression_methods": "dict_fsst",  # texts in Zstandard instead, which takes a third less room ...
-        "zstd_min_string_length": 64,  # ... but not what is joined by
+        "disabled_compression_methods": "dict_fsst",  # Zstandard stores texts in a third less space ...
+        "zstd_min_string_length": 64,  # ... but not the short texts that tables are joined by
         "max_temp_directory_size": "500GB",
     }
-    place = database.replace("'", "''")
-    how = "READ_ONLY" if read_only else f"READ_WRITE, STORAGE_VERSION '{STORAGE}'"
-    deadline, told = time.monotonic() + wait_s, False
+    path = database.replace("'", "''")
+    mode = "READ_ONLY" if read_only else f"READ_WRITE, STORAGE_VERSION '{STORAGE}'"
+    deadline, has_logged = time.monotonic() + wait_s, False
     while True:
         connection = duckdb.connect(config=settings)
         try:
-            connection.execute(f"ATTACH '{place}' AS {CATALOG} ({how}, ROW_GROUP_SIZE {ROW_GROUP})")
+            connection.execute(f"ATTACH '{path}' AS {CATALOG} ({mode}, ROW_GROUP_SIZE {ROW_GROUP})")
             connection.execute(f"USE {CATALOG}")
             return connection
         except duckdb.IOException as error:
@@ -219,16 +216,16 @@ def _connected(database: str, *, read_only: bool, wait_s: float) -> Connection:
                 raise DatabaseBusy(
                     f"{database}: process {holder[2]} ({holder[1]}) has it open; end it, then run again"
                 ) from None
-            if not told and time.monotonic() > deadline - wait_s + 2:
-                told = True
+            if not has_logged and time.monotonic() > deadline - wait_s + 2:
+                has_logged = True
                 LOG.warning("waiting for process %s (%s), which has %s open", holder[2], holder[1], database)
             time.sleep(0.05)
 
 
 def copy(database: str, to: str) -> None:
-    """Copy a database that nobody writes to a file, whole or not at all; what stood there is replaced."""
+    """Copy a database that no run is using to a file, completely or not at all. An existing file is replaced."""
     unfinished = _unfinished(to)
-    with reading(database) as connection:  # as long as it is open for reading, no process writes it
+    with reading(database):  # while it is open for reading, no process can write to it
         shutil.copyfile(database, unfinished)
         if (log := Path(f"{database}.wal")).exists():
             shutil.copyfile(log, f"{unfinished}.wal")
@@ -238,52 +235,52 @@ def copy(database: str, to: str) -> None:
 
 
 def rewrite(database: str) -> None:
-    """Write a database to a new file, which takes the old one's place: only so what was deleted leaves the disk.
+    """Write a database to a new file that replaces the old one. Only this removes deleted rows from the disk.
 
-    A link stays one, and the new file is as open to others as the old one: `replace` alone would see to neither.
+    A link to the database stays a link, and the new file gets the old one's owner and permissions.
     """
-    place = Path(database).resolve()
+    path = Path(database).resolve()
     with writing(database) as connection:
-        shutil.rmtree(f"{database}.tmp", ignore_errors=True)  # what a killed process had no memory for
-        connection.execute("CHECKPOINT")  # nothing stays beside the file that belongs to the old one
-    unfinished = _unfinished(str(place))
-    quoted = str(place).replace("'", "''")
+        shutil.rmtree(f"{database}.tmp", ignore_errors=True)  # data that a killed process moved out of memory
+        connection.execute("CHECKPOINT")  # leaves no log of the old file beside it
+    unfinished = _unfinished(str(path))
+    quoted = str(path).replace("'", "''")
     with writing(str(unfinished)) as connection:
-        shutil.copymode(place, unfinished)
+        shutil.copymode(path, unfinished)
         with suppress(PermissionError):
-            os.chown(unfinished, place.stat().st_uid, place.stat().st_gid)
-        connection.execute("SET preserve_insertion_order = true")  # the newest verdict of a row is its last one
+            os.chown(unfinished, path.stat().st_uid, path.stat().st_gid)
+        connection.execute("SET preserve_insertion_order = true")  # a row's newest verdict is the one inserted last
         connection.execute(f"ATTACH '{quoted}' AS old (READ_ONLY)")
         connection.execute(f"COPY FROM DATABASE old TO {CATALOG}")
         connection.execute("DETACH old")
         connection.execute("CHECKPOINT")
-    unfinished.replace(place)
+    unfinished.replace(path)
 
 
-def _unfinished(of: str) -> Path:
-    """Where a new file grows until it takes its place; what a killed process left there, and its log, is gone."""
-    place = Path(f"{of}.unfinished")
-    for left in (place, Path(f"{place}.wal")):
-        left.unlink(missing_ok=True)
-    return place
+def _unfinished(target: str) -> Path:
+    """The path where a file is written before it is renamed to its target. A killed process's leftovers are deleted."""
+    path = Path(f"{target}.unfinished")
+    for leftover in (path, Path(f"{path}.wal")):
+        leftover.unlink(missing_ok=True)
+    return path
 
 
-def _lacking(connection: Connection) -> list[str]:
-    """The migrations that the database has not seen, in their order. Raises ValueError if it has seen newer ones."""
+def _missing_migrations(connection: Connection) -> list[str]:
+    """The migrations that the database lacks, in their order. Raises ValueError if it has newer ones than we know."""
     connection.execute("CREATE SCHEMA IF NOT EXISTS store")
     connection.execute("CREATE TABLE IF NOT EXISTS store.migrations (migration VARCHAR, applied_at TIMESTAMPTZ)")
     applied = {name for (name,) in connection.execute("SELECT migration FROM store.migrations").fetchall()}
-    known = {file.stem for file in (SQL / "migrations").glob("*.sql")}
-    if newer := sorted(applied - known):
+    available = {file.stem for file in (SQL / "migrations").glob("*.sql")}
+    if newer := sorted(applied - available):
         raise ValueError(
             f"the database was made by a newer oresight (migration {newer[-1]}); upgrade: pip install -U oresight"
         )
-    return sorted(known - applied)
+    return sorted(available - applied)
 
 
-def _migrate(connection: Connection, lacking: list[str]) -> None:
-    """Bring the database to this version: each migration commits with its own record, then the views are made anew."""
-    for name in lacking:
+def _migrate(connection: Connection, missing: list[str]) -> None:
+    """Apply migrations, each committed with its record in one transaction, and then create the views again."""
+    for name in missing:
         with transaction(connection):
             connection.execute((SQL / "migrations" / f"{name}.sql").read_text(encoding="utf-8"))
             connection.execute("INSERT INTO store.migrations VALUES (?, now())", [name])
@@ -294,7 +291,7 @@ def _migrate(connection: Connection, lacking: list[str]) -> None:
 
 
 def _holder(note: Path) -> str:
-    """Who has the turn, in words."""
+    """The process that has the turn, in words."""
     try:
         holder = json.loads(note.read_text(encoding="utf-8"))
         return f"process {holder['pid']} ({holder['command']})"

@@ -38,7 +38,9 @@ def decide(
         if not (answer or "").strip():
             raise ValueError("relabel needs the right answer")
         held = json.loads(row[0])
-        record = json.dumps(recognise([held], config.dataset.columns).answered(held, answer or ""), ensure_ascii=False)
+        record = json.dumps(
+            recognise([held], config.dataset.columns).with_answer(held, answer or ""), ensure_ascii=False
+        )
     values = {"verdict": verdict, "answer": answer if record else None, "record": record, "why": " ".join(why.split())}
     with writing(config.database) as connection, transaction(connection):
         execute(connection, "verdict_insert", place | values | {"who": who or getpass.getuser()})

@@ -20,7 +20,7 @@ from oresight.tasks.database import reading
 from oresight.tasks.runs.progress import log, progress
 from oresight.tasks.runs.record import Run
 from oresight.tasks.scope import register_model
-from oresight.tasks.scoring.engine import Engine, Options, opened
+from oresight.tasks.scoring.engine import Engine, Options, open_engine
 from oresight.tasks.scoring.model import devices, load
 from oresight.tasks.scoring.source import TOY
 from oresight.tasks.workload import todo as cut
@@ -78,7 +78,7 @@ def score(run: Run, as_task: Callable[[Shard], Shard] = lambda shard: shard, exa
         if exact:
             rest = without(todo.missing, finished)
             others = used[1 : shard_count(rest.num_rows)]  # no more devices than shards
-            engines = [engine, *(engine.beside(load(model.files, device, dtype)) for device in others)]
+            engines = [engine, *(engine.on_device_of(load(model.files, device, dtype)) for device in others)]
             _score_shards(job, engines, rest, as_task)
     return Scored(model.key, model.name, job.scored, todo.rows - todo.missing_rows, job.unscorable)
 
@@ -94,7 +94,8 @@ def _open(job: Job, todo: Todo) -> tuple[Engine, pa.Array]:
     options = Options(scoring.batch_tokens, scoring.rank_tolerance, scoring.conditional_gain, halved)
     rows = read_opening(config, job.model, todo)
     basis = todo.read_basis(job.model)
-    done = opened(job.model, [r for _, r in rows.reference], [r for _, r in rows.dataset], options, basis, todo.form)
+    reference_rows, opening = [row for _, row in rows.reference], [row for _, row in rows.dataset]
+    done = open_engine(job.model, reference_rows, opening, options, basis=basis, form=todo.form)
     engine = done.engine
     reference = engine.gauge.reference
     commit_fit(job, engine, new_basis=basis is None)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from oresight.tasks.scoring import forward
-from oresight.tasks.scoring.engine import Options, opened
+from oresight.tasks.scoring.engine import Options, open_engine
 from oresight.tasks.scoring.formula import pairwise
 from oresight.tasks.scoring.forward import Answers, visit
 from oresight.tasks.scoring.loaded import Loaded
@@ -112,7 +112,7 @@ def _compare(name: str, dtype: torch.dtype) -> None:
         assert found.nll == pytest.approx(-float(logs.mean()), rel=rtol)
         assert found.worst_token == pytest.approx(float(logs.min()), rel=rtol)
 
-    done = opened(model, rows[:5], rows[5:], OPTIONS)
+    done = open_engine(model, rows[:5], rows[5:], OPTIONS)
     for one in done.reference:
         others = torch.stack([x for j, x in enumerate(g[:5]) if j != one.row]).mean(0)
         bound = rtol * max(float((g[one.row] * x).sum().abs()) for x in g[:5])
@@ -162,7 +162,7 @@ def _compare_padded(name: str) -> None:
 
         judge.forward = counted
     rows = some_rows()
-    done = opened(model, rows[:5], rows[5:], OPTIONS)
+    done = open_engine(model, rows[:5], rows[5:], OPTIONS)
     g = [sum(by_token(judge, one, None, padding=4)[0]) for one in rows]
     gbar = torch.stack(g[:5]).mean(0)
     for one in done.opening:
@@ -182,7 +182,7 @@ def test_any_rows_in_any_batches_have_the_numbers_that_they_have_alone(data: st.
         rows.append(row(ids, max(1, len(ids) - answer)))
     reference = rows[: data.draw(st.integers(1, len(rows)))]
     options = Options(batch_tokens=data.draw(st.integers(1, 200)), rank_tolerance=0.0)
-    engine = opened(model, reference, rows, options).engine
+    engine = open_engine(model, reference, rows, options).engine
     found = {one.row: one for batch in engine.score(rows) for one in batch}
     for i, one in enumerate(rows):
         (alone,) = next(engine.score([one]))
@@ -208,7 +208,7 @@ def test_a_head_that_is_not_ours_is_refused_with_a_sentence() -> None:
 
     uncapped.forward = capped
     with pytest.raises(
-        UnusableModel, match=r"gemma \(Gemma2ForCausalLM\) does more between .* its values would be wrong"
+        UnusableModel, match=r"gemma \(Gemma2ForCausalLM\) computes its logits .* its values would be wrong"
     ):
         take_apart(uncapped, None, "gemma")  # type: ignore[arg-type]
     assert take_apart(model, None, "gemma").head.cap == 2.0  # type: ignore[arg-type]
@@ -223,7 +223,7 @@ def test_a_head_that_is_not_ours_is_refused_with_a_sentence() -> None:
         return out
 
     small.forward = softly
-    with pytest.raises(UnusableModel, match="does more between its last state and its logits"):
+    with pytest.raises(UnusableModel, match="computes its logits from the last state in another way"):
         take_apart(small, None, "small")  # type: ignore[arg-type]
 
 

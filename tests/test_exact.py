@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from oresight.tasks.scoring.engine import Engine, Opened, Options, opened
+from oresight.tasks.scoring.engine import Engine, OpenedEngine, Options, open_engine
 from oresight.tasks.scoring.forward import TooLong, batches, visit
 from oresight.tasks.scoring.index import correlation
 from oresight.tasks.scoring.loaded import Loaded
@@ -59,9 +59,9 @@ def in_order(engine: Engine, rows: Sequence[Encoded]) -> list[Signals]:
     return sorted((one for batch in engine.score(rows) for one in batch), key=lambda one: one.row)
 
 
-def opening(model: Loaded, options: Options = EXACT) -> tuple[list[Encoded], Opened]:
+def opening(model: Loaded, options: Options = EXACT) -> tuple[list[Encoded], OpenedEngine]:
     rows = some_rows(model, 12)
-    return rows, opened(model, rows[:5], rows[5:9], options)
+    return rows, open_engine(model, rows[:5], rows[5:9], options)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_rows_numbers_do_not_depend_on_its_batch_or_place(stories: Path) -> No
 def test_a_lone_reference_row_has_no_value(stories: Path) -> None:
     model = load(find(str(stories)), device="cpu", dtype="float32")
     rows = some_rows(model, 4)
-    (alone,) = opened(model, rows[:1], rows[1:], EXACT).reference
+    (alone,) = open_engine(model, rows[:1], rows[1:], EXACT).reference
     assert math.isnan(alone.value) and math.isnan(alone.value_cosine) and alone.local_value is not None
     assert math.isnan(alone.local_value) and alone.nll > 0
 
@@ -119,7 +119,7 @@ def test_a_lone_reference_row_has_no_value(stories: Path) -> None:
 def test_a_local_value_is_the_mean_over_the_nearest_reference_rows(stories: Path) -> None:
     model = load(find(str(stories)), device="cpu", dtype="float64")
     rows = some_rows(model, 60)
-    done = opened(model, rows[:40], rows[40:], EXACT)
+    done = open_engine(model, rows[:40], rows[40:], EXACT)
     one = done.opening[0]
     states = torch.stack([other.state for other in done.reference])
     near = torch.nn.functional.cosine_similarity(states, one.state[None], dim=1).topk(20).indices
@@ -131,7 +131,7 @@ def test_a_local_value_is_the_mean_over_the_nearest_reference_rows(stories: Path
 def test_the_index_says_how_close_its_products_are(stories: Path) -> None:
     model = load(find(str(stories)), device="cpu", dtype="float32")
     rows = some_rows(model, 100)
-    done = opened(model, rows[:30], rows[30:], Options(batch_tokens=2000))
+    done = open_engine(model, rows[:30], rows[30:], Options(batch_tokens=2000))
     assert done.engine.pairs >= 200 and 0.9 < done.engine.correlation <= 1
     keep = list(visit(model, rows[60:70], 4096, lambda part: part))
     basis = done.engine.gauge.basis

@@ -16,7 +16,7 @@ import pytest
 
 from oresight.flows import cli
 from oresight.tasks.database import reading
-from oresight.tasks.runs.faults import in_a_sentence
+from oresight.tasks.runs.faults import explain_faults
 from oresight.tasks.runs.record import Refused
 from tests.support.processes import start_process
 from tests.test_crash import COMPARED, configured, tables
@@ -263,7 +263,7 @@ def test_too_little_memory_for_a_row_or_the_model_keeps_the_scores_that_were_com
     ],
 )
 def test_only_what_the_machine_lacks_is_told_so(error: Exception, told: str | None) -> None:
-    with pytest.raises(Exception, match=told) as raised, in_a_sentence(publishing__folder="/data/out"):
+    with pytest.raises(Exception, match=told) as raised, explain_faults(publishing__folder="/data/out"):
         raise error
     assert (raised.value is error) == (told is None)
 

@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from oresight.tasks.formats.files import Line, read
-from oresight.tasks.formats.sources import found
+from oresight.tasks.formats.sources import list_files
 
 GOOD = '{"prompt": "2+2?", "completion": "4"}'
 
 
 def lines(path: Path) -> list[Line]:
-    files, _ = found(str(path))
+    files, _ = list_files(str(path))
     return [line for file in files for line in read(file, lambda _: None)]
 
 
@@ -101,8 +101,8 @@ def test_an_item_of_a_list_that_is_bad_costs_itself_only(tmp_path: Path) -> None
 
 def test_a_list_that_breaks_or_is_cut_off_gives_what_came_before(tmp_path: Path) -> None:
     for end, reason in [
-        (b', {"a" 1}, {"a": 2}]', "cannot be read on"),
-        (b', {"a": 1', "cannot be read on"),
+        (b', {"a" 1}, {"a": 2}]', "rest of the file is not read"),
+        (b', {"a": 1', "rest of the file is not read"),
         (b"", "cut off"),
         (b"] x", "ends before"),
     ]:
@@ -157,12 +157,12 @@ def test_a_text_of_a_table_that_is_not_utf8_costs_its_row_only(tmp_path: Path) -
 def test_folders_and_globs_are_read_in_order(tmp_path: Path) -> None:
     for name in ("b.jsonl", "a.csv", "README.md", ".hidden.jsonl"):
         written(tmp_path / name, "x\n1\n" if name == "a.csv" else GOOD)
-    files, others = found(str(tmp_path))
+    files, others = list_files(str(tmp_path))
     assert [Path(file.path).name for file in files] == ["a.csv", "b.jsonl"]
     assert others == [str(tmp_path / "README.md")]
-    assert [Path(file.path).name for file in found(str(tmp_path / "*.jsonl"))[0]] == ["b.jsonl"]
+    assert [Path(file.path).name for file in list_files(str(tmp_path / "*.jsonl"))[0]] == ["b.jsonl"]
     strange = written(tmp_path / "[1].jsonl", GOOD)
-    assert [file.path for file in found(str(strange))[0]] == [str(strange)]
+    assert [file.path for file in list_files(str(strange))[0]] == [str(strange)]
 
 
 def test_arrow_folders_are_read_and_several_splits_are_named(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_arrow_folders_are_read_and_several_splits_are_named(tmp_path: Path) -> 
     ]
     datasets.DatasetDict({"train": rows, "test": rows}).save_to_disk(str(tmp_path / "two"))
     with pytest.raises(ValueError, match=r"holds the splits train, test; give the path of one: .*two/train"):
-        found(str(tmp_path / "two"))
+        list_files(str(tmp_path / "two"))
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_a_path_that_leads_to_nothing_says_what_would_work(tmp_path: Path, name:
     written(tmp_path / "README.md", "text")
     (tmp_path / "sub").mkdir()
     with pytest.raises(ValueError, match=f"{reason}.*; give"):
-        found(str(tmp_path / name))
+        list_files(str(tmp_path / name))
 
 
 def test_the_hub_without_a_network_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,12 +198,12 @@ def test_the_hub_without_a_network_is_one_sentence(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ValueError, match=r"hf:a/b: cannot be read from the hub .*; download it"):
-        found("hf:a/b")
+        list_files("hf:a/b")
 
 
 def test_progress_adds_up_to_the_size(tmp_path: Path) -> None:
     told: list[Any] = []
     path = written(tmp_path / "a.jsonl", f"{GOOD}\n" * 1000)
-    (file,), _ = found(str(path))
+    (file,), _ = list_files(str(path))
     assert len(list(read(file, told.append))) == 1000
     assert sum(told) == file.bytes == path.stat().st_size

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from oresight.tasks.formats import recognise
-from oresight.tasks.formats.sample import ROLES, Record, Sample, turns
+from oresight.tasks.formats.sample import ROLES, Record, Sample, read_turns
 
 ASK, TELL = {"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}
 
@@ -51,12 +51,14 @@ def test_named_columns_win_over_every_layout() -> None:
     read_as = recognise([record], {"prompt": "q", "answer": "a", "system": "rule"})
     assert read_as.name == "q/a"
     assert read_as.read(record).messages == [{"role": "system", "content": "be brief"}, ASK, TELL]
-    assert read_as.used == {"q", "a", "rule"}
+    assert read_as.used_columns == {"q", "a", "rule"}
     assert sample({"talk": [ASK, TELL]}, messages="talk") == Sample([ASK, TELL])
 
 
 def test_named_columns_that_are_not_there_are_told_with_those_that_are() -> None:
-    with pytest.raises(ValueError, match=r"dataset.columns names 'q', which is no column; there are question, best"):
+    with pytest.raises(
+        ValueError, match=r"dataset.columns names 'q', which is no column; the columns are question, best"
+    ):
         recognise([{"question": "?", "best": "!"}], {"prompt": "q", "answer": "best"})
     with pytest.raises(ValueError, match=r"dataset\.columns needs both prompt and answer"):
         recognise([{"question": "?", "best": "!"}], {"prompt": "question"})
@@ -64,7 +66,8 @@ def test_named_columns_that_are_not_there_are_told_with_those_that_are() -> None
 
 def test_columns_of_no_layout_are_listed_with_the_cure() -> None:
     with pytest.raises(
-        ValueError, match=r"columns id, question, best_answer are in no layout.*{prompt: question, answer: best_answer}"
+        ValueError,
+        match=r"columns id, question, best_answer fit no supported layout.*{prompt: question, answer: best_answer}",
     ):
         recognise([{"id": 3, "question": "?", "best_answer": "!"}], {})
 
@@ -88,7 +91,7 @@ def test_calls_of_tools_are_text_and_their_results_turns_of_the_tool() -> None:
         {"from": "function_call", "value": {"name": "f"}},
         {"from": "observation", "value": "7"},
     ]
-    assert turns(talk, "conversations")[1:] == [
+    assert read_turns(talk, "conversations")[1:] == [
         {"role": "assistant", "content": '{"name":"f"}'},
         {"role": "tool", "content": "7"},
     ]
@@ -98,9 +101,9 @@ def test_calls_of_tools_are_text_and_their_results_turns_of_the_tool() -> None:
         "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{}"}}],
     }
     padded = call | {"name": None, "tool_calls": [{"function": {"arguments": "{}", "name": "f", "x": None}, "id": "1"}]}
-    assert turns([call], "messages") == turns([padded], "messages")
-    assert turns([call], "messages")[0]["content"] == '[{"function":{"arguments":"{}","name":"f"},"id":"1"}]'
-    assert turns([call | {"content": "Wait."}], "messages")[0]["content"].startswith("Wait.\n[{")
+    assert read_turns([call], "messages") == read_turns([padded], "messages")
+    assert read_turns([call], "messages")[0]["content"] == '[{"function":{"arguments":"{}","name":"f"},"id":"1"}]'
+    assert read_turns([call | {"content": "Wait."}], "messages")[0]["content"].startswith("Wait.\n[{")
 
 
 @pytest.mark.parametrize(
@@ -114,13 +117,13 @@ def test_calls_of_tools_are_text_and_their_results_turns_of_the_tool() -> None:
         ({"instruction": "q", "output": {"a": None}}, "field 'output' holds an object, not text"),
         ({"instruction": "", "output": "a"}, "field 'instruction' is empty"),
         ({"instruction": "q", "input": 3, "output": "a"}, "field 'input' holds a number"),
-        ({"instruction": "q", "output": "a", "history": [["x"]]}, "field 'history' holds a list where a pair"),
+        ({"instruction": "q", "output": "a", "history": [["x"]]}, "field 'history' holds a list, not a pair of texts"),
         ({"question": "q", "answer": True}, r"field 'answer' holds a boolean \(true\)"),
         ({"messages": []}, "field 'messages' has no turn of the assistant"),
         ({"messages": None}, "field 'messages' holds null, not a list of turns"),
         ({"messages": "no"}, "field 'messages' holds text that is not JSON"),
         ({"messages": [ASK]}, "has no turn of the assistant"),
-        ({"messages": [TELL]}, "asks nothing before the answer"),
+        ({"messages": [TELL]}, "has no question before the answer"),
         (
             {"messages": [ASK, {"role": "assistant", "content": " "}]},
             "the assistant's last turn of 'messages', is empty",
@@ -130,12 +133,15 @@ def test_calls_of_tools_are_text_and_their_results_turns_of_the_tool() -> None:
         ({"messages": [ASK, {"role": "narrator", "content": "4"}]}, "turn 2 of 'messages' has the role 'narrator'"),
         ({"messages": [ASK, TELL], "tools": "{"}, "field 'tools' holds text that is not JSON"),
         ({"messages": [ASK, TELL], "videos": ["a.mp4"]}, "field 'videos' holds a video"),
-        ({"question": "<image> q", "answer": "a", "image": ["a.jpg", "b.jpg"]}, "places for 1 pictures and 2 of them"),
+        (
+            {"question": "<image> q", "answer": "a", "image": ["a.jpg", "b.jpg"]},
+            "has 1 place for pictures and 2 pictures",
+        ),
         ({"question": "q", "answer": "a <image>", "image": "a.jpg"}, "the answer holds a picture"),
         ({"question": "q", "answer": "a", "image": "data:image/png;base64,?"}, "a data: URL that is not base64"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url"}]}, TELL]},
-            "places for 1 pictures and 0 of them",
+            "has 1 place for pictures and 0 pictures",
         ),
         ({"conversations": [ASK], "chosen": TELL, "rejected": TELL}, "a preference pair, not a supervised row"),
         ({"prompt": "q", "chosen": "a", "rejected": "b"}, "a preference pair, not a supervised row"),

@@ -147,5 +147,5 @@ def test_where_the_whole_gradient_has_no_room_the_tokens_that_weigh_most_are_tak
 
 
 def test_a_reference_without_rows_is_refused() -> None:
-    with pytest.raises(ValueError, match="no row that can be scored"):
+    with pytest.raises(ValueError, match="none of its rows can be scored"):
         fit(Head(torch.ones(3, 2)), [], probe=[], tolerance=0)

@@ -204,11 +204,11 @@ def test_one_dataset_does_not_touch_another(tmp_path: Path, database: str, take:
     [
         ([], "holds no rows"),
         (["", " "], "holds no rows"),
-        (["x", "y"], "2 of 2 lines are no rows to value, so it is the wrong file; .* line 1\\): is not JSON"),
+        (["x", "y"], "2 of 2 lines are not rows that can get a value, .* the wrong file; .* line 1\\): is not JSON"),
         ([pair(1), {"a": 1}, {"a": 2}], r"2 of 3 .*\(2 times, first in .*a.jsonl, line 2\): field 'prompt' is missing"),
         (
             [{"a": 1, "b": "x"}],
-            "the columns a, b are in no layout .* for instance dataset.columns: {prompt: b, answer: a}",
+            "the columns a, b fit no supported layout .* for instance dataset.columns: {prompt: b, answer: a}",
         ),
     ],
 )

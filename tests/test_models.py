@@ -57,14 +57,14 @@ def test_adapters_that_cannot_be_used_are_refused(stories: Path, tmp_path: Path)
         find(str(stories), adapter=str(tmp_path / "nowhere"))
     adapted(stories, tmp_path / "pickled")
     (tmp_path / "pickled" / "adapter_model.safetensors").rename(tmp_path / "pickled" / "adapter_model.bin")
-    with pytest.raises(UnusableModel, match=r"no adapter_model\.safetensors; other weight formats can run code"):
+    with pytest.raises(UnusableModel, match=r"no adapter_model\.safetensors, and other weight formats can run code"):
         find(str(stories), adapter=str(tmp_path / "pickled"))
-    with pytest.raises(UnusableModel, match=r"is an adapter; name its base model here, and it in model\.adapter"):
+    with pytest.raises(UnusableModel, match=r"is an adapter; give its base model as model\.name and the adapter"):
         find(str(tmp_path / "pickled"))
     base = AutoModelForCausalLM.from_pretrained(stories)
     prompts = get_peft_model(base, PromptTuningConfig(num_virtual_tokens=3, task_type="CAUSAL_LM"))
     prompts.save_pretrained(tmp_path / "prompts")
-    with pytest.raises(UnusableModel, match="prompts that are learned cannot"):
+    with pytest.raises(UnusableModel, match="learned prompts cannot be merged"):
         load(find(str(stories), adapter=str(tmp_path / "prompts")), "cpu")
 
 

@@ -183,12 +183,12 @@ def malformed(home: Path) -> dict[str, tuple[Any, str | tuple[int, int]]]:
     (inside / "drawing.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     (inside / "print.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n")
     return {
-        "missing": ("gone.png", "the picture 'gone.png' is not there"),
+        "missing": ("gone.png", "the picture 'gone.png' does not exist"),
         "empty": ("empty.png", "the picture 'empty.png' is empty (0 bytes)"),
         "cut png": ("cut.png", "the picture 'cut.png' cannot be decoded"),
         "cut jpeg": ("cut.jpg", "the picture 'cut.jpg' cannot be decoded"),
         "wrong extension": ("png.jpg", (40, 30)),
-        "text": ("text.png", "the picture 'text.png' is no picture that is read"),
+        "text": ("text.png", "the picture 'text.png' is not a picture in a supported format"),
         "animated": ("moving.gif", "the picture 'moving.gif' is animated or has pages (3 frames)"),
         "one frame": ("still.gif", (40, 30)),
         "cmyk": ("cmyk.jpg", (40, 30)),
@@ -197,16 +197,19 @@ def malformed(home: Path) -> dict[str, tuple[Any, str | tuple[int, int]]]:
         "bomb": ("bomb.png", "the picture 'bomb.png' has"),
         "transparent": ("clear.png", (40, 30)),
         "one bit": ("bits.png", (40, 30)),
-        "svg": ("drawing.svg", "the picture 'drawing.svg' is no picture that is read"),
-        "eps": ("print.eps", "the picture 'print.eps' is no picture that is read"),
-        "folder": ("folder.png", "the picture 'folder.png' is no file"),
+        "svg": ("drawing.svg", "the picture 'drawing.svg' is not a picture in a supported format"),
+        "eps": ("print.eps", "the picture 'print.eps' is not a picture in a supported format"),
+        "folder": ("folder.png", "the picture 'folder.png' is not a file"),
         "upwards": ("../out/secret.png", "the picture '../out/secret.png' lies outside"),
         "absolute": (str(outside / "secret.png"), f"the picture '{outside / 'secret.png'}' lies outside"),
         "link": ("link.png", "the picture 'link.png' lies outside"),
         "web": ("https://example.org/a.png", "the picture 'https://example.org/a.png' is on the web"),
-        "file url": ("file:///etc/passwd", "the picture 'file:///etc/passwd' is neither a path nor an http address"),
-        "bytes": ({"bytes": base64.b64encode(b"x").decode()}, "the picture 'eA==' is not there"),
-        "broken data url": ("data:image/png;base64,AAAA", "a picture inside the row is no picture"),
+        "file url": (
+            "file:///etc/passwd",
+            "the picture 'file:///etc/passwd' is neither a path nor an http or https URL",
+        ),
+        "bytes": ({"bytes": base64.b64encode(b"x").decode()}, "the picture 'eA==' does not exist"),
+        "broken data url": ("data:image/png;base64,AAAA", "a picture inside the row is not a picture"),
         "number": (7, "field 'image' holds a number (7), not a picture"),
         "no picture <image>": ("", "a text says <image> where field 'image' holds no picture"),
         "long name": ("x" * 5000, "the picture '"),
@@ -320,7 +323,7 @@ def test_pictures_on_the_web_are_fetched_only_when_allowed(tmp_path: Path, datab
         server.shutdown()
     assert (done.rows, done.rejected) == (2, 2)
     reasons = " ".join(reason for (reason,) in ask(database, "SELECT reason FROM rejects"))
-    assert "cannot be fetched (HTTP Error 404" in reasons and "https://[broken" in reasons
+    assert "cannot be downloaded (HTTP Error 404" in reasons and "https://[broken" in reasons
     paths = [one[0]["path"] for (one,) in ask(database, "SELECT images FROM rows WHERE prompt = 'what?'")]
     assert Path(paths[0]).read_bytes() == (tmp_path / "web" / "a.png").read_bytes()
     assert paths[0].startswith(f"{database}.images{os.sep}")

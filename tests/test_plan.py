@@ -18,7 +18,7 @@ from oresight.tasks.plant import plant
 from oresight.tasks.runs.record import recorded
 from oresight.tasks.score import Scored, score
 from oresight.tasks.scoring import engine
-from oresight.tasks.scoring.engine import Options, opened
+from oresight.tasks.scoring.engine import Options, open_engine
 from oresight.tasks.scoring.model import take_apart
 from oresight.tasks.scoring.prompt import Encoded
 from oresight.tasks.workload import cost
@@ -150,7 +150,7 @@ def test_work_is_the_ids_that_go_through_the_body(gain: bool, monkeypatch: pytes
         ids = [5] * 20 + torch.randint(3, 60, (length - 20,), generator=draw).tolist()
         rows.append(Encoded(ids, length - 6, length, [1]))
     options = Options(batch_tokens=128, conditional_gain=gain)
-    scorer = opened(model, rows[:3], rows[3:5], options).engine
+    scorer = open_engine(model, rows[:3], rows[3:5], options).engine
     seen: list[int] = []
     states = type(model).states
 

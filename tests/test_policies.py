@@ -91,7 +91,7 @@ def test_rows_that_nearly_repeat_a_better_one_go_and_each_has_one_that_stays(tmp
 def test_settings_that_do_not_go_together_are_refused_in_a_sentence() -> None:
     with pytest.raises(ValidationError, match="random_share is a share of a budget; give one of keep, rows and tokens"):
         Splitting(random_share=0.1)
-    with pytest.raises(ValidationError, match="length_penalty goes with by: value, not random"):
+    with pytest.raises(ValidationError, match="length_penalty works with by: value only, not with by: random"):
         Splitting(length_penalty=0.5, by="random")
 
 

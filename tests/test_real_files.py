@@ -49,14 +49,14 @@ def test_real_files_are_read_whole(take: Take, path: str, layout: str, counts: t
     [
         ("formats/dpo_en_demo.json", "200 of 200 lines .*: a preference pair, not a supervised row"),
         ("formats/kto_en_demo.json", "200 of 200 lines .*liked-or-not label"),
-        ("dreambooth/rows.jsonl", "the columns id, image, subject are in no layout"),
+        ("dreambooth/rows.jsonl", "the columns id, image, subject fit no supported layout"),
         (
             "mrpc/test.jsonl",
-            "columns id, sentence1, sentence2, label are in no layout .*dataset.columns: {prompt: sentence1",
+            "columns id, sentence1, sentence2, label fit no supported layout .*dataset.columns: {prompt: sentence1",
         ),
-        ("llmbar/rows.jsonl", "columns id, subset, instruction, good_output, bad_output are in no layout"),
+        ("llmbar/rows.jsonl", "columns id, subset, instruction, good_output, bad_output fit no supported layout"),
         ("truthfulqa/rows.jsonl", "dataset.columns: {prompt: question, answer: best_answer}"),
-        ("catsdogs", "are in no layout"),
+        ("catsdogs", "fit no supported layout"),
         ("datainf_grammars", "holds test, train, and nothing to read"),
     ],
 )

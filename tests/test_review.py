@@ -165,7 +165,7 @@ def test_what_cannot_be_decided_is_a_sentence(curated: Curated) -> None:
 )  # fmt: skip
 def test_another_answer_stands_where_the_layout_has_it(record: dict[str, Any]) -> None:
     layout = recognise([record], {})
-    changed = layout.answered(record, 'new\n"one"')
+    changed = layout.with_answer(record, 'new\n"one"')
     assert layout.read(changed).messages[-1]["content"] == 'new\n"one"'
     assert layout.read(changed).messages[:-1] == layout.read(record).messages[:-1]
     assert "old" not in json.dumps(changed)

@@ -119,7 +119,7 @@ def test_the_pages_show_the_form_the_run_and_what_it_found(server: Server, night
         asked: list[str] = []
         tab.on("request", lambda request: asked.append(request.url))
         tab.goto(f"{server.url}/deployments/deployment/{deployment}/run")
-        expect(tab.get_by_text("Wanted share of good rows among the rows", exact=False)).to_be_visible()
+        expect(tab.get_by_text("Target share of good rows among the rows", exact=False)).to_be_visible()
         field = tab.locator(".p-label", has_text="False Discovery Rate (Optional)").last.locator("input")
         field.fill("2")
         tab.get_by_role("button", name="Submit").click()

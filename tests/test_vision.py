@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from oresight.tasks.scoring import forward
-from oresight.tasks.scoring.engine import Options, opened
+from oresight.tasks.scoring.engine import Options, open_engine
 from oresight.tasks.scoring.model import take_apart
 from oresight.tasks.scoring.picture import Picture, Unreadable, pixels
 from oresight.tasks.scoring.prompt import Encoded, Unscorable, encode
@@ -131,7 +131,7 @@ def _compare(name: str, dtype: torch.dtype, folder: Path) -> None:
     g = [sum(tokens) for tokens, _ in exact]
     gbar = torch.stack(g[:3]).mean(0)
     scale = [sum(float((x * gbar).sum().abs()) for x in tokens) for tokens, _ in exact]
-    done = opened(model, rows[:3], rows[3:], OPTIONS)
+    done = open_engine(model, rows[:3], rows[3:], OPTIONS)
     for one in done.reference:
         others = torch.stack([x for j, x in enumerate(g[:3]) if j != one.row]).mean(0)
         bound = rtol * max(float((g[one.row] * x).sum().abs()) for x in g[:3])
@@ -173,7 +173,7 @@ def test_the_answer_is_marked_where_a_picture_is_many_ids(name: str, tmp_path: P
         assert vision.tokenizer.decode(row.answer) == "dark red" + ends.get(name, "</s>")
         mark = processor.tokenizer.convert_tokens_to_ids("<image_soft_token>") if name == "gemma3" else None
         assert row.ids.count(mark or processor.image_token_id) == expected
-        assert all(place < row.start for place in row.places) and row.seen <= row.start - 1
+        assert all(position < row.start for position in row.picture_positions) and row.pictures_end <= row.start - 1
         assert vision.tokenizer.decode(row.ids[: row.start]).rstrip().endswith(("assistant:", "what?"))
 
 
@@ -192,7 +192,7 @@ def test_a_picture_with_many_questions_goes_through_the_encoder_once(tmp_path: P
     rows = [
         encode(asked(1, f"what is {i} * {i}?", "yes"), None, model.tokenizer, 999, vision, shown) for i in range(30)
     ]
-    engine = opened(model, rows[:3], rows[3:6], Options(batch_tokens=200, conditional_gain=False)).engine
+    engine = open_engine(model, rows[:3], rows[3:6], Options(batch_tokens=200, conditional_gain=False)).engine
     seen = []
     model.release()
     whole.model.vision_tower.register_forward_hook(lambda *_: seen.append(1))
@@ -207,7 +207,7 @@ def test_a_prompt_with_pictures_is_not_cut_but_the_answer_is(tmp_path: Path) -> 
     whole = encode(asked(1, "what?", "red " * 40), None, vision.tokenizer, 999, vision, shown)
     cut = encode(asked(1, "what?", "red " * 40), None, vision.tokenizer, whole.start + 5, vision, shown)
     assert (cut.ids, cut.truncated, cut.end) == (whole.ids[: whole.start + 5], True, whole.start + 5)
-    with pytest.raises(Unscorable, match=r"the prompt with its pictures has .* tokens, more than scoring.max_tokens"):
+    with pytest.raises(Unscorable, match=r"the prompt with its pictures has .* tokens .* raise scoring.max_tokens"):
         encode(asked(1, "what?", "red"), None, vision.tokenizer, whole.start, vision, shown)
 
 

@@ -26,7 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import normalize
 
 from oresight.tasks.evaluation.trainable import ModelSpec, Trainable, trainable
-from oresight.tasks.scoring.engine import SAMPLE, only
+from oresight.tasks.scoring.engine import SAMPLE, select_rows
 from oresight.tasks.scoring.formula import errors, token_pairs
 from oresight.tasks.scoring.forward import Answers, visit
 from oresight.tasks.scoring.index import fit_basis
@@ -129,7 +129,7 @@ def _indexed(model: Loaded, rows: Sequence[Encoded], queries: Sequence[Encoded])
     fitted = [
         part
         for visited, encoded in zip(parts, (rows, queries), strict=True)
-        for part in only(visited, range(0, len(encoded), 2)[:SAMPLE])
+        for part in select_rows(visited, range(0, len(encoded), 2)[:SAMPLE])
     ]
     basis = fit_basis(fitted, model.head)
     vectors = []

@@ -68,7 +68,7 @@ class Trainable:
         }
         if self.vision is not None:
             longest = batch["input_ids"].shape[1]
-            batch |= self.vision.inputs([row.pictures for row in rows], [row.kinds for row in rows], longest)
+            batch |= self.vision.inputs([row.pictures for row in rows], [row.token_types for row in rows], longest)
         if self.skips_logits:
             batch["labels"] = batch["labels"][:, min(row.start for row in rows) - 1 :]
             batch["logits_to_keep"] = batch["labels"].shape[1]

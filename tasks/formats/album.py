@@ -1,7 +1,7 @@
-"""The pictures that rows name -> files that were looked at, or the reason why one cannot be used.
+"""Opens the pictures that rows refer to, and gives each picture's file, or the reason why it cannot be used.
 
-A picture that lies in a folder stays there. One that came inside a file (Parquet, a webdataset shard, a data: URL) or
-from the web is kept beside the database in a file named by its content, so that scores and reports can read it later.
+A picture in a folder stays there. A picture from inside a file (Parquet, a webdataset shard, a data: URL) or from the
+web is stored beside the database, in a file named by its content, so that scores and reports can read it later.
 """
 
 import hashlib
@@ -13,24 +13,25 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from oresight.tasks.formats.pictures import Source
-from oresight.tasks.scoring.picture import MAX_BYTES, SUFFIXES, Seen, Unreadable, look
+from oresight.tasks.formats.pictures import PictureSource
+from oresight.tasks.scoring.picture import MAX_BYTES, SUFFIXES, PictureFacts, Unreadable, inspect_picture
 
 FETCH_S = 30
+"""Seconds that a download may take."""
 
 
-class Place(NamedTuple):
-    """A picture as a row names it, and the folder that its path starts from and stays inside."""
+class PictureRef(NamedTuple):
+    """A picture as a row refers to it, and the folder that its path starts from and stays inside."""
 
     root: Path | None
-    source: Source
+    source: PictureSource
 
 
-class Kept(NamedTuple):
-    """A picture that can be used."""
+class UsablePicture(NamedTuple):
+    """A picture that was opened and can be used."""
 
     name: str | None
-    """What the row calls it: a path, or nothing where it came inside the row."""
+    """The path in the row; None where the picture came inside the row."""
     path: str
     sha256: str
     width: int
@@ -39,8 +40,8 @@ class Kept(NamedTuple):
     size: int
 
 
-class Entry(NamedTuple):
-    """A row of store.pictures, used or not."""
+class PictureRow(NamedTuple):
+    """A row of store.pictures, for a usable picture or an unusable one."""
 
     path: str
     reason: str | None
@@ -56,11 +57,13 @@ class Entry(NamedTuple):
 
 
 class Album:
-    """Looks at every picture once, several at a time."""
+    """Opens every picture once, several at a time."""
 
-    def __init__(self, keep: Path, *, allow_download: bool) -> None:
-        self.keep, self.allow_download = keep, allow_download
-        self.known: dict[tuple[str, str], Kept | str] = {}
+    def __init__(self, folder: Path, *, allow_download: bool) -> None:
+        """folder: where pictures without a file of their own are stored."""
+        self.folder, self.allow_download = folder, allow_download
+        self.results: dict[tuple[str, str], UsablePicture | str] = {}
+        """By reference: the picture, or the reason why it cannot be used."""
         self.pool = ThreadPoolExecutor(os.cpu_count() or 2)
 
     def __enter__(self) -> Self:
@@ -69,133 +72,154 @@ class Album:
     def __exit__(self, *_: object) -> None:
         self.pool.shutdown(cancel_futures=True)
 
-    def gather(self, places: Iterable[Place]) -> list[Entry]:
-        """Look at those that are new; gives their entries, thumbnails included."""
-        fresh = {_key(place): place for place in places}
-        todo = [(key, place) for key, place in fresh.items() if key not in self.known]
-        entries = []
-        for (key, _), (found, entry) in zip(todo, self.pool.map(lambda item: self._look(item[1]), todo), strict=True):
-            self.known[key] = found
-            entries += [entry] if entry else []
-        return entries
+    def gather(self, refs: Iterable[PictureRef]) -> list[PictureRow]:
+        """Open the pictures that are new, and return their rows, thumbnails included."""
+        by_key = {_key(ref): ref for ref in refs}
+        new = [(key, ref) for key, ref in by_key.items() if key not in self.results]
+        rows = []
+        opened = self.pool.map(lambda item: self._open(item[1]), new)
+        for (key, _), (result, row) in zip(new, opened, strict=True):
+            self.results[key] = result
+            rows += [row] if row else []
+        return rows
 
-    def find(self, places: Iterable[Place]) -> list[Kept]:
-        """Pictures that were gathered. Raises ValueError with the reason if one cannot be used."""
-        found = []
-        for place in places:
-            one = self.known[_key(place)]
-            if isinstance(one, str):
-                raise ValueError(one)
-            found.append(one)
-        return found
+    def usable(self, refs: Iterable[PictureRef]) -> list[UsablePicture]:
+        """The pictures behind references that were gathered. Raises ValueError with the reason if one is unusable."""
+        pictures = []
+        for ref in refs:
+            result = self.results[_key(ref)]
+            if isinstance(result, str):
+                raise ValueError(result)
+            pictures.append(result)
+        return pictures
 
-    def _look(self, place: Place) -> tuple[Kept | str, Entry | None]:
+    def _open(self, ref: PictureRef) -> tuple[UsablePicture | str, PictureRow | None]:
         try:
-            if isinstance(place.source, bytes):
-                return self._stored(place.source, "a picture inside the row")
-            if "://" in place.source:
-                return self._stored(self._fetched(place.source), f"the picture {_short(place.source)}")
-            path = _inside(place.root, place.source)
+            if isinstance(ref.source, bytes):
+                return self._store(ref.source, "a picture inside the row")
+            if "://" in ref.source:
+                return self._store(self._fetch(ref.source), f"the picture {_short(ref.source)}")
+            path = _inside(ref.root, ref.source)
         except (Unreadable, OSError) as error:
             return str(error), None
-        return _at(path, place.source)
+        return _open_file(path, ref.source)
 
-    def _stored(self, data: bytes, name: str) -> tuple[Kept | str, Entry | None]:
-        """Looked at first, so that what is no picture leaves no file."""
+    def _store(self, data: bytes, name: str) -> tuple[UsablePicture | str, PictureRow | None]:
+        """Write a picture to the folder. It is decoded first, so that bytes that are no picture leave no file."""
         try:
-            seen = look(data)
+            facts = inspect_picture(data)
         except Unreadable as error:
             return f"{name} {error}", None
-        path = self.keep / seen.sha256[:2] / f"{seen.sha256}.{SUFFIXES.get(seen.format, 'img')}"
+        path = self.folder / facts.sha256[:2] / f"{facts.sha256}.{SUFFIXES.get(facts.format, 'img')}"
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
             unfinished = path.with_name(f".{path.name}.{os.getpid()}")
             unfinished.write_bytes(data)
             unfinished.replace(path)
-        return _kept(path, seen, standing(str(path))[1])
+        return _usable(path, facts, file_state(str(path))[1])
 
-    def _fetched(self, url: str) -> bytes:
+    def _fetch(self, url: str) -> bytes:
         if not url.startswith(("http://", "https://")):
-            raise Unreadable(f"the picture {_short(url)} is neither a path nor an http address")
+            raise Unreadable(f"the picture {_short(url)} is neither a path nor an http or https URL")
         if not self.allow_download:
             raise Unreadable(
                 f"the picture {_short(url)} is on the web; set dataset.allow_download: true, or give a path"
             )
         try:
-            with urllib.request.urlopen(url, timeout=FETCH_S) as answer:  # noqa: S310 http and https only, see above
-                data: bytes = answer.read(MAX_BYTES + 1)
+            with urllib.request.urlopen(url, timeout=FETCH_S) as response:  # noqa: S310 http and https only, see above
+                data: bytes = response.read(MAX_BYTES + 1)
         except (urllib.error.URLError, OSError, ValueError) as error:
-            raise Unreadable(f"the picture {_short(url)} cannot be fetched ({error})") from error
+            raise Unreadable(f"the picture {_short(url)} cannot be downloaded ({error})") from error
         if len(data) > MAX_BYTES:
-            raise Unreadable(f"the picture {_short(url)} has more than {MAX_BYTES >> 20} MB")
+            raise Unreadable(f"the picture {_short(url)} is larger than {MAX_BYTES >> 20} MB")
         return data
 
 
-def sweep(keep: Path, paths: Collection[str]) -> None:
-    """Remove the pictures that were kept in a folder and are not among the paths."""
-    for file in keep.glob("*/*"):
+def sweep(folder: Path, paths: Collection[str]) -> None:
+    """Delete the pictures stored in a folder whose paths are not among `paths`."""
+    for file in folder.glob("*/*"):
         if str(file.resolve()) not in paths:
             file.unlink()
 
 
-def standing(path: str) -> tuple[int | None, int | None]:
-    """Bytes and time of change in ns of a file; nothing if it is not there."""
+def file_state(path: str) -> tuple[int | None, int | None]:
+    """Size in bytes and modification time in ns of a file; (None, None) if there is no such file."""
     try:
-        found = Path(path).stat()
+        stat = Path(path).stat()
     except (OSError, ValueError):
         return None, None
-    return found.st_size, found.st_mtime_ns
+    return stat.st_size, stat.st_mtime_ns
 
 
-def _key(place: Place) -> tuple[str, str]:
-    if isinstance(place.source, bytes):
-        return "", hashlib.sha256(place.source).hexdigest()
-    return str(place.root), place.source
+def _key(ref: PictureRef) -> tuple[str, str]:
+    if isinstance(ref.source, bytes):
+        return "", hashlib.sha256(ref.source).hexdigest()
+    return str(ref.root), ref.source
 
 
 def _inside(root: Path | None, name: str) -> Path:
-    """The file, links followed. Raises Unreadable if it is outside the root."""
+    """The file that a path names, with links followed. Raises Unreadable if it is outside the root."""
     if root is None:
         raise Unreadable(f"the picture {_short(name)} is a path; give the folder that it starts from as dataset.root")
-    home = root.resolve()
+    folder = root.resolve()
     try:
-        path = (home / name).resolve()
+        path = (folder / name).resolve()
     except (OSError, ValueError, RuntimeError) as error:
-        raise Unreadable(f"the picture {_short(name)} is no path ({error})") from error
-    if not path.is_relative_to(home):
+        raise Unreadable(f"the picture {_short(name)} is not a path ({error})") from error
+    if not path.is_relative_to(folder):
         raise Unreadable(
-            f"the picture {_short(name)} lies outside {home}; give the folder that holds all as dataset.root"
+            f"the picture {_short(name)} lies outside {folder}; give the folder that holds all pictures as dataset.root"
         )
     return path
 
 
-def _at(path: Path, name: str) -> tuple[Kept | str, Entry]:
-    size, modified = standing(str(path))
+def _open_file(path: Path, name: str) -> tuple[UsablePicture | str, PictureRow]:
+    size, modified_ns = file_state(str(path))
     try:
         if size is None:
-            raise Unreadable("is not there")
+            raise Unreadable("does not exist")
         if not path.is_file():
-            raise Unreadable("is no file")
+            raise Unreadable("is not a file")
         if size > MAX_BYTES:
-            raise Unreadable(f"has more than {MAX_BYTES >> 20} MB")
-        return _kept(path, look(path.read_bytes()), modified, name)
+            raise Unreadable(f"is larger than {MAX_BYTES >> 20} MB")
+        return _usable(path, inspect_picture(path.read_bytes()), modified_ns, name)
     except (Unreadable, OSError) as error:
         reason = f"the picture {_short(name)} {error if isinstance(error, Unreadable) else error.strerror} ({path})"
-        return reason, _bad(path, reason, size, modified)
+        return reason, _unusable(path, reason, size, modified_ns)
 
 
 def _short(name: str) -> str:
     return repr(name if len(name) <= 200 else f"{name[:200]}...")
 
 
-def _bad(path: Path, reason: str, size: int | None, modified: int | None) -> Entry:
-    return Entry(str(path), reason, None, None, None, None, None, size, modified, None, None)
+def _unusable(path: Path, reason: str, size: int | None, modified_ns: int | None) -> PictureRow:
+    return PictureRow(
+        path=str(path),
+        reason=reason,
+        sha256=None,
+        width=None,
+        height=None,
+        mode=None,
+        format=None,
+        size=size,
+        modified_ns=modified_ns,
+        spread=None,
+        thumbnail=None,
+    )
 
 
-def _kept(path: Path, seen: Seen, modified: int | None, name: str | None = None) -> tuple[Kept, Entry]:
-    path = path.resolve()
-    kept = Kept(name, str(path), seen.sha256, seen.width, seen.height, seen.mode, seen.size)
-    return kept, Entry(
-        str(path), None, seen.sha256, seen.width, seen.height, seen.mode, seen.format, seen.size, modified,
-        seen.spread, seen.thumbnail,
-    )  # fmt: skip
+def _usable(
+    path: Path, facts: PictureFacts, modified_ns: int | None, name: str | None = None
+) -> tuple[UsablePicture, PictureRow]:
+    absolute = str(path.resolve())
+    row = PictureRow(path=absolute, reason=None, modified_ns=modified_ns, **facts._asdict())
+    picture = UsablePicture(
+        name=name,
+        path=absolute,
+        sha256=facts.sha256,
+        width=facts.width,
+        height=facts.height,
+        mode=facts.mode,
+        size=facts.size,
+    )
+    return picture, row

@@ -1,6 +1,6 @@
-"""From a file to its records. Everything streams, and nothing that a file holds raises: a bad line becomes a reason.
+"""Reads the records of a file as a stream. A bad line gives a reason, whatever the file holds, and never an exception.
 
-What does raise is a disk that fails (OSError) and a hub that is away (ValueError).
+Only a failing disk raises (OSError), and a hub that does not answer (ValueError).
 """
 
 import base64
@@ -18,29 +18,33 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from oresight.tasks.formats import shards
-from oresight.tasks.formats.sample import Record, held
+from oresight.tasks.formats.sample import Record, describe
 from oresight.tasks.formats.sources import File
 from oresight.tasks.formats.values import Stream, values
 from oresight.tasks.scoring.picture import is_picture
 
-LONGEST = 256 << 20  # bytes of one line: a file without line ends must not fill the memory
-ROWS = 512  # of a table in memory at a time
+MAX_LINE = 256 << 20
+"""Longest line in bytes, so that a file without line ends cannot fill the memory."""
+BATCH_ROWS = 512
+"""Rows of a table in memory at a time."""
+CSV_KINDS = (".csv", ".tsv")
 Advance = Callable[[int], None]
+"""Called with the number of bytes that were read."""
 
 
 class Line(NamedTuple):
-    """A record, or the reason why there is none."""
+    """A record, or the reason why a line is none."""
 
     number: int | None
-    """From 1: the line, or in a list or a table the position; None is the file as a whole."""
+    """The line, counted from 1; in a list or a table the position. None stands for the whole file."""
     record: Record | None
     text: str
-    """The record as JSON, as it came in; of a line that cannot be read, its beginning."""
+    """The JSON text of the record, unchanged where the file is JSON; the beginning of a line that cannot be read."""
     reason: str = ""
 
 
 def read(file: File, advance: Advance) -> Iterator[Line]:
-    """The lines of a file; `advance` is told how many bytes were read."""
+    """The lines of a file."""
     if file.kind == ".parquet":
         return _rows(_parquet(file, advance))
     if file.kind == "arrow":
@@ -53,19 +57,19 @@ def read(file: File, advance: Advance) -> Iterator[Line]:
 
 
 def dumps(value: Any) -> str:
-    """JSON; what JSON does not know becomes text. Raises TypeError for a lone surrogate or too many levels."""
+    """JSON text; types that JSON lacks become text. Raises TypeError for a lone surrogate or too many levels."""
     return orjson.dumps(value, default=_as_text, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def _as_text(value: Any) -> str:
     if not isinstance(value, bytes):
         return str(value)
-    # A picture is kept as a file of its own, named by its content: the record tells which.
+    # A picture is stored in a file of its own, named by its content. The record refers to it by its hash.
     return f"sha256:{hashlib.sha256(value).hexdigest()}" if is_picture(value) else base64.b64encode(value).decode()
 
 
-class _Counted(io.FileIO):
-    """A file that tells how far it has been read."""
+class _CountingFile(io.FileIO):
+    """A file that calls `advance` with the number of bytes of every read."""
 
     def __init__(self, path: str, advance: Advance) -> None:
         super().__init__(path)
@@ -77,8 +81,9 @@ class _Counted(io.FileIO):
         return count
 
 
-def _opened(path: str, advance: Advance) -> Stream:
-    packed = io.BufferedReader(_Counted(path, advance), 1 << 18)
+def _open_stream(path: str, advance: Advance) -> Stream:
+    """The file's bytes, decompressed."""
+    packed = io.BufferedReader(_CountingFile(path, advance), 1 << 18)
     if path.lower().endswith(".gz"):
         return gzip.GzipFile(fileobj=packed)
     if path.lower().endswith(".zst"):
@@ -87,17 +92,17 @@ def _opened(path: str, advance: Advance) -> Stream:
 
 
 def _text(file: File, advance: Advance) -> Iterator[Line]:
-    """Lines of a text file; where an archive ends too early, or is none, the last one says so."""
+    """Lines of a text file. If the archive is damaged or cut off, the last line gives that as its reason."""
     number = 0
     try:
-        is_lines = file.kind not in (".csv", ".tsv") and _is_lines(file)
-        with _opened(file.path, advance) as stream:
-            if file.kind in (".csv", ".tsv"):
+        is_json_lines = file.kind not in CSV_KINDS and _is_json_lines(file)
+        with _open_stream(file.path, advance) as stream:
+            if file.kind in CSV_KINDS:
                 lines = _csv(stream, file.kind)
-            elif is_lines:
+            elif is_json_lines:
                 lines = _json_lines(stream)
             else:
-                lines = (_json(*value) for value in values(stream, LONGEST))
+                lines = (_json(*value) for value in values(stream, MAX_LINE))
             for line in lines:
                 number = line.number or number
                 yield line
@@ -108,27 +113,29 @@ def _text(file: File, advance: Advance) -> Iterator[Line]:
         yield Line(number + 1, None, "", f"the archive is damaged or cut off {after} ({error})")
 
 
-def _is_lines(file: File) -> bool:
-    """Whether a JSON file holds a record a line, whatever its name; if not, it holds a list or records over lines."""
+def _is_json_lines(file: File) -> bool:
+    """Whether a JSON file holds one record per line, whatever its name. If not, it holds a list, or records that span
+    several lines.
+    """
     head = b""
-    with _opened(file.path, lambda _: None) as stream:
+    with _open_stream(file.path, lambda _: None) as stream:
         try:
             while len(head) < 1 << 20 and (more := stream.read1(1 << 20)):
                 head += more
         except (OSError, EOFError, zlib.error):
-            pass  # what was readable decides; the reading proper meets the error again and reports it
+            pass  # the readable part decides; the caller meets the error again when it reads, and reports it
     head = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     lines = [line for line in head.split(b"\n", maxsplit=20)[:20] if line.strip()]
-    whole = [isinstance(_loaded(line), dict | list) for line in lines]
+    are_complete = [isinstance(_parse_or_none(line), dict | list) for line in lines]
     if head.startswith(b"["):
-        return len(lines) > 1 and whole[0]
+        return len(lines) > 1 and are_complete[0]
     if file.kind != ".json":
         return not lines or lines[0].strip() != b"{"
-    starts = [line.startswith(b"{") and is_whole for line, is_whole in zip(lines, whole, strict=True)]
-    return any(starts) or not head.startswith(b"{")
+    are_records = [line.startswith(b"{") and complete for line, complete in zip(lines, are_complete, strict=True)]
+    return any(are_records) or not head.startswith(b"{")
 
 
-def _loaded(line: bytes) -> Any:
+def _parse_or_none(line: bytes) -> Any:
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -137,15 +144,15 @@ def _loaded(line: bytes) -> Any:
 
 def _json_lines(stream: Stream) -> Iterator[Line]:
     number = 0
-    while line := stream.readline(LONGEST):
+    while line := stream.readline(MAX_LINE):
         number += 1
         if number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")
-        if len(line) == LONGEST and not line.endswith(b"\n"):
+        if len(line) == MAX_LINE and not line.endswith(b"\n"):
             beginning = line[:1000].decode(errors="replace")
             while line and not line.endswith(b"\n"):
-                line = stream.readline(LONGEST)
-            yield Line(number, None, beginning, f"is longer than {LONGEST >> 20} MB")
+                line = stream.readline(MAX_LINE)
+            yield Line(number, None, beginning, f"is longer than {MAX_LINE >> 20} MB")
         elif line := line.strip():
             try:
                 text = line.decode()
@@ -158,7 +165,7 @@ def _json_lines(stream: Stream) -> Iterator[Line]:
 
 
 def _json(number: int, text: str, reason: str) -> Line:
-    """A record from its JSON text, unless there is already a reason against it."""
+    """A record from its JSON text; with a reason, no record."""
     if reason:
         return Line(number, None, text, reason)
     try:
@@ -166,46 +173,51 @@ def _json(number: int, text: str, reason: str) -> Line:
     except orjson.JSONDecodeError as error:
         return Line(number, None, text, f"is not JSON: {error.msg} (column {error.colno})")
     if not isinstance(value, dict):
-        return Line(number, None, text, f"holds {held(value)}, not an object with fields")
+        return Line(number, None, text, f"holds {describe(value)}, not an object with fields")
     return Line(number, value, text)
 
 
 def _csv(stream: Stream, kind: str) -> Iterator[Line]:
-    """Rows of a table, numbered by the line on which they begin. The delimiter is the one that the header has most."""
-    csv.field_size_limit(LONGEST)
-    lines, begun = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline=""), [""]
+    """Rows of a CSV or TSV file, numbered by the line on which they begin.
 
-    def remembered(line: str) -> str:
-        begun[0] = begun[0] or line[:1000]
+    The delimiter of a CSV file is the comma, semicolon or tab that occurs most often in the header.
+    """
+    csv.field_size_limit(MAX_LINE)
+    lines = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    beginning = ""  # of the first line of the current row
+
+    def remember(line: str) -> str:
+        nonlocal beginning
+        beginning = beginning or line[:1000]
         return line
 
     first = lines.readline()
-    comma = "\t" if kind == ".tsv" else max(",;\t", key=first.count)
-    reader = csv.reader(map(remembered, chain([first], lines)), delimiter=comma, strict=True)
+    delimiter = "\t" if kind == ".tsv" else max(",;\t", key=first.count)
+    reader = csv.reader(map(remember, chain([first], lines)), delimiter=delimiter, strict=True)
     header: list[str] = []
     while True:
-        number, begun[0] = reader.line_num + 1, ""
+        number, beginning = reader.line_num + 1, ""
         try:
             fields = next(reader, None)
         except csv.Error as error:
-            over = f" (lines {number} to {reader.line_num})" if reader.line_num > number else ""
-            yield Line(number, None, begun[0], f"is not CSV{over}: {error}")
+            span = f" (lines {number} to {reader.line_num})" if reader.line_num > number else ""
+            yield Line(number, None, beginning, f"is not CSV{span}: {error}")
             continue
         if fields is None:
             return
         if not header:
             header = fields
-            if twice := [name for name in header if header.count(name) > 1]:
-                yield Line(number, None, begun[0], f"the header names the column {twice[0]!r} twice")
+            if repeated := [name for name in header if header.count(name) > 1]:
+                yield Line(number, None, beginning, f"the header names the column {repeated[0]!r} twice")
                 return
         elif fields and len(fields) != len(header):
-            yield Line(number, None, begun[0], f"has {len(fields)} fields where the header has {len(header)}")
+            yield Line(number, None, beginning, f"has {len(fields)} fields where the header has {len(header)}")
         elif fields:
-            yield _row(number, dict(zip(header, fields, strict=True)), begun[0])
+            yield _row(number, dict(zip(header, fields, strict=True)), beginning)
 
 
 def _row(number: int, record: Record, beginning: str = "") -> Line:
-    """A record that did not come as JSON."""
+    """The line of a record from a file that is not JSON."""
     try:
         return Line(number, record, dumps(record))
     except TypeError as error:
@@ -214,7 +226,7 @@ def _row(number: int, record: Record, beginning: str = "") -> Line:
 
 
 def _rows(batches: Iterable[pa.RecordBatch]) -> Iterator[Line]:
-    """Rows of Arrow batches, numbered by their position. A text that is not UTF-8 costs its own row only."""
+    """Rows of Arrow batches, numbered by their position. A text that is not UTF-8 spoils only its own row."""
     number = 0
     try:
         for batch in batches:
@@ -229,6 +241,7 @@ def _rows(batches: Iterable[pa.RecordBatch]) -> Iterator[Line]:
 
 
 def _records(batch: pa.RecordBatch) -> Iterator[Record | None]:
+    """The records of a batch; None for one with a text that is not UTF-8."""
     try:
         yield from batch.to_pylist()
     except UnicodeDecodeError:
@@ -240,15 +253,15 @@ def _records(batch: pa.RecordBatch) -> Iterator[Record | None]:
 
 
 def _shard(file: File, advance: Advance) -> Iterator[Line]:
-    """Samples of a webdataset shard, numbered by their position."""
-    with _Counted(file.path, advance) as stream:
-        for number, found in enumerate(shards.samples(stream, file.path), start=1):
-            yield Line(number, None, "", found) if isinstance(found, str) else _row(number, found)
+    """Records of a webdataset shard, numbered by their position."""
+    with _CountingFile(file.path, advance) as stream:
+        for number, record in enumerate(shards.shard_records(stream, file.path), start=1):
+            yield Line(number, None, "", record) if isinstance(record, str) else _row(number, record)
 
 
 def _parquet(file: File, advance: Advance) -> Iterator[pa.RecordBatch]:
     with pq.ParquetFile(file.path) as table:
-        for batch in table.iter_batches(batch_size=ROWS):
+        for batch in table.iter_batches(batch_size=BATCH_ROWS):
             advance(file.bytes * batch.num_rows // max(table.metadata.num_rows, 1))
             yield batch
 
@@ -258,11 +271,12 @@ def _arrow(file: File, advance: Advance) -> Iterator[pa.RecordBatch]:
 
     try:
         rows = load_from_disk(file.path).with_format("arrow")
-    except Exception as error:  # a folder that is not whole fails in as many ways as it can be broken
+    except Exception as error:  # an incomplete folder raises many kinds of errors
+        reason = " ".join(str(error).split())[:200]
         raise ValueError(
-            f"{file.path}: is no whole folder of save_to_disk ({' '.join(str(error).split())[:200]})"
+            f"{file.path}: is not a complete save_to_disk folder ({reason}); write it again with save_to_disk"
         ) from error
-    for table in rows.iter(batch_size=ROWS):
+    for table in rows.iter(batch_size=BATCH_ROWS):
         advance(file.bytes * table.num_rows // max(len(rows), 1))
         yield from table.to_batches()
 
@@ -273,7 +287,10 @@ def _hub(file: File) -> Iterator[pa.RecordBatch]:
     name, split = file.path.removeprefix("hf:").rsplit(":", 1)
     try:
         rows = load_dataset(name, split=split, revision=file.sha256, streaming=True).with_format("arrow")
-        for table in rows.iter(batch_size=ROWS):
+        for table in rows.iter(batch_size=BATCH_ROWS):
             yield from table.to_batches()
-    except Exception as error:  # the hub's client raises a dozen kinds
-        raise ValueError(f"{file.path}: cannot be read from the hub ({' '.join(str(error).split())[:200]})") from error
+    except Exception as error:  # the hub's client raises many kinds of errors
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{file.path}: cannot be read from the hub ({reason}); download it and give its folder"
+        ) from error

@@ -11,5 +11,5 @@ def match(record: Record) -> dict[str, str] | None:
 
 
 def read(record: Record, columns: Mapping[str, str]) -> Sample:
-    """The turns up to the last one of the assistant. Raises ValueError with a sentence."""
+    """The turns up to the assistant's last one. Raises ValueError with the reason."""
     return conversation(record, columns["messages"], columns["system"])

@@ -1,6 +1,6 @@
-"""Where a record holds pictures: a column of them, parts of a turn, or marks in its text that stand for them.
+"""Finds the pictures of a record: a column of pictures, parts of a turn, or the marks in its text that they replace.
 
-A source is what the record says: a path, a URL, or the bytes themselves. Bringing it to a file is ingest's business.
+A source is what the record holds for a picture: a path, a URL, or the bytes. album.py turns sources into files.
 """
 
 import base64
@@ -11,57 +11,58 @@ from typing import Any
 
 import orjson
 
-from oresight.tasks.formats.sample import Record, Sample, Turn, held
+from oresight.tasks.formats.sample import Record, Sample, Turn, describe
 
 COLUMNS = ("image", "images", "file_name", "image_path", "image_file", "image_paths", "img", "picture")
 MARK = "<image>"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm")
-Source = str | bytes
+PictureSource = str | bytes
 
 
 def column(record: Record) -> str | None:
-    """The column that holds pictures, if one does."""
-    return next((name for name in COLUMNS if name in record and _looks(name, record[name])), None)
+    """The column that holds pictures, or None."""
+    return next((name for name in COLUMNS if name in record and _may_be_picture(name, record[name])), None)
 
 
 def with_pictures(sample: Sample, record: Record, columns: Mapping[str, str]) -> Sample:
-    """The sample with its pictures at their places: where marks or parts say, else before the first user's text.
+    """The sample with its pictures in place: at marks or image parts, else before the first text of the user.
 
-    Raises ValueError with a sentence if places and pictures do not match, or the answer holds one.
+    Raises ValueError with the reason if places and pictures do not match, or the answer holds a picture.
     """
     field = columns.get("image") or column(record) or ""
-    waiting = sources(record.get(field), field)
-    if not waiting and all(isinstance(turn["content"], str) for turn in sample.messages):
+    sources = picture_sources(record.get(field), field)
+    if not sources and all(isinstance(turn["content"], str) for turn in sample.messages):
         if field and any(MARK in turn["content"] for turn in sample.messages):
             raise ValueError(f"a text says {MARK} where field {field!r} holds no picture")
         return sample
-    split = [_parts(turn, marks=bool(waiting)) for turn in sample.messages]
-    places = [part for parts in split for part in parts if part["type"] == "image" and "source" not in part]
-    if waiting and not places:
+    contents = [_parts(turn, marks=bool(sources)) for turn in sample.messages]
+    slots = [part for parts in contents for part in parts if part["type"] == "image" and "source" not in part]
+    if sources and not slots:
         first = next(i for i, turn in enumerate(sample.messages) if turn["role"] == "user")
-        places = [{"type": "image"} for _ in waiting]
-        split[first] = [*places, *split[first]]
-    if len(places) != len(waiting):
-        raise ValueError(f"has places for {len(places)} pictures and {len(waiting)} of them")
-    for place, source in zip(places, waiting, strict=True):
-        place["source"] = source
-    if any(part["type"] == "image" for part in split[-1]):
+        slots = [{"type": "image"} for _ in sources]
+        contents[first] = [*slots, *contents[first]]
+    if len(slots) != len(sources):
+        places, pictures_held = _count(len(slots), "place"), _count(len(sources), "picture")
+        raise ValueError(f"has {places} for pictures and {pictures_held}")
+    for slot, source in zip(slots, sources, strict=True):
+        slot["source"] = source
+    if any(part["type"] == "image" for part in contents[-1]):
         raise ValueError("the answer holds a picture; only texts are valued")
     pictures = [
         source
-        for parts in split
+        for parts in contents
         for part in parts
         if part["type"] == "image"
-        for source in sources(part.pop("source"), field or "image")
+        for source in picture_sources(part.pop("source"), field or "image")
     ]
     messages = [
         {"role": turn["role"], "content": parts if any(part["type"] == "image" for part in parts) else _text(parts)}
-        for turn, parts in zip(sample.messages, split, strict=True)
+        for turn, parts in zip(sample.messages, contents, strict=True)
     ]
     return Sample(messages, sample.tools, pictures)
 
 
-def sources(value: Any, field: str) -> list[Source]:
+def picture_sources(value: Any, field: str) -> list[PictureSource]:
     """The pictures that a field holds, in order. Raises ValueError with what it holds instead."""
     if value is None or value == "" or value == []:
         return []
@@ -71,16 +72,16 @@ def sources(value: Any, field: str) -> list[Source]:
         except orjson.JSONDecodeError:
             return [value]
     if isinstance(value, list | tuple):
-        return [source for item in value for source in sources(item, field)]
+        return [source for item in value for source in picture_sources(item, field)]
     if isinstance(value, dict):
         inner = next((value[key] for key in ("bytes", "path", "url", "image", "data") if value.get(key)), None)
         if inner is None:
-            raise ValueError(f"field {field!r} holds an object without bytes, path or url, which is no picture")
-        return sources(inner, field)
+            raise ValueError(f"field {field!r} holds an object without bytes, path or url, which is not a picture")
+        return picture_sources(inner, field)
     if isinstance(value, bytes):
         return [value]
     if not isinstance(value, str):
-        raise ValueError(f"field {field!r} holds {held(value)}, not a picture (a path, or bytes)")
+        raise ValueError(f"field {field!r} holds {describe(value)}, not a picture (a path, or bytes)")
     if value.startswith("data:"):
         try:
             return [base64.b64decode(value.partition("base64,")[2], validate=True)]
@@ -90,7 +91,10 @@ def sources(value: Any, field: str) -> list[Source]:
 
 
 def _parts(turn: Turn, *, marks: bool) -> list[dict[str, Any]]:
-    """A turn's content in parts, without empty ones and without white space beside a picture."""
+    """A turn's content as parts. Beside a picture, empty texts and surrounding white space are dropped.
+
+    marks: split texts at MARK, and put a picture there.
+    """
     content = turn["content"] if isinstance(turn["content"], list) else [{"type": "text", "text": turn["content"]}]
     parts: list[dict[str, Any]] = []
     for part in content:
@@ -115,13 +119,17 @@ def _text(parts: list[dict[str, Any]]) -> str:
     return "".join(part["text"] for part in parts)
 
 
-def _looks(name: str, value: Any) -> bool:
-    """Whether a value may be a picture; a column named `image` may hold anything else, too."""
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _may_be_picture(name: str, value: Any) -> bool:
+    """Whether a column's value may be a picture: a column with such a name may also hold something else."""
     if isinstance(value, list):
-        return bool(value) and _looks(name, value[0])
+        return bool(value) and _may_be_picture(name, value[0])
     if isinstance(value, dict):
         return any(key in value for key in ("bytes", "path", "url"))
     if isinstance(value, str):
-        known = value.lower().partition("?")[0].endswith(SUFFIXES) or value.startswith(("data:image", "[", "http"))
-        return known if name == "file_name" else bool(value)
+        is_picture = value.lower().partition("?")[0].endswith(SUFFIXES) or value.startswith(("data:image", "[", "http"))
+        return is_picture if name == "file_name" else bool(value)
     return isinstance(value, bytes)

@@ -1,6 +1,7 @@
-"""A webdataset shard -> records. Members of the archive that share a name up to its first dot are one sample.
+"""Reads the records of a webdataset shard. Members of the archive that share a name up to its first dot are one record.
 
-The fields of a .json member are the record's own; a picture becomes the column `image`, a text the column of its name.
+The fields of a .json member become fields of the record. A picture becomes the column `image`, and a text becomes a
+column with the name of its suffix.
 """
 
 from collections.abc import Iterator
@@ -12,36 +13,39 @@ from oresight.tasks.formats.pictures import SUFFIXES
 from oresight.tasks.formats.sample import Record
 
 
-def samples(stream: IO[bytes], name: str) -> Iterator[Record | str]:
-    """The records of an opened archive; a reason where one cannot be read, and where the archive breaks."""
+def shard_records(stream: IO[bytes], name: str) -> Iterator[Record | str]:
+    """The records of an open archive. A reason takes the place of a record that cannot be read, and follows the last
+    record where the archive is damaged.
+    """
     from webdataset.tariterators import group_by_keys, tar_file_expander
 
-    broken: list[Exception] = []
+    errors: list[Exception] = []
 
     def stop(error: Exception) -> bool:
-        broken.append(error)
+        errors.append(error)
         return False
 
-    # The stream is opened by us: given a name, the library would start programs for `pipe:` and fetch URLs.
+    # We open the stream ourselves: given a name, the library would start programs for `pipe:` and fetch URLs.
     members = tar_file_expander([{"url": name, "stream": stream}], handler=stop)
-    for sample in group_by_keys(members, handler=stop):
+    for group in group_by_keys(members, handler=stop):
         try:
-            yield _record(sample)
+            yield _record(group)
         except ValueError as error:
             yield str(error)
-    if broken:
-        reason = str(broken[0].args[0]) if broken[0].args else type(broken[0]).__name__
+    if errors:
+        reason = str(errors[0].args[0]) if errors[0].args else type(errors[0]).__name__
         yield f"the archive is damaged or cut off from here on ({' '.join(reason.split())[:200]})"
 
 
-def _record(sample: dict[str, Any]) -> Record:
-    record: Record = {"__key__": sample["__key__"]}
-    shown: list[Record] = []
-    for name, data in sample.items():
+def _record(group: dict[str, Any]) -> Record:
+    """The record of a group of members with one key. Raises ValueError if a member cannot be read."""
+    record: Record = {"__key__": group["__key__"]}
+    pictures: list[Record] = []
+    for name, data in group.items():
         if not isinstance(data, bytes):
             continue
         if f".{name}".endswith(SUFFIXES):
-            shown.append({"bytes": data, "path": f"{sample['__key__']}.{name}"})
+            pictures.append({"bytes": data, "path": f"{group['__key__']}.{name}"})
         elif name.endswith("json"):
             try:
                 fields = orjson.loads(data)
@@ -53,6 +57,6 @@ def _record(sample: dict[str, Any]) -> Record:
                 record[name.removesuffix(".txt")] = data.decode()
             except UnicodeDecodeError as error:
                 raise ValueError(f"its .{name} is neither a picture, JSON nor UTF-8 text") from error
-    if shown:
-        record["image"] = shown[0] if len(shown) == 1 else shown
+    if pictures:
+        record["image"] = pictures[0] if len(pictures) == 1 else pictures
     return record

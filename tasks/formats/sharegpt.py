@@ -1,6 +1,6 @@
 """{"conversations": [{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}], "system": "..."}
 
-A column `tools` holds the tools as JSON text. A function_call is a turn of the assistant, whose text is the call; an
+A column `tools` holds the tools as JSON text. A function_call is a turn of the assistant, and its text is the call. An
 observation is a turn of the tool.
 """
 
@@ -16,5 +16,5 @@ def match(record: Record) -> dict[str, str] | None:
 
 
 def read(record: Record, columns: Mapping[str, str]) -> Sample:
-    """The turns up to the last one of the assistant. Raises ValueError with a sentence."""
+    """The turns up to the assistant's last one. Raises ValueError with the reason."""
     return conversation(record, columns["messages"], columns["system"])

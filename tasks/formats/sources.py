@@ -1,4 +1,4 @@
-"""From a path to the files behind it: which there are, how each is read, and the digest that tells when one changed."""
+"""Lists the files behind a path, with how each is read and the digest that shows when it has changed."""
 
 import glob
 import hashlib
@@ -11,26 +11,28 @@ from oresight.tasks.formats.pictures import SUFFIXES
 
 TEXTS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 ARCHIVES = (".gz", ".zst")
-READ = (
+READABLE = (
     f"{', '.join(TEXTS)} (each also as .gz or .zst), .parquet, .tar (webdataset), or"
     " the folder that datasets' save_to_disk wrote"
 )
+"""The supported files, in words."""
 
 
 class File(NamedTuple):
-    """One source: a file, an Arrow folder, or a split on the hub (whose sha256 is the commit)."""
+    """A file, an Arrow folder, or a split on the hub."""
 
     path: str
     kind: str
     """The suffix without .gz or .zst, or 'arrow' or 'hub'."""
     sha256: str
+    """For a split on the hub, the commit."""
     bytes: int
 
 
-def found(path: str) -> tuple[list[File], list[str]]:
-    """The files behind a path, folder, glob or hub name, sorted, and what lies there too but is not read.
+def list_files(path: str) -> tuple[list[File], list[str]]:
+    """The files behind a path, folder, glob or hub name, sorted, and the paths there that are not read.
 
-    Raises ValueError, one line, if there is nothing to read.
+    Raises ValueError, one line with the cure, if there is nothing to read.
     """
     if path.startswith("hf:"):
         return [_on_hub(path)], []
@@ -44,19 +46,19 @@ def found(path: str) -> tuple[list[File], list[str]]:
         }
     if not matched and not Path(path).is_dir():
         raise ValueError(f"{path}: no such file; give a file, a folder, a glob or hf:owner/name")
-    files = [_known(match, kind) for match, kind in kinds.items() if kind]
+    files = [_with_digest(match, kind) for match, kind in kinds.items() if kind]
     others = [match for match in matched if not kinds.get(match)]
     if not files:
         names = ", ".join(Path(match).name for match in others[:5])
         holds = (
             "is of a type that is not read" if others == [path] else f"holds {names or 'nothing'}, and nothing to read"
         )
-        raise ValueError(f"{path}: {holds}; give {READ}")
+        raise ValueError(f"{path}: {holds}; give {READABLE}")
     return files, [other for other in others if not other.lower().endswith(SUFFIXES)]  # rows name their pictures
 
 
 def _kind(path: str) -> str:
-    """The suffix that says how to read a file, or nothing."""
+    """The suffix that decides how a file is read; empty for a file that is not read."""
     name = path.lower()
     archive = next((suffix for suffix in ARCHIVES if name.endswith(suffix)), "")
     name = name.removesuffix(archive)
@@ -65,19 +67,19 @@ def _kind(path: str) -> str:
 
 def _is_arrow(path: str) -> bool:
     """Whether a folder was written by save_to_disk. Raises ValueError if it holds several splits."""
-    several = Path(path) / "dataset_dict.json"
-    if several.is_file():
-        splits = orjson.loads(several.read_bytes())["splits"]
+    split_list = Path(path) / "dataset_dict.json"
+    if split_list.is_file():
+        splits = orjson.loads(split_list.read_bytes())["splits"]
         raise ValueError(
             f"{path}: holds the splits {', '.join(splits)}; give the path of one: {Path(path) / splits[0]}"
         )
     return (Path(path) / "state.json").is_file() and (Path(path) / "dataset_info.json").is_file()
 
 
-def _known(path: str, kind: str) -> File:
-    """The file with its digest; an Arrow folder's is that of its members' digests."""
+def _with_digest(path: str, kind: str) -> File:
+    """The file with its digest. The digest of an Arrow folder is computed from the digests of its members."""
     if kind == "arrow":
-        members = [_known(str(member), "") for member in sorted(Path(path).iterdir()) if member.is_file()]
+        members = [_with_digest(str(member), "") for member in sorted(Path(path).iterdir()) if member.is_file()]
         digest = hashlib.sha256("".join(member.sha256 for member in members).encode()).hexdigest()
         return File(path, kind, digest, sum(member.bytes for member in members))
     try:
@@ -88,13 +90,13 @@ def _known(path: str, kind: str) -> File:
 
 
 def _on_hub(path: str) -> File:
-    """A split on the hub at the commit that is current now."""
+    """A split on the hub at its current commit."""
     from huggingface_hub import HfApi
 
     name, _, split = path.removeprefix("hf:").partition(":")
     try:
         commit = HfApi().dataset_info(name, timeout=20).sha or ""
-    except Exception as error:  # the hub's client raises a dozen kinds, with and without a network
+    except Exception as error:  # the hub's client raises many kinds of errors, with and without a network
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{path}: cannot be read from the hub ({reason}); download it and give its folder") from error
     return File(f"hf:{name}:{split or 'train'}", "hub", commit, 0)

@@ -1,11 +1,11 @@
 """{"prompt": "...", "completion": "..."}, {"question": "...", "answer": "..."} and other pairs of columns.
 
-Either column may also hold a list of turns, as some trainers want it.
+Either column may also hold a list of turns, as some trainers require.
 """
 
 from collections.abc import Mapping
 
-from oresight.tasks.formats.sample import Record, Sample, Turn, text, text_or_none, to_the_answer, turns
+from oresight.tasks.formats.sample import Record, Sample, Turn, optional_text, read_turns, required_text, up_to_answer
 
 PAIRS = (
     ("prompt", "completion"),
@@ -28,15 +28,17 @@ def match(record: Record) -> dict[str, str] | None:
 
 
 def read(record: Record, columns: Mapping[str, str]) -> Sample:
-    """Prompt and answer as two turns, after the system's. Raises ValueError with a sentence."""
+    """Prompt and answer as two turns, after the system turn. Raises ValueError with the reason."""
     messages: list[Turn] = []
-    if system := text_or_none(record, columns["system"]):
+    if system := optional_text(record, columns["system"]):
         messages.append({"role": "system", "content": system})
     messages += _turns(record, columns["prompt"], "user")
     messages += _turns(record, columns["answer"], "assistant")
-    return Sample(to_the_answer(messages, columns["answer"]))
+    return Sample(up_to_answer(messages, columns["answer"]))
 
 
 def _turns(record: Record, field: str, role: str) -> list[Turn]:
     value = record.get(field)
-    return turns(value, field) if isinstance(value, list) else [{"role": role, "content": text(record, field)}]
+    if isinstance(value, list):
+        return read_turns(value, field)
+    return [{"role": role, "content": required_text(record, field)}]

@@ -1,7 +1,7 @@
-"""JSON values one after another from a stream: the items of one list, or values that simply follow each other.
+"""Reads JSON values one by one from a stream: the items of one list, or values that follow each other.
 
-Not ijson: its fast backend turns a lone surrogate into '?' without a word, and one number beyond 64 bits or one byte
-that is not UTF-8 ends the file. Here such a value costs itself only.
+Why not ijson: its fast backend silently turns a lone surrogate into '?', and it stops reading the file at one number
+beyond 64 bits or one byte that is not UTF-8. Here only the value itself is lost.
 """
 
 import codecs
@@ -15,57 +15,62 @@ from typing import Any, TypeAlias
 Stream: TypeAlias = "gzip.GzipFile | io.BufferedReader[Any]"
 CHUNK = 1 << 18
 BETWEEN = re.compile(r"[\s,]*")
-UNFINISHED = 16  # an escape or a literal that the buffer's end cuts in two fails at most so many characters before it
+CUT_TOKEN = 16
+"""The parser fails at most this many characters before the buffer's end if that end cuts an escape or a literal."""
 
 
 def values(stream: Stream, longest: int) -> Iterator[tuple[int, str, str]]:
-    """Position from 1, JSON text, and why it is unusable ('' if it is not). Where the structure breaks, it ends."""
+    """Per value: its position, counted from 1, its JSON text, and the reason why it is unusable ('' if it is usable).
+
+    longest: characters after which an unfinished value is given up. Reading ends where the JSON structure is broken.
+    """
     decode = codecs.getincrementaldecoder("utf-8-sig")(errors="surrogateescape").decode
     scan = json.JSONDecoder(strict=False).raw_decode
-    buffer, place, number, listed, ended = "", 0, 0, False, False
+    buffer, start, number, in_list, at_end = "", 0, 0, False, False
     while True:
-        place = _after_gap(buffer, place)
-        if not listed and number == 0 and buffer.startswith("[", place):
-            listed, place = True, place + 1
+        start = _skip_gap(buffer, start)
+        if not in_list and number == 0 and buffer.startswith("[", start):
+            in_list, start = True, start + 1
             continue
-        if listed and buffer.startswith("]", place):
-            if buffer[place + 1 :].strip():
-                yield number + 1, buffer[place:], "the list ends before the file does; what follows is not read"
+        if in_list and buffer.startswith("]", start):
+            if buffer[start + 1 :].strip():
+                yield number + 1, buffer[start:], "the list ends before the file does; the rest is not read"
             return
-        broken = ""
-        if place < len(buffer):
+        problem = ""
+        if start < len(buffer):
             try:
-                _, end = scan(buffer, place)
-                if end < len(buffer) or ended:
-                    number, text, place = number + 1, buffer[place:end], end
+                _, end = scan(buffer, start)
+                if end < len(buffer) or at_end:
+                    number, text, start = number + 1, buffer[start:end], end
                     yield number, text, "" if _is_utf8(text) else "is not UTF-8"
                     continue
             except json.JSONDecodeError as error:
-                is_cut = error.msg.startswith("Unterminated string") or error.pos >= len(buffer) - UNFINISHED
-                if ended or not is_cut or len(buffer) - place > longest:
-                    broken = error.msg
+                is_cut = error.msg.startswith("Unterminated string") or error.pos >= len(buffer) - CUT_TOKEN
+                if at_end or not is_cut or len(buffer) - start > longest:
+                    problem = error.msg
             except RecursionError:
-                broken = "too many levels"
-        if broken:
-            yield number + 1, buffer[place:], f"is not JSON: {broken}; the file cannot be read on from here"
+                problem = "too many levels"
+        if problem:
+            yield number + 1, buffer[start:], f"is not JSON: {problem}; the rest of the file is not read"
             return
-        if ended:
-            if listed:
+        if at_end:
+            if in_list:
                 yield number + 1, "", "the list is cut off here"
             return
-        # At least as much again as is left over, so that a value of many chunks is not scanned once a chunk.
-        left = buffer[place:]
-        parts, grown = [left], 0
-        while grown <= len(left) and not ended:
+        # Read at least as many characters as are left over, so that a long value is not scanned again for every chunk.
+        left = buffer[start:]
+        parts, added = [left], 0
+        while added <= len(left) and not at_end:
             data = stream.read1(CHUNK)
-            ended = not data
-            parts.append(decode(data, final=ended))
-            grown += len(parts[-1])
-        buffer, place = "".join(parts), 0
+            at_end = not data
+            parts.append(decode(data, final=at_end))
+            added += len(parts[-1])
+        buffer, start = "".join(parts), 0
 
 
-def _after_gap(buffer: str, place: int) -> int:
-    gap = BETWEEN.match(buffer, place)
+def _skip_gap(buffer: str, start: int) -> int:
+    """The position behind white space and commas."""
+    gap = BETWEEN.match(buffer, start)
     assert gap is not None
     return gap.end()
 

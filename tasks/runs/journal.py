@@ -1,6 +1,6 @@
-"""What a run said, as JSON lines beside the database: FILE.logs/RUN.jsonl, for whoever reads it without Prefect.
+"""Writes the log of a run as JSON lines beside the database, to FILE.logs/RUN.jsonl, for readers without Prefect.
 
-Each line names the dataset, the run and the step; text of rows is in none of them.
+Each line names the dataset, the run and the step. No line holds text of rows.
 """
 
 import logging
@@ -13,11 +13,11 @@ from pythonjsonlogger.json import JsonFormatter
 from oresight.tasks.runs.progress import log
 
 OWN = logging.getLogger("oresight.journal")
-OWN.propagate = False  # how a run ended is told elsewhere to those who look at a terminal
+OWN.propagate = False  # the terminal shows in another way how a run ended
 
 
 class _Quiet(logging.FileHandler):
-    """A disk that is full ends the run with one sentence; that it could not be kept here too is no second one."""
+    """A log file whose own write errors are ignored: a full disk already ends the run with one message."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
         pass
@@ -29,14 +29,14 @@ class _Quiet(logging.FileHandler):
 
 @contextmanager
 def journal(database: str, dataset: str, flow: str, run_id: str) -> Iterator[None]:
-    """Keep what is logged meanwhile, and how it ended."""
+    """Write the messages that are logged inside this context to the file, and how it ended."""
     file = Path(f"{database}.logs") / f"{run_id}.jsonl"
     file.parent.mkdir(parents=True, exist_ok=True)
     handler = _Quiet(file, encoding="utf-8")
-    told = {"dataset": dataset, "run": run_id}
+    fields = {"dataset": dataset, "run": run_id}
     names = {"asctime": "time", "levelname": "level"}
     handler.setFormatter(
-        JsonFormatter("%(asctime)s %(levelname)s %(step)s %(message)s", rename_fields=names, static_fields=told)
+        JsonFormatter("%(asctime)s %(levelname)s %(step)s %(message)s", rename_fields=names, static_fields=fields)
     )
     handler.addFilter(lambda record: record.__dict__.setdefault("step", _step() or flow) is not None)
     try:
@@ -54,7 +54,7 @@ def journal(database: str, dataset: str, flow: str, run_id: str) -> Iterator[Non
 
 
 def _step() -> str | None:
-    """The Prefect task that is speaking, if there is one."""
+    """The Prefect task that is running, if there is one."""
     from prefect.context import TaskRunContext
 
     context = TaskRunContext.get()

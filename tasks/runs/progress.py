@@ -1,4 +1,4 @@
-"""What a step says while it works: a line in the log, a bar in the terminal, a progress artifact in the Prefect UI."""
+"""Shows the progress of a step: a line in the log, a bar in the terminal, a progress artifact in the Prefect UI."""
 
 import logging
 import time
@@ -13,18 +13,18 @@ CONSOLE = Console(stderr=True)
 
 
 def log() -> logging.Logger:
-    """The product's logger. Inside a run Prefect forwards it to its UI (PREFECT_LOGGING_EXTRA_LOGGERS)."""
-    ours = logging.getLogger("oresight")
-    if ours.level == logging.NOTSET:
-        ours.setLevel(logging.INFO)
-    return ours
+    """The logger of Oresight. Inside a run, Prefect forwards it to its UI (PREFECT_LOGGING_EXTRA_LOGGERS)."""
+    logger = logging.getLogger("oresight")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
+    return logger
 
 
 class BestEffort(ContextDecorator):
-    """What is shown on Prefect's pages never ends a run: a server that does not answer is a warning."""
+    """Turns errors of Prefect's pages into warnings: a server that does not answer must not end a run."""
 
     def __enter__(self) -> None:
-        """Nothing to prepare."""
+        """Nothing needs to be prepared."""
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
         if not isinstance(error, Exception):
@@ -34,9 +34,9 @@ class BestEffort(ContextDecorator):
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Yields `advance(n)`. The bar shows on a terminal only; the artifact moves at most every two seconds."""
-    artifact, told, done = _artifact(what), time.monotonic(), 0
+def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Yields `advance(n)`. The bar shows on a terminal only. The artifact is updated at most every two seconds."""
+    artifact, updated_at, done = _artifact(description), time.monotonic(), 0
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -46,32 +46,35 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     )
     bar = Progress(*columns, console=CONSOLE, transient=True) if CONSOLE.is_terminal else None
     with bar or nullcontext():
-        line = bar.add_task(what, total=total) if bar else None
+        line = bar.add_task(description, total=total) if bar else None
 
         def advance(n: int) -> None:
-            nonlocal told, done, artifact
+            nonlocal updated_at, done, artifact
             done += n
             if bar and line is not None:
                 bar.advance(line, n)
-            if artifact and time.monotonic() - told > 2:
-                artifact = _moved(artifact, 100 * done / max(total, 1))  # once it could not be moved, it stays
-                told = time.monotonic()
+            if artifact and time.monotonic() - updated_at > 2:
+                artifact = _update(artifact, 100 * done / max(total, 1))  # after a failed update it is None
+                updated_at = time.monotonic()
 
         yield advance
     if artifact:
-        _moved(artifact, 100)
+        _update(artifact, 100)
 
 
-def _artifact(what: str) -> UUID | None:
+def _artifact(description: str) -> UUID | None:
+    """A new progress artifact, inside a Prefect task only."""
     from prefect.artifacts import create_progress_artifact
     from prefect.context import TaskRunContext
 
     with BestEffort():
-        return create_progress_artifact(progress=0, description=what) if TaskRunContext.get() else None  # type: ignore[return-value]
+        if TaskRunContext.get():
+            return create_progress_artifact(progress=0, description=description)  # type: ignore[return-value]
     return None
 
 
-def _moved(artifact: UUID, percent: float) -> UUID | None:
+def _update(artifact: UUID, percent: float) -> UUID | None:
+    """Set the artifact's progress, and return it; None if that failed."""
     from prefect.artifacts import update_progress_artifact
 
     with BestEffort():

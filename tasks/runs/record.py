@@ -1,6 +1,6 @@
-"""The record of a run: it begins before the first step and ends after the last, whatever happens in between.
+"""The record of a run. It begins before the first step and ends after the last, whatever happens in between.
 
-A process that was killed leaves its run `running`. Whoever has the next turn on the database marks it interrupted.
+A killed process leaves its run in the state `running`. The next run on the database marks it as interrupted.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 from oresight.tasks.config import Curate
 from oresight.tasks.database import Connection, execute, reading, turn, writing
-from oresight.tasks.runs.faults import in_a_sentence
+from oresight.tasks.runs.faults import explain_faults
 from oresight.tasks.runs.journal import journal
 from oresight.tasks.scope import ModelIdentity, Scope, identify, read_scope
 
@@ -21,11 +21,11 @@ VERSION = version("oresight")
 
 
 class Refused(RuntimeError):
-    """A critical check, the publish gate or a person said no: nothing was published."""
+    """A critical check, the publish gate or a person refused. Nothing was published."""
 
 
 class Waiting(Refused):
-    """A person has not said yes yet. `numbers` is what the person decides by."""
+    """A version waits for a person's approval. `numbers` are the figures on which the person decides."""
 
     def __init__(self, message: str, split: str, version: int, numbers: dict[str, float | int | None]) -> None:
         super().__init__(message)
@@ -33,21 +33,21 @@ class Waiting(Refused):
 
 
 class Run:
-    """What every step is called with: the configuration, and the id under which the step records what it does."""
+    """The argument of every step: the configuration, and the id under which the step records its work."""
 
     def __init__(self, config: Curate, run_id: str = "", model: ModelIdentity | None = None) -> None:
-        """run_id: empty for a step that only reads. model: by default the configured one, identified when needed."""
+        """run_id: empty for a step that only reads. model: by default the configured model, identified on first use."""
         self.config, self.run_id = config, run_id
         if model is not None:
             self.model = model
 
     @cached_property
     def model(self) -> ModelIdentity:
-        """The configured model. Its files are hashed once a run. Raises UnusableModel."""
+        """The configured model. Its files are hashed once per run. Raises UnusableModel."""
         return identify(self.config)
 
     def scope(self, connection: Connection) -> Scope:
-        """The scope with the content that dataset and reference have now. Raises ValueError if one is not there."""
+        """The scope with the current content of dataset and reference. Raises ValueError if one is missing."""
         return read_scope(connection, self.config, self.model)
 
     def count(self, question: str) -> int:
@@ -57,17 +57,17 @@ class Run:
         return int(count)
 
     def note(self, **facts: Any) -> None:
-        """Keep what a step found out with its run: device, dtype, rank ..."""
+        """Store facts about a step with its run: device, dtype, rank ..."""
         with writing(self.config.database) as connection:
             execute(connection, "note_run", {"run_id": self.run_id, "facts": json.dumps(facts)})
 
 
 @contextmanager
 def recorded(config: Curate, flow: str, prefect_flow_run_id: str | None = None) -> Iterator[Run]:
-    """Have the database's turn and a row in `runs` while the steps of a run are done. Raises what the steps raise."""
+    """Take the database's turn and keep a row in `runs` while a run's steps are running. Raises what they raise."""
     run_id = uuid.uuid4().hex
     with (
-        in_a_sentence(database=config.database, publishing__folder=config.publishing.folder),
+        explain_faults(database=config.database, publishing__folder=config.publishing.folder),
         journal(config.database, config.dataset.name, flow, run_id),
         turn(config.database),
     ):
@@ -75,7 +75,7 @@ def recorded(config: Curate, flow: str, prefect_flow_run_id: str | None = None) 
             execute(connection, "interrupt_runs")
             values = {"run_id": run_id, "flow": flow, "config": config.model_dump_json(), "version": VERSION}
             execute(connection, "start_run", values | {"prefect_flow_run_id": prefect_flow_run_id})
-        state = "interrupted"  # a cancelled run raises no Exception
+        state = "interrupted"  # a cancelled run raises a BaseException that is no Exception
         try:
             yield Run(config, run_id)
             state = "completed"

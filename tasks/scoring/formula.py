@@ -83,7 +83,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Directions:
-    """R directions in the space of errors, [V, R], of which only the rows of A tokens are not zero."""
+    """R directions in the space of errors, [V, R]. Only the rows of A tokens are not zero."""
 
     tokens_A: Tensor
     """Ascending."""
@@ -95,11 +95,11 @@ class Directions:
 
     def of(self, y_T: Tensor) -> Tensor:
         """The rows of tokens y: [T, R]."""
-        place_T = torch.searchsorted(self.tokens_A, y_T).clamp_max(len(self.tokens_A) - 1)
-        return self.u_AR[place_T] * (self.tokens_A[place_T] == y_T)[:, None]
+        index_T = torch.searchsorted(self.tokens_A, y_T).clamp_max(len(self.tokens_A) - 1)
+        return self.u_AR[index_T] * (self.tokens_A[index_T] == y_T)[:, None]
 
     def inside(self, chunk: slice) -> tuple[Tensor | slice, Tensor]:
-        """Which columns of a chunk of the vocabulary are not zero, and their rows."""
+        """The tokens of a chunk of the vocabulary whose rows are not zero, as columns of the chunk, and their rows."""
         low, high = bisect_left(self.order, chunk.start), bisect_left(self.order, chunk.stop)
         full = high - low == chunk.stop - chunk.start
         return slice(None) if full else self.tokens_A[low:high] - chunk.start, self.u_AR[low:high]
@@ -107,7 +107,7 @@ class Directions:
 
 @dataclass(frozen=True)
 class Errors:
-    """What is known about the errors e_t of T tokens after one visit to the vocabulary."""
+    """The results of one visit of T tokens to the vocabulary, from which the errors e_t can be computed."""
 
     logprob_T: Tensor
     """log p_t[y_t]."""
@@ -116,7 +116,7 @@ class Errors:
     push_T: Tensor
     """e_t[y_t], never negative: s f'(z_t[y_t]) (1 - p_t[y_t])."""
     along_TR: Tensor | None
-    """U^T e_t, along the directions asked for."""
+    """U^T e_t, where directions U were given."""
     self_values: list[float] | None
     """|G(row)|_F^2 of each row, where row lengths were given."""
 
@@ -132,8 +132,8 @@ def errors(
 ) -> Errors:
     """One visit to the vocabulary. h_TD float32 or float64; y_T int64.
 
-    lengths: how many tokens each row has, one row after the other; asks for self_values. Rows of equal length that
-    stand together are taken together, so ordering rows by length is faster.
+    lengths: how many tokens each row has, one row after the other; with them, self_values are computed. Adjacent rows
+    of equal length are computed in one product, so rows ordered by length are faster.
     """
     groups = [] if lengths is None else _groups(lengths)
     z_T = head.label_logits(h_TD, y_T)
@@ -170,32 +170,37 @@ def errors(
         along_TR = push_T[:, None] * along.of(y_T).to(sum_TR.dtype) - sum_TR * fraction_T[:, None]
     squares = None
     if lengths is not None:
-        squares = _self_values(h_TD, y_T, head, groups, dots, log_total_T, push_T, fraction_T)
+        squares = _self_values(
+            h_TD, y_T, head, groups, dots=dots, log_total_T=log_total_T, push_T=push_T, fraction_T=fraction_T
+        )
     return Errors(logprob_T, log_total_T, push_T, along_TR, squares)
 
 
 def likeliest(h_TD: Tensor, head: Head, chunk: int | None = None) -> Tensor:
-    """The token that the model would have given at each position: argmax_v z_t[v] [T], the first of equals."""
+    """The model's likeliest token at each position: argmax_v z_t[v] [T], the first of equals."""
     best_T = h_TD.new_full((len(h_TD),), -torch.inf)
     token_T = torch.zeros(len(h_TD), dtype=torch.int64, device=h_TD.device)
     for here, z in head.chunks(h_TD, chunk):
-        top_T, place_T = z.max(1)
+        top_T, index_T = z.max(1)
         better_T = top_T > best_T
         best_T = torch.where(better_T, top_T, best_T)
-        token_T = torch.where(better_T, place_T + here.start, token_T)
+        token_T = torch.where(better_T, index_T + here.start, token_T)
     return token_T
 
 
 def error_chunks(
-    h_TD: Tensor, y_T: Tensor, head: Head, known: Errors, chunk: int | None = None
+    h_TD: Tensor, y_T: Tensor, head: Head, visited: Errors, chunk: int | None = None
 ) -> Iterator[tuple[slice, Tensor]]:
-    """The errors themselves, e [T, slice of the vocabulary], chunk by chunk: the second visit, for what needs them."""
+    """The errors themselves, e [T, slice of the vocabulary], chunk by chunk. This is a second visit.
+
+    visited: the results of the first visit of the same tokens.
+    """
     tokens = torch.arange(len(y_T), device=h_TD.device)
     for here, z in head.chunks(h_TD, chunk):
         slope = head.slope(z)
-        e = (z - known.log_total_T[:, None]).exp_().mul_(slope).neg_()
+        e = (z - visited.log_total_T[:, None]).exp_().mul_(slope).neg_()
         inside = (y_T >= here.start) & (y_T < here.stop)
-        e[tokens[inside], y_T[inside] - here.start] = known.push_T[inside]
+        e[tokens[inside], y_T[inside] - here.start] = visited.push_T[inside]
         yield here, e
 
 
@@ -208,9 +213,9 @@ def gradient(
     beside_TR: Tensor | None = None,
     chunk: int | None = None,
 ) -> None:
-    """Add sum_t e_t x_t^T to `into` [V, R], for the tokens that it has: two visits to the vocabulary.
+    """Add sum_t e_t x_t^T to `into` [V, R], for the tokens that it has. This takes two visits to the vocabulary.
 
-    x is h, and then this is G, or whatever stands beside the tokens.
+    x is h by default, which gives G, or `beside_TR`.
     """
     x_TR = h_TD if beside_TR is None else beside_TR
     for here, e in error_chunks(h_TD, y_T, head, errors(h_TD, y_T, head, chunk=chunk), chunk):
@@ -221,7 +226,7 @@ def gradient(
 def pairwise(a: tuple[Tensor, Tensor, Sequence[int]], b: tuple[Tensor, Tensor, Sequence[int]], head: Head) -> Tensor:
     """<G(i), G(j)> [rows of a, rows of b], exact; a and b are states [T, D], tokens [T] and row lengths.
 
-    Costs a product of all tokens of a with all tokens of b over the vocabulary: for chosen pairs and small sets.
+    It costs a product of all tokens of a with all tokens of b over the vocabulary, so it is meant for small sets.
     """
     (h_SD, y_S, lengths_a), (h_TD, y_T, lengths_b) = a, b
     pairs_ST = token_pairs((h_SD, y_S), (h_TD, y_T), head)
@@ -236,9 +241,9 @@ def token_pairs(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], head: Head) 
     (h_SD, y_S), (h_TD, y_T) = a, b
     dots_ST = h_SD.new_zeros(len(y_S), len(y_T))
     size = max(256, BUDGET // max(len(y_S), len(y_T)))
-    known_a, known_b = errors(h_SD, y_S, head), errors(h_TD, y_T, head)
-    first, second = error_chunks(h_SD, y_S, head, known_a, size), error_chunks(h_TD, y_T, head, known_b, size)
-    for (_, e_SC), (_, e_TC) in zip(first, second, strict=True):
+    chunks_a = error_chunks(h_SD, y_S, head, errors(h_SD, y_S, head), size)
+    chunks_b = error_chunks(h_TD, y_T, head, errors(h_TD, y_T, head), size)
+    for (_, e_SC), (_, e_TC) in zip(chunks_a, chunks_b, strict=True):
         dots_ST.addmm_(e_SC, e_TC.T)
     return dots_ST.mul_(h_SD @ h_TD.T)
 
@@ -253,13 +258,13 @@ def _product(h_TD: Tensor, weight_CD: Tensor) -> Tensor:
 
 
 def _groups(lengths: Sequence[int]) -> list[tuple[int, int]]:
-    """Runs of rows of the same length: (rows, length)."""
+    """Runs of adjacent rows of the same length: (rows, length)."""
     edges = [0, *(i for i in range(1, len(lengths)) if lengths[i] != lengths[i - 1]), len(lengths)]
     return [(stop - start, lengths[start]) for start, stop in neighbours(edges)]
 
 
 def _rows(x: Tensor, groups: list[tuple[int, int]]) -> list[Tensor]:
-    """[T, ...] as one [rows, length, ...] a group."""
+    """[T, ...] as one tensor [rows, length, ...] per group."""
     if not groups:
         return []
     parts = x.split([n * length for n, length in groups])
@@ -271,6 +276,7 @@ def _self_values(
     y_T: Tensor,
     head: Head,
     groups: list[tuple[int, int]],
+    *,
     dots: list[Tensor],
     log_total_T: Tensor,
     push_T: Tensor,
@@ -278,10 +284,10 @@ def _self_values(
 ) -> list[float]:
     """sum_{s,t} (h_s . h_t) (e_s . e_t) of each row.
 
-    e_s . e_t is push_s push_t where both have the same label; else each one's push meets the other's probability of
-    that label. To that comes the sum over all other tokens of the vocabulary, which is in `dots`.
+    e_s . e_t is push_s push_t where both have the same label; else each token's push meets the other's probability of
+    that label. The sum over all other tokens of the vocabulary, which is in `dots`, is added.
     """
-    found: list[float] = []
+    squares: list[float] = []
     parts = (_rows(x, groups) for x in (h_TD, y_T, log_total_T, push_T, fraction_T))
     for h, y, log_total, push, fraction, dot in zip(*parts, dots, strict=True):
         same = y[:, :, None] == y[:, None]
@@ -290,5 +296,5 @@ def _self_values(
         across = torch.where(same, 0, push[:, None] * pull)
         pairs = torch.where(same, push[:, :, None] * push[:, None], 0) - across - across.mT
         pairs += dot * (fraction[:, :, None] * fraction[:, None])
-        found += ((h @ h.mT) * pairs).sum((1, 2)).tolist()
-    return found
+        squares += ((h @ h.mT) * pairs).sum((1, 2)).tolist()
+    return squares

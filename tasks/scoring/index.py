@@ -1,14 +1,14 @@
-"""A short vector a row, so that any later reference or single question is scored by SQL, without the model.
+"""A short vector per row, with which SQL can score any later reference or single question without the model.
 
-G(row) = sum_t e_t h_t^T is far too large to keep. But states and errors live close to few directions, and so do rows:
+G(row) = sum_t e_t h_t^T is far too large to keep. But states and errors lie close to few directions, and so do rows:
     F(row) = sum_t (P_e e_t) (P_h h_t)^T    [k1, k2]      P_e: top k1 directions of errors, P_h: top k2 of states
     vector = P_m vec(F)                     [m]           P_m: top m directions of the rows' F
-All directions are orthonormal, so <vector(i), vector(j)> is close to <G(i), G(j)>. They are fitted once for a model, on
-a sample of rows; how close the products are is measured in every run on pairs of rows outside that sample. Random
-projections of many times the length do worse (correlation 0.7 to 0.9): the directions of the data are what matters.
+All directions are orthonormal, so <vector(i), vector(j)> is close to <G(i), G(j)>. They are fitted once per model, on a
+sample of rows. Every run measures how close the products are, on pairs of rows outside that sample. Random projections
+of many times the length do worse (correlation 0.7 to 0.9): the directions of the data are what matters.
 
-Beside it stands the state that predicts the first answer token, less its mean, on its top directions: what probes and
-neighbours need.
+The index also holds the state that predicts the first answer token, less its mean, on its top directions. Probes and
+neighbours need it.
 """
 
 import math
@@ -23,15 +23,16 @@ from oresight.tasks.scoring.formula import Directions, Head, error_chunks, error
 from oresight.tasks.scoring.forward import Answers
 
 TOKENS = 2048
-"""Answer tokens that the directions of errors and states are fitted on."""
+"""Answer tokens on which the directions of errors and states are fitted."""
 K1, K2, M, STATE = 256, 128, 256, 128
+"""Numbers of directions, at most: k1 of errors, k2 of states, m of rows, and of first answer states."""
 TAIL = 1e-4
-"""Share of the errors' directions that lies in tokens which are left out."""
+"""Share of the errors' directions that may lie in the vocabulary's tokens that are left out."""
 
 
 @dataclass(frozen=True)
 class Basis:
-    """The directions; kept in half precision, so that what is stored is what was used."""
+    """The directions, in half precision, so that the stored directions are exactly those that were used."""
 
     tokens_A: Tensor
     left_AK: Tensor
@@ -43,51 +44,52 @@ class Basis:
     mean_D: Tensor
     """Mean of the first answer states."""
     state_DS: Tensor
-    """Their top directions."""
+    """The top directions of the first answer states."""
 
     @property
     def along(self) -> Directions:
+        """P_e, in float32."""
         return Directions(self.tokens_A, self.left_AK.float())
 
     def vectors(self, along_TK: Tensor, h_TD: Tensor, lengths: Sequence[int]) -> Tensor:
-        """[N, m] for rows of the given lengths; along_TK is P_e e_t."""
-        return coarse(_outer(along_TK, h_TD @ self.right_DK.to(h_TD.dtype), lengths) @ self.mix_MK.to(h_TD.dtype).T)
+        """The vectors [N, m] of rows of the given lengths; along_TK is P_e e_t."""
+        return quantise(_outer(along_TK, h_TD @ self.right_DK.to(h_TD.dtype), lengths) @ self.mix_MK.to(h_TD.dtype).T)
 
     def of(self, part: Answers, head: Head) -> Tensor:
-        """[N, m], the vectors of the rows of a part."""
+        """The vectors [N, m] of a part's rows."""
         return self.vectors(_along(part, head, self.along), part.h_TD, part.lengths)
 
     def states(self, first_ND: Tensor) -> Tensor:
-        """[N, S] for the states that predict the first answer tokens."""
-        return coarse((first_ND - self.mean_D.to(first_ND.dtype)) @ self.state_DS.to(first_ND.dtype))
+        """The index's states [N, S], for the states [N, D] that predict the first answer tokens."""
+        return quantise((first_ND - self.mean_D.to(first_ND.dtype)) @ self.state_DS.to(first_ND.dtype))
 
     def to(self, device: torch.device) -> "Basis":
-        """The same on another device."""
+        """The same directions on another device."""
         return Basis(*(getattr(self, f.name).to(device) for f in fields(self)))
 
     def stored(self) -> bytes:
-        """As safetensors."""
+        """The directions as safetensors."""
         return save({f.name: getattr(self, f.name).cpu().contiguous() for f in fields(self)})
 
     @staticmethod
     def read(content: bytes) -> "Basis":
-        """What `stored` gave."""
+        """The directions from the bytes that `stored` gave."""
         return Basis(**load(content))
 
 
-def coarse(x_NM: Tensor) -> Tensor:
-    """Rows on 255 levels each: what they are kept as, in 8 bits a number."""
+def quantise(x_NM: Tensor) -> Tensor:
+    """Each row rounded to 255 levels: the database stores 8 bits per number."""
     unit_N1 = x_NM.abs().amax(1, keepdim=True).clamp_min(1e-30) / 127
     return (x_NM / unit_N1).round() * unit_N1
 
 
 def fit_basis(sample: Sequence[Answers], head: Head) -> Basis:
-    """The directions of a sample of rows; a thousand of them are plenty."""
+    """The directions of a sample of rows. A thousand rows are plenty."""
     h_TD = torch.cat([part.h_TD for part in sample])
     y_T = torch.cat([part.y_T for part in sample])
-    some = torch.linspace(0, len(y_T) - 1, min(len(y_T), TOKENS)).round().long().unique().to(y_T.device)
-    left = _error_directions(h_TD[some], y_T[some], head)
-    right_DK = _half(_top(h_TD[some], K2))
+    chosen = torch.linspace(0, len(y_T) - 1, min(len(y_T), TOKENS)).round().long().unique().to(y_T.device)
+    left = _error_directions(h_TD[chosen], y_T[chosen], head)
+    right_DK = _half(_top(h_TD[chosen], K2))
     first_ND = torch.cat([part.first() for part in sample])
     mean_D = _half(first_ND.mean(0))
     state_DS = _half(_top(first_ND - mean_D.to(first_ND.dtype), STATE))
@@ -96,24 +98,31 @@ def fit_basis(sample: Sequence[Answers], head: Head) -> Basis:
         for part in sample for tile in part.tiles(512)
     ])  # fmt: skip
     mix_MK = _half(_top(outer_NK, M).T)
-    return Basis(left.tokens_A, _half(left.u_AR), right_DK, mix_MK, mean_D, state_DS)
+    return Basis(
+        tokens_A=left.tokens_A,
+        left_AK=_half(left.u_AR),
+        right_DK=right_DK,
+        mix_MK=mix_MK,
+        mean_D=mean_D,
+        state_DS=state_DS,
+    )
 
 
 def correlation(basis: Basis, a: Answers, b: Answers, head: Head) -> tuple[float, int]:
-    """Pearson correlation of the index's products with the exact ones over all pairs of two sets; and how many pairs.
+    """Pearson correlation of the index's products with the exact ones, over all pairs of two sets, and how many pairs.
 
-    Not a number where there are fewer than three.
+    The correlation is NaN where there are fewer than three pairs.
     """
     exact_ab = pairwise((a.h_TD, a.y_T, a.lengths), (b.h_TD, b.y_T, b.lengths), head)
-    mine = [basis.of(part, head) for part in (a, b)]
-    both = torch.stack([exact_ab.flatten().double(), (mine[0] @ mine[1].T).flatten().double()])
+    vectors = [basis.of(part, head) for part in (a, b)]
+    both = torch.stack([exact_ab.flatten().double(), (vectors[0] @ vectors[1].T).flatten().double()])
     return float(torch.corrcoef(both)[0, 1]) if exact_ab.numel() > 2 else math.nan, exact_ab.numel()
 
 
 def _along(part: Answers, head: Head, along: Directions) -> Tensor:
-    found = errors(part.h_TD, part.y_T, head, along).along_TR
-    assert found is not None
-    return found
+    along_TR = errors(part.h_TD, part.y_T, head, along).along_TR
+    assert along_TR is not None
+    return along_TR
 
 
 def _outer(left_TK: Tensor, right_TK: Tensor, lengths: Sequence[int]) -> Tensor:
@@ -123,22 +132,22 @@ def _outer(left_TK: Tensor, right_TK: Tensor, lengths: Sequence[int]) -> Tensor:
 
 
 def _error_directions(h_TD: Tensor, y_T: Tensor, head: Head) -> Directions:
-    """Top directions of the errors: eigenvectors of their products [T, T], carried over to the vocabulary."""
-    known = errors(h_TD, y_T, head)
+    """The top directions of the errors: eigenvectors of their products [T, T], mapped to the vocabulary."""
+    visited = errors(h_TD, y_T, head)
     dots_TT = h_TD.new_zeros(len(y_T), len(y_T))
-    for _, e in error_chunks(h_TD, y_T, head, known, 2048):
+    for _, e in error_chunks(h_TD, y_T, head, visited, 2048):
         dots_TT.addmm_(e, e.T)
     sizes, vectors = (x.to(h_TD.dtype) for x in torch.linalg.eigh(dots_TT.double()))  # float32 fails on equal rows
     k = min(K1, int((sizes > sizes[-1] * 1e-6).sum()))
     beside_TK = vectors[:, -k:].flip(1) / sizes[-k:].flip(0).sqrt()
     vocabulary = torch.arange(len(head.weight_VD), device=h_TD.device)
-    whole = Directions(vocabulary, h_TD.new_zeros(len(vocabulary), k))
-    gradient(h_TD, y_T, head, whole, beside_TR=beside_TK, chunk=2048)
-    weight_V = (whole.u_AR.square() @ sizes[-k:].flip(0)).double()
+    complete = Directions(vocabulary, h_TD.new_zeros(len(vocabulary), k))
+    gradient(h_TD, y_T, head, complete, beside_TR=beside_TK, chunk=2048)
+    weight_V = (complete.u_AR.square() @ sizes[-k:].flip(0)).double()
     order_V = weight_V.argsort(descending=True)
     needed = int((weight_V[order_V].cumsum(0) < (1 - TAIL) * weight_V.sum()).sum()) + 1
     tokens_A = order_V[:needed].sort().values
-    return Directions(tokens_A, whole.u_AR[tokens_A])
+    return Directions(tokens_A, complete.u_AR[tokens_A])
 
 
 def _top(x_ND: Tensor, k: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""A model that is ready: the body that computes states, the head that we compute ourselves, and what feeds them."""
+"""A loaded model: its body, which computes states, its head, which we compute ourselves, and its tokenizer."""
 
 import gc
 from collections.abc import Mapping
@@ -19,22 +19,22 @@ class Loaded:
     """A model that is ready to score."""
 
     body: nn.Module
-    """The transformers model with its head taken off: called, it leaves the head's input in `tap`."""
+    """The transformers model without its head. A call leaves the head's input in `tap`."""
     tap: "Tap"
     head: Head
     tokenizer: PreTrainedTokenizerBase
     device: torch.device
     dtype: torch.dtype
     start_token: int | None = None
-    """What an encoder-decoder model's decoder begins with; None for a decoder alone."""
+    """The first token of an encoder-decoder model's decoder; None for a decoder-only model."""
     positions: int | None = None
-    """Tokens that a row may have, where the model says so."""
+    """The most tokens that a row may have, where the model states a limit."""
     vision: Vision | None = None
-    """The processor of a model that sees."""
+    """The processor of a vision-language model."""
     shares: bool = False
-    """Whether rows may share the keys and values of a prefix, which is tried when the model is loaded."""
+    """Whether rows may share the keys and values of a prefix. This is tried when the model is loaded."""
     _prefix: tuple[list[int], Cache, list[Any]] | None = field(default=None, repr=False)
-    """Ids, with the pictures' content in place, their keys and values, and the positions that they end at."""
+    """The last shared prefix: its key, its keys and values, and the positions where it ends (M-RoPE)."""
 
     def states(
         self,
@@ -43,20 +43,20 @@ class Loaded:
         past: Cache | None = None,
         lengths: list[int] | None = None,
         decoder: Tensor | None = None,
-        seen: Mapping[str, Tensor] | None = None,
+        pictures: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
-        """What the head receives [N, L, D], in the body's dtype.
+        """The head's input [N, L, D], in the body's dtype.
 
-        past: keys and values of what precedes ids. seen: what the model needs of the rows' pictures. For an
-        encoder-decoder model, ids [N, any] of the given lengths go to the encoder and L are the ids of the decoder.
+        past: keys and values of the ids before these. pictures: the inputs for the rows' pictures. For an
+        encoder-decoder model, ids [N, any] of the given lengths go to the encoder, and L counts the decoder's ids.
         """
         inputs: dict[str, Any] = {"input_ids": ids_NL.to(self.device), "use_cache": past is not None}
-        for name, value in (seen or {}).items():
+        for name, value in (pictures or {}).items():
             inputs[name] = value.to(self.device, self.dtype if value.is_floating_point() else None)
         if self.vision is not None:
-            kept = self._prefix[2] if past is not None and self._prefix and past is self._prefix[1] else None
-            for i, module in enumerate(self._turning()):
-                module.rope_deltas = kept[i] if kept else None
+            rope_deltas = self._prefix[2] if self._prefix and past is self._prefix[1] else None
+            for i, module in enumerate(self._rope_modules()):
+                module.rope_deltas = rope_deltas[i] if rope_deltas else None
         if past is not None:
             inputs["past_key_values"] = past
         if decoder is not None:
@@ -66,25 +66,28 @@ class Loaded:
             self.body(**inputs)
         return self.tap.take()
 
-    def prefix(self, ids: list[int], key: list[int] | None = None, seen: Mapping[str, Tensor] | None = None) -> Cache:
-        """Keys and values of a prefix, to be shared by all rows of a batch; the last one asked for is kept.
+    def prefix(
+        self, ids: list[int], key: list[int] | None = None, pictures: Mapping[str, Tensor] | None = None
+    ) -> Cache:
+        """Keys and values of a prefix, which all rows of a batch share. The latest prefix is kept.
 
-        key: the ids with the pictures' content in place, where there are pictures; seen: what the model needs of them.
+        key: where there are pictures, the ids with the pictures' content in place (Encoded.key). pictures: the inputs
+        for those pictures.
         """
         key = ids if key is None else key
         if self._prefix is None or self._prefix[0] != key:
-            fresh = Cache(layer_class_to_replicate=DynamicLayer)
-            self.states(torch.tensor([ids]), past=fresh, seen=seen)
-            ends = [module.rope_deltas for module in self._turning()]
-            self._prefix = key, Cache(layers=[SharedLayer(layer.keys, layer.values) for layer in fresh.layers]), ends
+            cache = Cache(layer_class_to_replicate=DynamicLayer)
+            self.states(torch.tensor([ids]), past=cache, pictures=pictures)
+            ends = [module.rope_deltas for module in self._rope_modules()]
+            self._prefix = key, Cache(layers=[SharedLayer(layer.keys, layer.values) for layer in cache.layers]), ends
         return self._prefix[1]
 
-    def _turning(self) -> list[Any]:
-        """Modules that count positions by the pictures before them (M-RoPE), and remember where they were."""
+    def _rope_modules(self) -> list[Any]:
+        """Modules that shift positions by the pictures before them (M-RoPE), and remember the shift."""
         return [module for module in self.body.modules() if hasattr(module, "rope_deltas")]
 
     def release(self) -> None:
-        """Give back the memory that is not needed between two batches."""
+        """Free the memory that is not needed between two batches."""
         self._prefix = None
         self.tap.kept = None
         gc.collect()
@@ -93,21 +96,23 @@ class Loaded:
 
 
 class Tap(nn.Module):
-    """Stands where the head stood and keeps what the head would have received: exactly that, for every architecture."""
+    """Takes the head's place in the model and keeps the head's exact input, for every architecture."""
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
-        self.weight = weight[:0]  # some models ask their head for its dtype
+        self.weight = weight[:0]  # some models read the dtype of their head's weight
         self.kept: Tensor | None = None
+        """The head's input of the last call."""
         self.answer: Tensor | None = None
-        """Logits to give instead of none."""
+        """Logits to return, when the model's handling of logits is tested."""
         self.width = 0
+        """Vocabulary of the logits that are returned otherwise; 0 unless the model needs them."""
 
     def forward(self, h: Tensor) -> Tensor:
         self.kept = h
         if self.answer is not None:
             return self.answer
-        # Logits of an empty vocabulary: what the model does with them costs nothing, except where it insists on them.
+        # Logits of an empty vocabulary cost the model nothing. A model that needs real ones gets zeros of `width`.
         return h[..., :0] if self.width == 0 else h.new_zeros(1).expand(*h.shape[:-1], self.width)
 
     def take(self) -> Tensor:
@@ -117,7 +122,7 @@ class Tap(nn.Module):
 
 
 class SharedLayer(DynamicLayer):  # type: ignore[misc]
-    """Keys and values [1, heads, prefix, width] that every row of a batch attends to, and that do not grow."""
+    """Keys and values [1, heads, prefix, width] that every row of a batch attends to. They do not grow."""
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
         super().__init__()
@@ -125,7 +130,7 @@ class SharedLayer(DynamicLayer):  # type: ignore[misc]
         self.keys, self.values = keys, values
 
     def update(self, key_states: Tensor, value_states: Tensor, *_args: Any, **_kwargs: Any) -> tuple[Tensor, Tensor]:
-        """The prefix and what is new, for this batch only."""
+        """The prefix followed by the new keys and values, for this batch only."""
         n = len(key_states)
         return (
             torch.cat([self.keys.expand(n, -1, -1, -1), key_states], dim=-2),

@@ -1,4 +1,4 @@
-"""A model's files -> body, head and tokenizer or processor; refuses a head that we do not reproduce."""
+"""Loads a model's files as body, head and tokenizer or processor. Refuses a head that we cannot reproduce."""
 
 import json
 import logging
@@ -30,51 +30,51 @@ from oresight.tasks.scoring.vision import Vision, processor_of
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 GAIN = 1.5
-"""Half precision is taken where it is at least so many times as fast as float32."""
+"""Half precision is used where it is at least this many times as fast as float32."""
 PROBE = 16
-"""Tokens of the text on which a model is compared with what we make of it."""
+"""Tokens of the text on which our logits are compared with the model's."""
 PROBE_TEXT = "Most of what is written here has been read twice: once by its author, and once by somebody who had to."
-"""A plain sentence: on ids that no text has, the states of a model in half precision are chaotic."""
+"""A plain sentence. On random ids the states of a model in half precision are chaotic."""
 
 
-def devices(wanted: str) -> list[str]:
-    """The devices that score side by side: with auto every CUDA device, else mps, else the CPU."""
-    if wanted == "auto":
+def devices(setting: str) -> list[str]:
+    """The devices that score in parallel. auto: every CUDA device, else mps, else the CPU."""
+    if setting == "auto":
         if torch.cuda.is_available():
             return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
         return ["mps" if torch.backends.mps.is_available() else "cpu"]
-    return [wanted]
+    return [setting]
 
 
 def load(source: Source, device: str = "auto", dtype: str = "auto") -> Loaded:
-    """Load a model and prove on one batch that we reproduce its logits. Raises UnusableModel, naming what differs."""
-    place = torch.device(devices(device)[0])
-    model, tokenizer, vision = load_pretrained(source, None if dtype == "auto" else DTYPES[dtype], place)
+    """Load a model, and check on one batch that we reproduce its logits. Raises UnusableModel with the difference."""
+    target = torch.device(devices(device)[0])
+    model, tokenizer, vision = load_pretrained(source, None if dtype == "auto" else DTYPES[dtype], target)
     ids = list(tokenizer(PROBE_TEXT)["input_ids"])[:PROBE]
-    return take_apart(model.to(place).eval(), tokenizer, source.name, ids, vision)
+    return take_apart(model.to(target).eval(), tokenizer, source.name, ids, vision)
 
 
 def load_pretrained(
-    source: Source, dtype: torch.dtype | None, place: torch.device | None = None
+    source: Source, dtype: torch.dtype | None, device: torch.device | None = None
 ) -> tuple[Any, PreTrainedTokenizerBase, Vision | None]:
-    """The transformers model with its adapter merged, its tokenizer, and its processor if it sees.
+    """The transformers model with its adapter merged, its tokenizer, and the processor of a vision-language model.
 
-    dtype: None for what the place computes fastest in without harm. Raises UnusableModel.
+    dtype: None chooses the fastest one on the device that does not change the ranking. Raises UnusableModel.
     """
-    _quiet()
+    _silence_transformers()
     folder = converted(source) if source.gguf else source.folder
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        sees = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and hasattr(config, "vision_config")
-        kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-        kind = AutoModelForImageTextToText if sees else kind
-        precision = dtype or _auto_dtype(config, place or torch.device("cpu"))
-        vision = Vision(processor_of(config, folder)) if sees else None
+        reads_pictures = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and hasattr(config, "vision_config")
+        auto_class = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+        auto_class = AutoModelForImageTextToText if reads_pictures else auto_class
+        precision = dtype or _auto_dtype(config, device or torch.device("cpu"))
+        vision = Vision(processor_of(config, folder)) if reads_pictures else None
         tokenizer = vision.tokenizer if vision else AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        model = kind.from_pretrained(folder, dtype=precision, use_safetensors=True, trust_remote_code=False)
+        model = auto_class.from_pretrained(folder, dtype=precision, use_safetensors=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        raise UnusableModel(_why_not(source, folder, error)) from error
-    return model if source.adapter is None else _adapted(model, source.adapter), tokenizer, vision
+        raise UnusableModel(_loading_error(source, folder, error)) from error
+    return model if source.adapter is None else _merge_adapter(model, source.adapter), tokenizer, vision
 
 
 def take_apart(
@@ -84,9 +84,63 @@ def take_apart(
     probe: list[int] | None = None,
     vision: Vision | None = None,
 ) -> Loaded:
-    """Split a loaded model into body and head, which is tried on the probe's ids.
+    """Split a loaded model into body and head, and test both on the probe's ids.
 
     Raises UnusableModel if our head does not give the model's logits.
+    """
+    head, start = _read_head(model, name)
+    vocabulary = len(head.weight_VD)
+    ids = torch.tensor([probe or list(range(2, 2 + PROBE))]) % vocabulary
+    decoder = None if start is None else ids
+    tap, dtype = Tap(head.weight_VD), head.weight_VD.dtype
+    loaded = Loaded(
+        body=model,
+        tap=tap,
+        head=head,
+        tokenizer=tokenizer,
+        device=head.weight_VD.device,
+        dtype=dtype,
+        start_token=start,
+        positions=getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None),
+    )
+    inputs = {"input_ids": ids.to(loaded.device), "use_cache": False}
+    if decoder is not None:
+        inputs["decoder_input_ids"] = decoder.to(loaded.device)
+    with torch.inference_mode():
+        theirs = model(**inputs).logits[0]
+        model.set_output_embeddings(tap)
+        try:
+            h = loaded.states(ids, lengths=[ids.shape[1]], decoder=decoder)
+        except RuntimeError:
+            tap.width = vocabulary
+            h = loaded.states(ids, lengths=[ids.shape[1]], decoder=decoder)
+        ours = torch.cat([z for _, z in head.chunks(h[0].to(dtype))], dim=1)
+        # Logits of any size, put where the head's logits would be, show whether the model scales or caps them.
+        tap.answer = torch.linspace(-60, 60, theirs.numel(), dtype=h.dtype, device=h.device).view(1, *theirs.shape)
+        their_finish = model(**inputs).logits[0]
+        our_finish = head.finished(tap.answer[0].clone())
+        tap.answer = tap.kept = None
+    tolerance = 1e-3 if dtype in (torch.float32, torch.float64) else 5e-2
+    for our_logits, their_logits in ((ours, theirs), (our_finish, their_finish)):
+        same_shape = our_logits.shape == their_logits.shape
+        difference = _difference(our_logits, their_logits) if same_shape else float("inf")
+        if not difference <= tolerance:
+            raise UnusableModel(
+                f"model.name: {name} ({type(model).__name__}) computes its logits from the last state in another way"
+                f" than by a linear head with a scale and a soft cap (logits differ by {difference:.1%}), so its values"
+                " would be wrong; name another model"
+            )
+    loaded.shares = start is None and _can_share_prefix(loaded, ids, h, tolerance)
+    if vision is not None:
+        loaded.vision = vision
+        loaded.shares &= _can_share_picture(loaded, name, tolerance)
+    return loaded
+
+
+def _read_head(model: Any, name: str) -> tuple[Head, int | None]:
+    """The head as our formula needs it, and the decoder's first token; None for a decoder-only model.
+
+    Raises UnusableModel if the model lacks either.
     """
     module = model.get_output_embeddings()
     weight = getattr(module, "weight", None)
@@ -100,87 +154,52 @@ def take_apart(
     head = Head(weight.detach(), scale, cap, None if bias is None else bias.detach())
     start = getattr(model.config, "decoder_start_token_id", None) if model.config.is_encoder_decoder else None
     if model.config.is_encoder_decoder and start is None:
-        raise UnusableModel(f"model.name: {name}: its configuration lacks decoder_start_token_id")
-
-    ids = torch.tensor([probe or list(range(2, 2 + PROBE))]) % len(weight)
-    decoder = None if start is None else ids
-    tap = Tap(head.weight_VD)
-    loaded = Loaded(model, tap, head, tokenizer, weight.device, weight.dtype, start)
-    loaded.positions = getattr(config, "max_position_embeddings", None)
-    inputs = {"input_ids": ids.to(weight.device), "use_cache": False}
-    if decoder is not None:
-        inputs["decoder_input_ids"] = decoder.to(weight.device)
-    with torch.inference_mode():
-        theirs = model(**inputs).logits[0]
-        model.set_output_embeddings(tap)
-        try:
-            h = loaded.states(ids, lengths=[ids.shape[1]], decoder=decoder)
-        except RuntimeError:
-            tap.width = len(weight)
-            h = loaded.states(ids, lengths=[ids.shape[1]], decoder=decoder)
-        ours = torch.cat([z for _, z in head.chunks(h[0].to(weight.dtype))], dim=1)
-        # What the model makes of logits of any size, whatever its weights are: planted ones show a scale or a cap.
-        tap.answer = torch.linspace(-60, 60, theirs.numel(), dtype=h.dtype, device=h.device).view(1, *theirs.shape)
-        made = model(**inputs).logits[0]
-        expected = head.finished(tap.answer[0].clone())
-        tap.answer = tap.kept = None
-    tolerance = 1e-3 if weight.dtype in (torch.float32, torch.float64) else 5e-2
-    for mine, model_s in ((ours, theirs), (expected, made)):
-        same = mine.shape == model_s.shape
-        off = _apart(mine, model_s) if same else float("inf")
-        if not off <= tolerance:
-            raise UnusableModel(
-                f"model.name: {name} ({type(model).__name__}) does more between its last state and its logits than a"
-                f" linear head with a scale and a soft cap (logits differ by {off:.1%}); its values would be wrong"
-            )
-    loaded.shares = start is None and _shares(loaded, ids, h, tolerance)
-    if vision is not None:
-        loaded.vision = vision
-        loaded.shares &= _shares_pictures(loaded, name, tolerance)
-    return loaded
+        raise UnusableModel(f"model.name: {name}: its configuration lacks decoder_start_token_id; add it")
+    return head, start
 
 
-def _shares(loaded: Loaded, ids: Tensor, whole_NLD: Tensor, tolerance: float) -> bool:
+def _can_share_prefix(loaded: Loaded, ids: Tensor, full_NLD: Tensor, tolerance: float) -> bool:
     """Whether the second half of a row has the same states when the first half comes from kept keys and values."""
     with torch.inference_mode():
-        own = getattr(loaded.body(input_ids=ids.to(loaded.device), use_cache=True), "past_key_values", None)
+        cache = getattr(loaded.body(input_ids=ids.to(loaded.device), use_cache=True), "past_key_values", None)
         loaded.tap.take()
-    plain = (DynamicLayer, DynamicSlidingWindowLayer)  # a state space keeps other things, which cannot be shared so
-    if not isinstance(own, Cache) or not all(type(layer) in plain for layer in own.layers):
+    plain = (DynamicLayer, DynamicSlidingWindowLayer)  # a state space model's cache cannot be shared in this way
+    if not isinstance(cache, Cache) or not all(type(layer) in plain for layer in cache.layers):
         return False
     half = ids.shape[1] // 2
     rest = loaded.states(ids[:, half:], past=loaded.prefix(ids[0, :half].tolist()))
     loaded.release()
-    return _apart(rest, whole_NLD[:, half:]) <= tolerance
+    return _difference(rest, full_NLD[:, half:]) <= tolerance
 
 
-def _shares_pictures(loaded: Loaded, name: str, tolerance: float) -> bool:
-    """The same, for a first half that is a picture. Raises UnusableModel if the model cannot be shown one."""
+def _can_share_picture(loaded: Loaded, name: str, tolerance: float) -> bool:
+    """The same test with a picture as the first part. Raises UnusableModel if the model refuses a picture."""
     vision, picture = loaded.vision, Picture("", "", 80, 64, blank=True)
     assert vision is not None
-    asked = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": PROBE_TEXT}]}
-    told = {"role": "assistant", "content": PROBE_TEXT}
+    question = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": PROBE_TEXT}]}
+    answer = {"role": "assistant", "content": PROBE_TEXT}
     try:
-        row = encode([asked, told], None, loaded.tokenizer, 1 << 20, vision, [picture])
+        row = encode([question, answer], None, loaded.tokenizer, 1 << 20, vision=vision, pictures=[picture])
     except Unscorable as error:
-        raise UnusableModel(f"model.name: {name} cannot be shown a picture: {error}") from error
-    ids, cut = torch.tensor([row.ids]), row.seen
-    whole = loaded.states(ids, seen=vision.inputs([row.pictures], [row.kinds], len(row.ids)))
-    past = loaded.prefix(row.ids[:cut], row.key[:cut], vision.inputs([row.pictures], [row.kinds], cut))
+        raise UnusableModel(f"model.name: {name} cannot read a picture: {error}") from error
+    ids, cut = torch.tensor([row.ids]), row.pictures_end
+    full_NLD = loaded.states(ids, pictures=vision.inputs([row.pictures], [row.token_types], len(row.ids)))
+    past = loaded.prefix(row.ids[:cut], row.key[:cut], vision.inputs([row.pictures], [row.token_types], cut))
     rest = loaded.states(ids[:, cut:], past=past)
     loaded.release()
-    return _apart(rest, whole[:, cut:]) <= tolerance
+    return _difference(rest, full_NLD[:, cut:]) <= tolerance
 
 
-def _apart(a: Tensor, b: Tensor) -> float:
-    """Largest difference, as a share of the largest number."""
+def _difference(a: Tensor, b: Tensor) -> float:
+    """The largest difference, as a share of the largest number in b."""
     return float((a.float() - b.float()).abs().max() / b.float().abs().max().clamp_min(1e-6))
 
 
 def _auto_dtype(config: Any, device: torch.device) -> torch.dtype:
-    """bfloat16 for a model that was saved in half precision, where the device is faster in it; else float32.
+    """bfloat16 for a model that was saved in half precision if the device is faster in it, else float32.
 
-    Rounding a float32 model's weights changes the ranking more than computing in bfloat16 does (docs/log.md).
+    A model saved in float32 stays in float32: rounding its weights changes the ranking more than computing in bfloat16
+    does (docs/log.md).
     """
     saved = getattr(config, "dtype", None)
     if saved not in (torch.bfloat16, torch.float16):
@@ -192,14 +211,14 @@ def _auto_dtype(config: Any, device: torch.device) -> torch.dtype:
         times = []
         for _ in range(7):
             started = time.perf_counter()
-            float((a @ b)[0, 0])  # waits for the device
+            float((a @ b)[0, 0])  # reading a number waits for the device
             times.append(time.perf_counter() - started)
         seconds[dtype] = median(times)
     return torch.bfloat16 if seconds[torch.float32] >= GAIN * seconds[torch.bfloat16] else torch.float32
 
 
-def _adapted(model: Any, adapter: Path) -> Any:
-    """The model with the adapter's change in its weights, which is what a finetune would go on from."""
+def _merge_adapter(model: Any, adapter: Path) -> Any:
+    """The model with the adapter merged into its weights, as a further finetune would start from it."""
     from peft import PeftModel
 
     try:
@@ -207,12 +226,13 @@ def _adapted(model: Any, adapter: Path) -> Any:
     except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UnusableModel(
-            f"model.adapter: {adapter} cannot be merged into the model ({reason}); adapters that change weights can"
-            " (LoRA and its kin), prompts that are learned cannot"
+            f"model.adapter: {adapter} cannot be merged into the model ({reason}); give an adapter that changes"
+            " weights, such as LoRA; learned prompts cannot be merged"
         ) from error
 
 
-def _why_not(source: Source, folder: Path, error: Exception) -> str:
+def _loading_error(source: Source, folder: Path, error: Exception) -> str:
+    """Why a model cannot be loaded, in one line with the cure."""
     reason = " ".join(str(error).split())[:300]
     config = folder / "config.json"
     quantised = json.loads(config.read_text(encoding="utf-8")).get("quantization_config") if config.is_file() else None
@@ -225,8 +245,8 @@ def _why_not(source: Source, folder: Path, error: Exception) -> str:
     return f"model.name: {source.name} cannot be loaded: {reason}"
 
 
-def _quiet() -> None:
-    """No progress bars and no advice from transformers: what the user should know, we say."""
+def _silence_transformers() -> None:
+    """Switch off the progress bars and the advice of transformers. Our own log tells the user what matters."""
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     logging.getLogger("transformers").setLevel(logging.ERROR)

@@ -1,7 +1,7 @@
-"""A picture file -> what it is, a thumbnail, and the pixels that a model gets. The only reader of pictures.
+"""Reads picture files: facts about a picture, its thumbnail, and the pixels for a model. All picture reading is here.
 
-What is read is decided from the first bytes, never from the name, and the size is known before anything is decoded. A
-picture is turned as its camera says, put on white where it is transparent, and given as 8-bit RGB.
+The format is decided from the first bytes, never from the name, and the size is checked before anything is decoded. A
+picture is turned upright by its EXIF orientation, put on white where it is transparent, and converted to 8-bit RGB.
 """
 
 import hashlib
@@ -15,43 +15,43 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps, ImageStat
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
-"""Readers that decode by themselves; Pillow's others can start programs or have no business in a dataset."""
+"""Pillow's readers that decode in this process. Its other readers can start programs or have no use in a dataset."""
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 << 20
 THUMBNAIL = 256
-"""Longest side of a thumbnail, pixels."""
+"""Longest side of a thumbnail, in pixels."""
 SUFFIXES = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif"}
-WIDE = ("I;16", "I;16B", "I;16L", "I;16N", "I")
-"""Modes with 16 bits a pixel, which Pillow would clip to 255."""
+SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+"""Modes with 16 bits per pixel, which Pillow would clip to 255."""
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
-Image.init()  # here, because two threads that do it at once break each other
+Image.init()  # at import, because two threads that call it at the same time break each other
 
 
 class Unreadable(ValueError):
-    """These bytes are no picture that is read; the message says why, without the file's name."""
+    """These bytes cannot be read as a picture. The message says why, without the file's name."""
 
 
-class Seen(NamedTuple):
-    """What a picture is. Width and height are those after turning it upright."""
+class PictureFacts(NamedTuple):
+    """Facts about a picture's file and content. Width and height are in pixels, after turning the picture upright."""
 
     sha256: str
     width: int
     height: int
     mode: str
-    """Pillow's: RGB, L, P, CMYK, I;16 ..."""
+    """Pillow's mode: RGB, L, P, CMYK, I;16 ..."""
     format: str
     size: int
     """Bytes of the file."""
     spread: float
-    """Standard deviation of the colour channel that varies most, 0 to 127.5; near 0 the picture shows nothing."""
+    """Standard deviation of the colour channel that varies most, 0 to 127.5. Near 0 the picture is blank."""
     thumbnail: bytes
-    """JPEG, at most THUMBNAIL pixels a side."""
+    """JPEG, at most THUMBNAIL pixels on each side."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture that a row holds, by file and content. `blank`: a grey one of the same size stands for it."""
+    """A picture of a row, by file and content. With `blank`, a grey picture of the same size replaces it."""
 
     path: str
     sha256: str
@@ -61,36 +61,42 @@ class Picture:
 
     @property
     def key(self) -> str:
-        """Equal keys, equal pixels."""
+        """Pictures with equal keys have equal pixels."""
         return f"blank {self.width}x{self.height}" if self.blank else self.sha256
 
 
-def look(data: bytes) -> Seen:
-    """Decode once, at thumbnail size where the format allows it. Raises Unreadable."""
-    with _opened(data) as picture:
-        kind, mode = str(picture.format), picture.mode
+def inspect_picture(data: bytes) -> PictureFacts:
+    """Decode a picture once, at thumbnail size where the format allows it. Raises Unreadable."""
+    with _open(data) as picture:
+        file_format, mode = str(picture.format), picture.mode
         width, height = picture.size
         small = _upright(picture, THUMBNAIL)
-        if picture.getexif().get(0x0112, 1) in (5, 6, 7, 8):  # turned by its camera
+        if picture.getexif().get(0x0112, 1) in (5, 6, 7, 8):  # EXIF orientations that swap width and height
             width, height = height, width
-    spread = max(ImageStat.Stat(small).stddev)
-    packed = io.BytesIO()
-    small.save(packed, "JPEG", quality=80)
-    return Seen(
-        hashlib.sha256(data).hexdigest(), width, height, mode, kind, len(data), spread, packed.getvalue()
-    )  # fmt: skip
+    thumbnail = io.BytesIO()
+    small.save(thumbnail, "JPEG", quality=80)
+    return PictureFacts(
+        sha256=hashlib.sha256(data).hexdigest(),
+        width=width,
+        height=height,
+        mode=mode,
+        format=file_format,
+        size=len(data),
+        spread=max(ImageStat.Stat(small).stddev),
+        thumbnail=thumbnail.getvalue(),
+    )
 
 
 def pixels(picture: Picture) -> Image.Image:
-    """The picture in 8-bit RGB, upright. Raises Unreadable if the file is gone or is not what was ingested."""
+    """The picture in 8-bit RGB, upright. Raises Unreadable if the file is missing or has changed since ingest."""
     if picture.blank:
         return Image.new("RGB", (picture.width, picture.height), (127, 127, 127))
-    with _opened(content(picture)) as opened:
-        return _upright(opened)
+    with _open(content(picture)) as image:
+        return _upright(image)
 
 
 def content(picture: Picture) -> bytes:
-    """The bytes of the file. Raises Unreadable if it is gone or is not what was ingested."""
+    """The bytes of the file. Raises Unreadable if the file is missing or has changed since ingest."""
     try:
         data = Path(picture.path).read_bytes()
     except OSError as error:
@@ -101,42 +107,43 @@ def content(picture: Picture) -> bytes:
 
 
 def is_picture(data: bytes) -> bool:
-    """Whether bytes begin as a picture does."""
-    begins = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
-    return data.startswith(begins) or (data.startswith(b"RIFF") and data[8:12] == b"WEBP")
+    """Whether bytes begin with the signature of a picture format."""
+    signatures = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+    return data.startswith(signatures) or (data.startswith(b"RIFF") and data[8:12] == b"WEBP")
 
 
-def _opened(data: bytes) -> Image.Image:
+def _open(data: bytes) -> Image.Image:
+    """The picture, not decoded yet. Raises Unreadable."""
     if not data:
         raise Unreadable("is empty (0 bytes)")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of its own limit: ours comes next
+            warnings.simplefilter("ignore")  # Pillow warns of its own pixel limit; ours is checked below
             picture = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise Unreadable(f"has too many pixels; at most {MAX_PIXELS:,} are decoded") from error
-    except Exception as error:  # Pillow's readers fail in as many ways as a file can be broken
-        raise Unreadable(f"is no picture that is read ({', '.join(FORMATS)})") from error
+    except Exception as error:  # Pillow's readers raise many kinds of errors for a broken file
+        raise Unreadable(f"is not a picture in a supported format ({', '.join(FORMATS)})") from error
     width, height = picture.size
     if width * height > MAX_PIXELS:
         raise Unreadable(f"has {width} x {height} pixels; at most {MAX_PIXELS:,} are decoded")
     try:
         frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
-    except Exception as error:  # counting them reads the file to its end
+    except Exception as error:  # counting the frames reads the file to its end
         raise Unreadable("cannot be decoded: it is damaged or cut off") from error
     if frames > 1:
-        raise Unreadable(f"is animated or has pages ({frames} frames); keep one frame as a picture of its own")
+        raise Unreadable(f"is animated or has pages ({frames} frames); save one frame as a picture of its own")
     return picture
 
 
 def _upright(picture: Image.Image, side: int | None = None) -> Image.Image:
-    """8-bit RGB, turned as the camera says, at most `side` pixels a side."""
+    """The picture in 8-bit RGB, turned by its EXIF orientation, at most `side` pixels on each side."""
     try:
-        if side is not None and picture.mode not in (*WIDE, "P"):
+        if side is not None and picture.mode not in (*SIXTEEN_BIT, "P"):
             picture.thumbnail((side, side))
         picture.load()
         turned = ImageOps.exif_transpose(picture)
-        if turned.mode in WIDE:
+        if turned.mode in SIXTEEN_BIT:
             wide: Any = np.asarray(turned).astype(np.int64)
             eight = wide if turned.mode == "I" and wide.max(initial=0) < 256 else wide >> 8
             turned = Image.fromarray(eight.clip(0, 255).astype(np.uint8))

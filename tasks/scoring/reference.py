@@ -1,18 +1,18 @@
-"""Reference rows -> Gbar, the mean of their gradients, in its cheap form: few tokens of the vocabulary, few directions.
+"""Fits Gbar, the mean gradient of the reference rows, in a cheap form: few tokens of the vocabulary, few directions.
 
-Gbar [V, D] is close to low rank, and nearly all of it lies in the rows of few tokens. So only the rows of A tokens are
-accumulated, those with the largest share of the error, and of these only r directions are kept: Gbar ~ U B, U [A, r]
-with orthonormal columns, B [r, D]. Both are as small as they can be while the values of probe rows stay within
-`tolerance`: none off by more than that share of the largest value, and all together by no more than that share of
-their standard deviation. It is measured, because the Frobenius norm of what is left out says little: a tenth of it may
-be missing and no value be off by a thousandth (docs/log.md).
+Gbar [V, D] is close to low rank, and nearly all of it lies in the rows of few tokens. So only the rows of the A tokens
+with the largest share of the error are accumulated, and only r directions of them are kept: Gbar ~ U B, U [A, r] with
+orthonormal columns, B [r, D]. A and r are as small as possible while the values of probe rows stay within `tolerance`:
+no value is off by more than that share of the largest value, and their root mean square error is at most that share of
+their standard deviation. The error of the values is measured, because the Frobenius norm of the part left out says
+little: a tenth of it may be missing while no value is off by a thousandth (docs/log.md).
 
-Memory while fitting: A (D + r) numbers, A at most ROOM / D, in float32: 0.5 GB for Gbar at V = 150,000, D = 4,096
-(A = 32,768), where the whole of Gbar would be 2.5 GB. A tolerance of 0 takes all tokens and directions: the exact form.
+Memory while fitting: A (D + r) numbers in float32, A at most ROOM / D: 0.5 GB for Gbar at V = 150,000, D = 4,096
+(A = 32,768), where all of Gbar would need 2.5 GB. A tolerance of 0 keeps all tokens and directions: the exact form.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from itertools import pairwise as neighbours
 
@@ -23,45 +23,45 @@ from oresight.tasks.scoring.formula import Directions, Head, error_chunks, error
 from oresight.tasks.scoring.forward import Answers
 
 ROOM = 2**27
-"""Numbers of Gbar that are accumulated: 0.5 GB in float32."""
+"""Numbers of Gbar that are accumulated, at most: 0.5 GB in float32."""
 WIDTHS = (128, 256, 512)
-"""Directions that are tried; a reference that needs more is kept without factors."""
+"""Numbers of directions that are tried. A reference that needs more is kept without factors."""
 TILE = 512
-"""Answer tokens that visit the vocabulary together while the reference is fitted."""
+"""Answer tokens that visit the vocabulary at the same time while the reference is fitted."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What rows are valued against."""
+    """The mean gradient of the reference rows, against which rows get their value."""
 
     along: Directions
-    """U: orthonormal, or all of Gbar."""
+    """U: orthonormal directions, or Gbar itself."""
     b_rD: Tensor | None
-    """B; without it, U is Gbar itself."""
+    """B; None where `along` is Gbar itself."""
     rows: int
     norm: float
     """|Gbar|_F, over the accumulated tokens."""
     rank: int
     tokens: int
-    """A: tokens of the vocabulary whose rows are kept."""
+    """A: how many tokens of the vocabulary have their rows kept."""
     residual: float
     """|Gbar - U B|_F / |Gbar|_F."""
     deviation: float
-    """Largest error of a probe row's value, as a share of the largest value."""
+    """The largest error of a probe row's value, as a share of the largest value."""
 
     def states(self, h_TD: Tensor) -> Tensor:
-        """B h_t for every token: [T, r]."""
+        """B h_t for every token [T, r]."""
         return h_TD if self.b_rD is None else h_TD @ self.b_rD.T
 
     def to(self, device: torch.device) -> "Reference":
-        """The same on another device."""
+        """The same reference on another device."""
         along = Directions(self.along.tokens_A.to(device), self.along.u_AR.to(device))
         b_rD = None if self.b_rD is None else self.b_rD.to(device)
-        return Reference(along, b_rD, self.rows, self.norm, self.rank, self.tokens, self.residual, self.deviation)
+        return replace(self, along=along, b_rD=b_rD)
 
 
 def heavy_tokens(sample: Sequence[Answers], head: Head, room: int) -> Tensor:
-    """The tokens, ascending, on which the sample's errors weigh most: sum over t of |e_t[v]| |h_t|; all if they fit."""
+    """The tokens v, ascending, with the largest errors in the sample, sum over t of |e_t[v]| |h_t|; all if they fit."""
     vocabulary, width = head.weight_VD.shape
     if vocabulary * width <= room:
         return torch.arange(vocabulary, device=head.weight_VD.device)
@@ -82,11 +82,11 @@ def fit(
     tolerance: float,
     form: tuple[int, int] | None = None,
 ) -> tuple[Reference, Reference]:
-    """The mean gradient of the reference rows, each visited once, in its exact form and in its cheap one.
+    """The mean gradient of the reference rows, in its exact form and in its cheap form. Each row is visited once.
 
-    reference: the rows at hand; rest: those that are not. probe: rows outside the reference, whose values must stay
-    within the tolerance. form: (tokens, rank) as an earlier fit of the same reference found them, so that a run that
-    continues gets the same numbers. Raises ValueError if the reference has no row.
+    reference: the rows whose states are in memory; rest: the other rows, as a stream. probe: rows outside the
+    reference, whose values must stay within the tolerance. form: (tokens, rank) of an earlier fit of the same
+    reference, so that a continued run gets the same numbers. Raises ValueError if the reference has no row.
     """
     weight_VD = head.weight_VD
     tokens_A = heavy_tokens(reference, head, ROOM if tolerance > 0 else weight_VD.numel())
@@ -98,25 +98,29 @@ def fit(
         for tile in part.tiles(TILE):
             gradient(tile.h_TD, tile.y_T, head, gbar)
     if rows == 0:
-        raise ValueError("the reference has no row that can be scored")
+        raise ValueError("reference: none of its rows can be scored; give at least one row that the model can score")
     g_AD.div_(rows)
     norm = float(torch.linalg.vector_norm(g_AD, dtype=torch.float64))
-    exact = Reference(gbar, None, rows, norm, min(g_AD.shape), len(g_AD), 0.0, 0.0)
+    exact = Reference(
+        along=gbar,
+        b_rD=None,
+        rows=rows,
+        norm=norm,
+        rank=min(g_AD.shape),
+        tokens=len(g_AD),
+        residual=0.0,
+        deviation=0.0,
+    )
     if tolerance == 0 or norm == 0:
         return exact, exact
-    return exact, _compressed(gbar, norm, rows, head, [t for part in probe for t in part.tiles(TILE)], tolerance, form)
+    return exact, _compress(exact, head, [tile for part in probe for tile in part.tiles(TILE)], tolerance, form)
 
 
-def _compressed(
-    gbar: Directions,
-    norm: float,
-    rows: int,
-    head: Head,
-    probe: Sequence[Answers],
-    tolerance: float,
-    form: tuple[int, int] | None,
+def _compress(
+    exact: Reference, head: Head, probe: Sequence[Answers], tolerance: float, form: tuple[int, int] | None
 ) -> Reference:
-    """The fewest tokens that leave half of the tolerance, and on them the fewest directions that stay within it."""
+    """The cheap form: the fewest tokens within half of the tolerance, and the fewest directions within all of it."""
+    gbar, norm = exact.along, exact.norm
     order_A = torch.linalg.vector_norm(gbar.u_AR, dim=1).argsort(descending=True)
     by_token_NA = torch.cat([_by_token(tile, gbar, head) for tile in probe])[:, order_A].double()
     value_N = by_token_NA.sum(1)
@@ -124,27 +128,29 @@ def _compressed(
     kept_A = order_A[:tokens].sort().values
     few = Directions(gbar.tokens_A[kept_A], gbar.u_AR[kept_A])
     full = min(few.u_AR.shape)
-    rank, along, b_rD, found_N = full, few, None, by_token_NA[:, :tokens].sum(1)
-    # Half of the directions cost as much as all of them without factors.
+    rank, along, b_rD, cheap_N = full, few, None, by_token_NA[:, :tokens].sum(1)
+    # More than half of the directions in factors would cost more than all of them without factors.
     for narrower, width in neighbours((0, *sorted({min(width, full // 2) for width in WIDTHS} - {0}))):
         if form and form[1] > width:
             continue
-        u_Ar, tried_rD = _svd(few.u_AR, width)
-        by_direction_Nr = _by_direction(probe, Directions(few.tokens_A, u_Ar), tried_rD, head)
+        u_Ar, trial_rD = _svd(few.u_AR, width)
+        by_direction_Nr = _by_direction(probe, Directions(few.tokens_A, u_Ar), trial_rD, head)
         needed = form[1] if form else _smallest(by_direction_Nr, value_N, tolerance)
         if needed is not None:
-            rank = max(needed, narrower + 1)  # so that the rank tells which width it was found in
-            along, b_rD = Directions(few.tokens_A, u_Ar[:, :rank].contiguous()), tried_rD[:rank].contiguous()
-            found_N = by_direction_Nr[:, :rank].sum(1)
+            rank = max(needed, narrower + 1)  # so that `form` leads a continued run to the same width
+            along, b_rD = Directions(few.tokens_A, u_Ar[:, :rank].contiguous()), trial_rD[:rank].contiguous()
+            cheap_N = by_direction_Nr[:, :rank].sum(1)
             break
     kept = few.u_AR if b_rD is None else b_rD
     left_out = max(norm**2 - float(torch.linalg.vector_norm(kept, dtype=torch.float64)) ** 2, 0.0) ** 0.5
-    deviation = float((found_N - value_N).abs().max() / value_N.abs().max().clamp_min(1e-300))
-    return Reference(along, b_rD, rows, norm, rank, tokens, left_out / norm, deviation)
+    deviation = float((cheap_N - value_N).abs().max() / value_N.abs().max().clamp_min(1e-300))
+    return replace(
+        exact, along=along, b_rD=b_rD, rank=rank, tokens=tokens, residual=left_out / norm, deviation=deviation
+    )
 
 
 def _svd(g_AD: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """U [A, rank] orthonormal and B = U^T G, the largest directions first; the same input gives the same output."""
+    """U [A, rank] orthonormal and B = U^T G, the largest directions first. Deterministic: the random seed is fixed."""
     with torch.random.fork_rng(devices=[g_AD.device] if g_AD.is_cuda else []):
         torch.manual_seed(0)
         u_Ar = torch.svd_lowrank(g_AD, q=min(rank + 16, *g_AD.shape), niter=2)[0][:, :rank].contiguous()
@@ -152,8 +158,10 @@ def _svd(g_AD: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 
 
 def _smallest(parts_Nk: Tensor, value_N: Tensor, tolerance: float) -> int | None:
-    """How many parts, from the first, add up to the values: none off by more than tolerance times the largest value,
-    and all together by no more than tolerance times their standard deviation. None if even all parts do not.
+    """How many parts, from the first, add up to the values within the tolerance; None if even all of them do not.
+
+    No value may be off by more than tolerance times the largest value, and the root mean square error may be at most
+    tolerance times the standard deviation of the values.
     """
     missed_Nk = (value_N[:, None] - parts_Nk.cumsum(1)).abs()
     spread = float(value_N.std(correction=0)) or float(value_N.abs().max())
@@ -164,22 +172,22 @@ def _smallest(parts_Nk: Tensor, value_N: Tensor, tolerance: float) -> int | None
 
 
 def _by_token(tile: Answers, gbar: Directions, head: Head) -> Tensor:
-    """What each token of the vocabulary adds to a row's value: [N, A]."""
+    """The share of each token of the vocabulary in each row's value [N, A]; the sum over A is the value."""
     h_TD, y_T, done = tile.h_TD, tile.y_T, 0
     row_T = torch.repeat_interleave(torch.tensor(tile.lengths)).to(y_T.device)
-    found_NA = h_TD.new_zeros(len(tile.lengths), len(gbar.tokens_A))
+    shares_NA = h_TD.new_zeros(len(tile.lengths), len(gbar.tokens_A))
     for here, e in error_chunks(h_TD, y_T, head, errors(h_TD, y_T, head)):
         columns, g_CD = gbar.inside(here)
-        found_NA[:, done : done + len(g_CD)].index_add_(0, row_T, e[:, columns] * (h_TD @ g_CD.T))
+        shares_NA[:, done : done + len(g_CD)].index_add_(0, row_T, e[:, columns] * (h_TD @ g_CD.T))
         done += len(g_CD)
-    return found_NA
+    return shares_NA
 
 
 def _by_direction(probe: Sequence[Answers], along: Directions, b_rD: Tensor, head: Head) -> Tensor:
-    """What each direction adds to a row's value: [N, r], float64."""
-    found = []
+    """The share of each direction in each row's value [N, r], float64; the sum over r is the value."""
+    shares = []
     for tile in probe:
         along_TR = errors(tile.h_TD, tile.y_T, head, along).along_TR
         assert along_TR is not None
-        found += [part.sum(0) for part in (along_TR * (tile.h_TD @ b_rD.T)).split(tile.lengths)]
-    return torch.stack(found).double()
+        shares += [part.sum(0) for part in (along_TR * (tile.h_TD @ b_rD.T)).split(tile.lengths)]
+    return torch.stack(shares).double()

@@ -1,4 +1,4 @@
-"""The forward-only signals of a row, all from one visit of its answer tokens to the vocabulary."""
+"""The signals of a row that need only forward passes, nearly all from one visit of its answer to the vocabulary."""
 
 import math
 from collections.abc import Sequence
@@ -15,34 +15,35 @@ from oresight.tasks.scoring.prompt import Encoded
 from oresight.tasks.scoring.reference import Reference
 
 TILE = 256
-"""Answer tokens that visit the vocabulary together, where rows are shorter than that."""
+"""Answer tokens that visit the vocabulary at the same time; a longer row goes alone."""
 SHORT = 16
-"""Answer tokens up to which a row is told what the model would have said: a label, a word, a short sentence."""
+"""Longest answer, in tokens, for which the model's own tokens are recorded: a label, a word, a short sentence."""
 NEAREST = 20
-"""Reference rows that a local value is the mean over."""
+"""How many reference rows a local value averages over."""
 
 
 @dataclass(slots=True)
 class Signals:
-    """What a forward pass says about a row; the README says which to trust for what."""
+    """The signals of a row. The README says which of them to use for what."""
 
     row: int
-    """Position in the sequence that was asked for."""
+    """Position in the sequence of rows that was scored."""
     value: float
     self_value: float
     value_cosine: float
     token_values: list[float]
     token_logprobs: list[float]
     vector: Tensor
-    """Its place in the index [m]."""
+    """The row's vector in the index [m]."""
     state: Tensor
     """The state that predicts the first answer token, in the basis [S]."""
     likeliest: list[int] | None = None
-    """What the model would have said at each place of a short answer, given what stands before it."""
+    """For a short answer: the model's likeliest token at each position, given the row's tokens before it."""
     local_value: float | None = None
     conditional_gain: float | None = None
+    """Mean log-probability of the answer tokens with the prompt, less that without it."""
     image_gain: float | None = None
-    """The same against grey pictures in place of the row's; None for a row without."""
+    """Mean log-probability with the row's pictures, less that with grey ones; None for a row without pictures."""
 
     @property
     def value_per_token(self) -> float:
@@ -60,7 +61,7 @@ class Signals:
 
 @dataclass(frozen=True)
 class Gauge:
-    """What answer states are measured with: the reference, the index, and the directions of both side by side."""
+    """Measures answer states with the reference and the index, whose directions are joined into one product."""
 
     head: Head
     reference: Reference
@@ -69,36 +70,45 @@ class Gauge:
 
     @staticmethod
     def of(head: Head, reference: Reference, basis: Basis) -> "Gauge":
-        """The directions of both in one, on the tokens that either has: one product over the vocabulary serves both."""
-        one, two = reference.along, basis.along
-        tokens_A = torch.cat([one.tokens_A, two.tokens_A]).unique()
-        u_AR = torch.cat([one.of(tokens_A), two.of(tokens_A).to(one.u_AR.dtype)], dim=1)
+        """A gauge with the directions of both, on the tokens of either. One product over the vocabulary serves both."""
+        ours, theirs = reference.along, basis.along
+        tokens_A = torch.cat([ours.tokens_A, theirs.tokens_A]).unique()
+        u_AR = torch.cat([ours.of(tokens_A), theirs.of(tokens_A).to(ours.u_AR.dtype)], dim=1)
         return Gauge(head, reference, basis, Directions(tokens_A, u_AR))
 
     def measure(self, part: Answers) -> list[Signals]:
-        """The signals of a batch's rows, but for local_value and conditional_gain."""
-        return [found for tile in part.tiles(TILE) for found in self._tile(tile)]
+        """The signals of a batch's rows, without local_value and the gains."""
+        return [signals for tile in part.tiles(TILE) for signals in self._tile(tile)]
 
     def _tile(self, tile: Answers) -> list[Signals]:
-        found = errors(tile.h_TD, tile.y_T, self.head, self.along, lengths=tile.lengths)
-        assert found.along_TR is not None and found.self_values is not None
+        visited = errors(tile.h_TD, tile.y_T, self.head, self.along, lengths=tile.lengths)
+        assert visited.along_TR is not None and visited.self_values is not None
         rank = self.reference.along.u_AR.shape[1]
-        value_T = (found.along_TR[:, :rank] * self.reference.states(tile.h_TD)).sum(1)
-        vector_NM = self.basis.vectors(found.along_TR[:, rank:], tile.h_TD, tile.lengths).cpu()
+        value_T = (visited.along_TR[:, :rank] * self.reference.states(tile.h_TD)).sum(1)
+        vector_NM = self.basis.vectors(visited.along_TR[:, rank:], tile.h_TD, tile.lengths).cpu()
         state_NS = self.basis.states(tile.first()).cpu()
-        values, logs = value_T.tolist(), found.logprob_T.tolist()
+        values, logs = value_T.tolist(), visited.logprob_T.tolist()
         is_short_T = torch.tensor([n <= SHORT for n in tile.lengths for _ in range(n)], device=tile.h_TD.device)
-        said = iter(likeliest(tile.h_TD[is_short_T], self.head).tolist())
-        made, begin = [], 0
-        for i, (row, length, square) in enumerate(zip(tile.rows, tile.lengths, found.self_values, strict=True)):
-            tokens, logprobs = values[begin : begin + length], logs[begin : begin + length]
+        predictions = iter(likeliest(tile.h_TD[is_short_T], self.head).tolist())
+        result, begin = [], 0
+        for i, (row, length, square) in enumerate(zip(tile.rows, tile.lengths, visited.self_values, strict=True)):
+            token_values, logprobs = values[begin : begin + length], logs[begin : begin + length]
             begin += length
-            value = math.fsum(tokens)
+            value = math.fsum(token_values)
             size = math.sqrt(max(square, 0.0)) * self.reference.norm
-            cosine = value / size if size else 0.0
-            said_here = [next(said) for _ in range(length)] if length <= SHORT else None
-            made.append(Signals(row, value, square, cosine, tokens, logprobs, vector_NM[i], state_NS[i], said_here))
-        return made
+            signals = Signals(
+                row=row,
+                value=value,
+                self_value=square,
+                value_cosine=value / size if size else 0.0,
+                token_values=token_values,
+                token_logprobs=logprobs,
+                vector=vector_NM[i],
+                state=state_NS[i],
+                likeliest=[next(predictions) for _ in range(length)] if length <= SHORT else None,
+            )
+            result.append(signals)
+        return result
 
 
 def mean_logprobs(model: Loaded, rows: Sequence[Encoded], batch_tokens: int) -> list[float]:
@@ -118,23 +128,23 @@ def mean_logprobs(model: Loaded, rows: Sequence[Encoded], batch_tokens: int) -> 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The reference rows, as other rows' neighbours."""
+    """The reference rows, among which other rows look for their nearest neighbours."""
 
     vector_RM: Tensor
     state_RS: Tensor
-    """Of length one."""
+    """Normalised to length one."""
 
     @staticmethod
     def of(reference: Sequence[Signals]) -> "Neighbours":
-        """Those that were measured."""
-        return Neighbours(*_places(reference))
+        """The neighbours from the reference rows' signals."""
+        return Neighbours(*_vectors_and_states(reference))
 
     def local_values(self, rows: Sequence[Signals], *, themselves: bool = False) -> list[float]:
-        """The mean index product with the reference rows whose first answer state is nearest, by cosine.
+        """The mean index product with the NEAREST reference rows, by the cosine of the first answer states.
 
-        themselves: rows are the reference, and none is its own neighbour; alone, a row's local value is not a number.
+        themselves: the rows are the reference rows, and no row is its own neighbour. A lone reference row gets NaN.
         """
-        vector_NM, state_NS = _places(rows)
+        vector_NM, state_NS = _vectors_and_states(rows)
         near_NR = state_NS @ self.state_RS.T
         if themselves:
             near_NR.fill_diagonal_(-torch.inf)
@@ -146,22 +156,23 @@ class Neighbours:
         return means
 
 
-def _places(rows: Sequence[Signals]) -> tuple[Tensor, Tensor]:
-    states = torch.stack([found.state for found in rows])
-    return torch.stack([found.vector for found in rows]), torch.nn.functional.normalize(states, dim=1)
+def _vectors_and_states(rows: Sequence[Signals]) -> tuple[Tensor, Tensor]:
+    """The index vectors [N, m] and the normalised states [N, S]."""
+    states = torch.stack([signals.state for signals in rows])
+    return torch.stack([signals.vector for signals in rows]), torch.nn.functional.normalize(states, dim=1)
 
 
-def leave_one_out(found: Signals, reference: Reference) -> tuple[float, float] | tuple[None, None]:
+def leave_one_out(signals: Signals, reference: Reference) -> tuple[float, float] | tuple[None, None]:
     """Value and cosine of a reference row against the other reference rows; None where there are no others.
 
-    `found` comes from the reference's exact form. With S = n Gbar the sum over all n rows: <G, S - G> / (n - 1), and
-    |S - G|^2 = |S|^2 - 2 <G, S> + |G|^2.
+    `signals` must come from the reference's exact form. With S = n Gbar, the sum over all n rows, the value is
+    <G, S - G> / (n - 1), and |S - G|^2 = |S|^2 - 2 <G, S> + |G|^2.
     """
     n = reference.rows
     if n < 2:
         return None, None
-    against_sum = n * found.value
-    value = (against_sum - found.self_value) / (n - 1)
-    others = math.sqrt(max((n * reference.norm) ** 2 - 2 * against_sum + found.self_value, 0.0)) / (n - 1)
-    size = math.sqrt(max(found.self_value, 0.0)) * others
+    against_sum = n * signals.value
+    value = (against_sum - signals.self_value) / (n - 1)
+    others = math.sqrt(max((n * reference.norm) ** 2 - 2 * against_sum + signals.self_value, 0.0)) / (n - 1)
+    size = math.sqrt(max(signals.self_value, 0.0)) * others
     return value, value / size if size else 0.0

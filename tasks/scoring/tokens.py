@@ -1,9 +1,9 @@
-"""The text of each token, for people to read: together the texts are the answer, letter by letter.
+"""The text of each token, for readers. Concatenated, the texts are exactly the answer.
 
-A token on its own has no text. SentencePiece marks a leading space that decoding one token drops, and a character
-outside ASCII may be several byte tokens. So a token's text is what it adds to the text of the tokens before it. Only a
-short window before the token is decoded again, so that the work grows with the tokens and not with their square.
-Special tokens add nothing. Of a character that is several tokens, the last one has the text and the others have none.
+A token cannot be decoded alone. SentencePiece marks a leading space that decoding a single token drops, and a character
+outside ASCII may consist of several byte tokens. So a token's text is the text that it adds to the tokens before it.
+Only a short window before the token is decoded again, so that the work is linear in the tokens and not quadratic.
+Special tokens add no text. If a character consists of several tokens, the last one has its text and the others none.
 """
 
 from collections.abc import Sequence
@@ -11,20 +11,20 @@ from collections.abc import Sequence
 from transformers import PreTrainedTokenizerBase
 
 BROKEN = "\ufffd"
-"""What decoding gives for bytes that are no whole character."""
+"""The character that decoding gives for the bytes of an incomplete character."""
 
 
 def token_texts(
     tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], others: Sequence[int] | None = None
 ) -> tuple[list[str], list[str]]:
-    """What each of the ids adds to the text, and what each of the others would have added in its place.
+    """The text that each of the ids adds, and the text that each of the others would have added in its place.
 
-    others: one id for each of ids, or None; then the second result is empty. Source: the windows are those of the
-    incremental detokenisers of inference servers.
+    others: an alternative for each of ids, or None; then the second result is empty. Source: inference servers decode
+    incrementally with the same windows.
     """
     texts: list[str] = []
     alternatives: list[str] = []
-    begin = end = 0  # ids[begin:end] is the window whose text is known to be whole
+    begin = end = 0  # ids[begin:end] is a window whose text has only complete characters
     for i in range(len(ids)):
         before = _decoded(tokenizer, ids[begin:end])
         if others is not None:

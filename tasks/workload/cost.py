@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from oresight.tasks.scoring.engine import HELD, HELD_TOKENS, KEEP, Engine, Options, opened
+from oresight.tasks.scoring.engine import HELD, HELD_TOKENS, KEEP, Engine, Options, open_engine
 from oresight.tasks.scoring.formula import Head
 from oresight.tasks.scoring.forward import SEEING, Answers, Batch, batches, visit
 from oresight.tasks.scoring.index import K1, K2, STATE, TOKENS, Basis, M, fit_basis
@@ -82,7 +82,7 @@ def cost(model: Loaded, task: Task, options: Options, basis: Basis | None, form:
         basis, index_s = _index(head, like, clock, _answers(task.opening[held:]) + trusted // 2)
         basis = _whole(basis, fitted_on)
         more += 12 * fitted_on * K1 * K2  # the rows' outer products, in float32 and in float64
-    engine = opened(model, reference, opening, options, basis, form).engine
+    engine = open_engine(model, reference, opening, options, basis=basis, form=form).engine
     probe = min(_answers(task.opening[:held]) or trusted // 2, HELD_TOKENS)
     reference_s = _fits(engine, like, clock, _answers(task.reference), probe)
     paced = _paced(engine, [*task.opening, *task.rest] or task.reference, clock)
@@ -131,7 +131,7 @@ def through(model: Loaded, rows: Sequence[Encoded], options: Options) -> int:
 def _ids(batch: Batch, rows: Sequence[Encoded]) -> int:
     """Of one batch, with what its pictures cost in their encoder."""
     here = [rows[i] for i in batch.rows]
-    seen = [len(row.places) for row in (here[:1] if batch.shared else here)]
+    seen = [len(row.picture_positions) for row in (here[:1] if batch.shared else here)]
     longest = max(len(row.ids) for row in here)
     return batch.shared + len(here) * (longest - batch.shared) + SEEING * sum(seen)
 

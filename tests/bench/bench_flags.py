@@ -25,9 +25,9 @@ from oresight.tasks.detection.detector import Detectable, Detection, Table, dete
 from oresight.tasks.detection.labels import label_signals
 from oresight.tasks.detection.signals import DETECTED_BY, LABEL_SIGNALS
 from oresight.tasks.detection.twins import unit, without_twin
-from oresight.tasks.scoring.engine import Engine, Options, opened
+from oresight.tasks.scoring.engine import Engine, Options, open_engine
 from oresight.tasks.scoring.model import load
-from oresight.tasks.scoring.picture import Picture, look
+from oresight.tasks.scoring.picture import Picture, inspect_picture
 from oresight.tasks.scoring.prompt import Encoded, encode
 from oresight.tasks.scoring.signals import Signals
 from oresight.tasks.scoring.source import find
@@ -97,7 +97,7 @@ def pool(name: str, dtype: str) -> tuple[list[Scored], list[Scored]]:
         _, clean = drawn(0, rows=0, trusted=n_candidates + n_clean, wrong=0)
         rows = []
         for row in clean:
-            seen = look(Path(row.file).read_bytes())
+            seen = inspect_picture(Path(row.file).read_bytes())
             files[seen.sha256] = Picture(row.file, seen.sha256, seen.width, seen.height)
             rows.append(Row(row.id, row.question, row.answer, (seen.sha256,)))
         rows = random.Random(name).sample(rows, len(rows))
@@ -122,7 +122,7 @@ def pool(name: str, dtype: str) -> tuple[list[Scored], list[Scored]]:
 
     trusted = [ids(row) for _, row in made[:n_candidates]]
     rest = [ids(row) for _, row in made[n_candidates:] + more]
-    done = opened(model, trusted, rest[-424:], Options(batch_tokens=4096))
+    done = open_engine(model, trusted, rest[-424:], Options(batch_tokens=4096))
     signals_of = {signals.row: signals for batch in scored_all(done.engine, rest) for signals in batch}
     twins = {row.sample_id: i for i, (_, row) in enumerate(made[:n_candidates])}
     twins |= {row.sample_id: i for i, (_, row) in enumerate(more[:n_clean])}

@@ -46,7 +46,7 @@ def factorisation() -> dict[str, Any]:
 
         setattr(reference_module, name, run)
 
-    for name in ("_svd", "_compressed"):
+    for name in ("_svd", "_compress"):
         clocked(name)
     started = time.perf_counter()
     exact, cheap = fit(head, [parts[0]], probe=[parts[1]], tolerance=1e-3)
@@ -57,8 +57,8 @@ def factorisation() -> dict[str, Any]:
         "tokens": cheap.tokens,
         "deviation": cheap.deviation,
         "seconds of the factorisation": seconds["_svd"],
-        "seconds to choose tokens and rank on the probe": seconds["_compressed"] - seconds["_svd"],
-        "seconds to accumulate the gradient": total - seconds["_compressed"],
+        "seconds to choose tokens and rank on the probe": seconds["_compress"] - seconds["_svd"],
+        "seconds to accumulate the gradient": total - seconds["_compress"],
     }  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 from torch.nn.functional import cross_entropy
 
-from oresight.tasks.scoring.engine import Engine, Opened, Options, opened
+from oresight.tasks.scoring.engine import Engine, OpenedEngine, Options, open_engine
 from oresight.tasks.scoring.formula import errors, pairwise
 from oresight.tasks.scoring.forward import Answers, visit
 from oresight.tasks.scoring.loaded import Loaded
@@ -81,10 +81,10 @@ def whole_text(text: str, model: Loaded) -> Encoded:
     return Encoded(ids, 1, len(ids), ids[:1])
 
 
-def opening(model: Loaded, rows: Sequence[Encoded], reference: Sequence[Encoded]) -> Opened:
+def opening(model: Loaded, rows: Sequence[Encoded], reference: Sequence[Encoded]) -> OpenedEngine:
     """As a run opens its engine: the reference, and a random sample of the rows."""
     sample = random.Random(0).sample(list(rows), min(len(rows), 424))
-    return opened(model, reference, sample, Options(conditional_gain=False))
+    return open_engine(model, reference, sample, Options(conditional_gain=False))
 
 
 def floor(model: Loaded, part: Answers) -> float:
