@@ -64,9 +64,7 @@ def _columns(table: pa.Table) -> Columns:
     return texts | numbers
 
 
-def _exclude_twins(
-    connection: Connection, signals: Columns, parameters: dict[str, Any]
-) -> NDArray[np.float32] | None:
+def _exclude_twins(connection: Connection, signals: Columns, parameters: dict[str, Any]) -> NDArray[np.float32] | None:
     """Value each canary without its twin, in place. Returns the states of all rows; None if answers do not repeat."""
     canary, trusted = np.flatnonzero(signals["role"] == "canary"), np.flatnonzero(signals["role"] == "reference")
     vector_RM, state_RS = _vectors(connection, signals["sample_id"][trusted], parameters)

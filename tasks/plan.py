@@ -156,9 +156,7 @@ def _sample(job: Job, todo: Todo) -> _Sample:
     fresh = set(todo.missing["sample_id"].to_pylist()) - todo.canary_ids
     unscorable = sum(sample_id in fresh for sample_id, _ in opening.refusals)
     unscorable += round(sum(sample_id in fresh for sample_id, _ in refusals) * remaining.num_rows / max(size, 1))
-    return _Sample(
-        opening=opening, rest=rest, remaining=remaining.num_rows, unscorable=unscorable, read_s=read_s
-    )
+    return _Sample(opening=opening, rest=rest, remaining=remaining.num_rows, unscorable=unscorable, read_s=read_s)
 
 
 def _seconds(rows: _Sample, measured: Cost, *, engines: int, commit_s: float) -> float:

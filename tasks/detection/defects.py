@@ -106,7 +106,7 @@ def another_label(trusted: TrustedRows, position: int, draw: random.Random) -> R
 
 
 def changed_number(trusted: TrustedRows, position: int, draw: random.Random) -> Row | None:
-    """Replace the last number of the answer that is not in the prompt by one with as many digits, at each occurrence."""
+    """Replace the last number of the answer that is not in the prompt by one with as many digits, everywhere."""
     row = trusted.rows[position]
     in_prompt = set(re.findall(r"\d+", row.prompt))
     numbers = [number for number in re.findall(r"\d+", row.answer) if number not in in_prompt and len(number) < 10]

@@ -2,15 +2,15 @@
 
 Symbols: N rows of the dataset, R trusted rows, C canaries, S signals, J kinds of canary, K folds.
 
-    x_S      the signals of a row: each is ranked among rows and trusted rows; the rank becomes a normal quantile
+    x_S      signals of a row: each is ranked among rows and trusted rows, and the rank made a normal quantile
     o_j(x) = w_j . x + b_j    log-odds of a canary of kind j against a trusted row: logistic regression, L2, balanced
     g_j    = 2 AUC_j - 1      Gini coefficient of o_j on held-out rows; 0 for a kind that cannot be detected
     suspicion(x) = log sum_j g_j^2 exp(o_j(x))
 
 A kind is weighted by how well it is detected, because a kind that cannot be detected would add noise. The models are
-cross-fitted over FOLDS folds of the trusted rows; a canary is in the fold of its twin. Model k is fitted without fold
-k. A row of the dataset is compared with the trusted rows of each fold by that fold's model (cross-conformal p-value, Vovk
-2015):
+cross-fitted over FOLDS folds of the trusted rows; a canary is in the fold of its twin. Model k is fitted without
+fold k. A row of the dataset is compared with the trusted rows of each fold by that fold's model (cross-conformal
+p-value, Vovk 2015):
 
     p(row) = (1 + sum_k |trusted rows i of fold k: suspicion_k(i) >= suspicion_k(row)|) / (1 + trusted rows)
 

@@ -1,4 +1,6 @@
-"""Values of canaries without their twins. A canary is a copy of a trusted row, its twin, which must not help to judge it.
+"""Values of canaries without their twins.
+
+A canary is a copy of a trusted row, its twin. The twin must not help to judge its copy.
 
 A canary is valued against the other trusted rows, as its twin is (leave one out), from the index:
     value(c; R without its twin t) = (n value(c; R) - <vector_c, vector_t>) / (n - 1)       n trusted rows

@@ -90,9 +90,7 @@ def cost(
         basis, index_s = _time_index(head, states, clock, _answer_tokens(workload.opening[held:]) + trusted // 2)
         basis = _lengthened(basis, fitted_on)
         more += 12 * fitted_on * K1 * K2  # the rows' outer products, in float32 and in float64
-    engine = opened(
-        model=model, reference=reference, opening=opening, options=options, basis=basis, form=form
-    ).engine
+    engine = opened(model=model, reference=reference, opening=opening, options=options, basis=basis, form=form).engine
     probe = min(_answer_tokens(workload.opening[:held]) or trusted // 2, HELD_TOKENS)
     reference_s = _time_reference(engine, states, clock, _answer_tokens(workload.reference), probe)
     sample = _score_sample(engine, [*workload.opening, *workload.rest] or workload.reference, clock)

@@ -51,9 +51,7 @@ def encode_rows(rows: Sequence[Row], model: Reader, max_tokens: int) -> tuple[En
                 for image in row["images"] or []
             ]
             messages = json.loads(row["messages"])
-            ids = encode(
-                messages, tools, model.tokenizer, max_tokens=limit, vision=model.vision, pictures=pictures
-            )
+            ids = encode(messages, tools, model.tokenizer, max_tokens=limit, vision=model.vision, pictures=pictures)
         except Unscorable as error:
             refusals.append((row["sample_id"], f"cannot be scored: {error}"))
         else:
