@@ -1,7 +1,7 @@
-"""Every sql/checks/STAGE/*.sql as a Great Expectations expectation. The only `import great_expectations`.
+"""Runs every sql/checks/STAGE/*.sql as a Great Expectations expectation. The only `import great_expectations`.
 
-Great Expectations counts the bad rows, hands out at most a sample of them, and is slow at that: so the same SQL also
-fills `flags`, and both counts must agree. Checks reach the database, but no file.
+Great Expectations counts the bad rows, but returns at most a sample of them, slowly. So the same SQL also fills
+`flags`, and both counts must agree. Checks can read the database, but no files.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ CHECKS = SQL / "checks"
 
 @dataclass(frozen=True)
 class Checked:
-    """What a check found. A bad row is flagged whether or not its check as a whole passes."""
+    """The result of a check. Its bad rows are flagged even if the check passes, within its tolerance."""
 
     name: str
     severity: Severity
@@ -38,10 +38,10 @@ class Checked:
 
 
 def check(run: Run, stage: Literal["raw", "score"], folder: Path = CHECKS) -> list[Checked]:
-    """Run the checks of a stage over the dataset. Its flags from this stage are replaced, together with the results.
+    """Run the checks of a stage over the dataset. Flags and results of this stage are replaced in one transaction.
 
-    Raises Refused, after all of it is recorded, if a critical check failed; RuntimeError if a check itself crashed, and
-    then nothing is recorded; ValueError for a dataset that is not there or a check file that is not one.
+    Raises Refused if a critical check failed, after everything is recorded; RuntimeError if the SQL of a check failed,
+    and then nothing is recorded; ValueError for a dataset that is not in the database or an invalid check file.
     """
     config, flagging = run.config, run.config.flagging
     checks = [read_check(file) for file in sorted((folder / stage).glob("*.sql"))]
@@ -50,38 +50,40 @@ def check(run: Run, stage: Literal["raw", "score"], folder: Path = CHECKS) -> li
     names = {"run_id": run.run_id, "dataset": config.dataset.name, "stage": stage}
     with writing(config.database, guarded=True) as connection:
         variables = _variables(connection, run, stage)
-        for one in checks:
-            must_select(connection, one)
-            if taken := sorted(variables.keys() & one.parameters.keys()):
-                raise ValueError(f"{one.file}: the parameter {taken[0]!r} has that name already; give it another")
-        variables |= {name: value for one in checks for name, value in one.parameters.items()}
-        found, suite, results = _validated(connection, stage, checks, variables)
+        for check_file in checks:
+            must_select(connection, check_file)
+            if taken := sorted(variables.keys() & check_file.parameters.keys()):
+                raise ValueError(
+                    f"{check_file.file}: parameter {taken[0]!r}: a built-in variable has this name; rename it"
+                )
+        variables |= {name: value for check_file in checks for name, value in check_file.parameters.items()}
+        checked, suite, results = _validate(connection, stage, checks, variables)
         with transaction(connection):
             execute(connection, "check_forget_flags", names)
             execute(connection, "check_forget_results", names)
             execute(connection, "check_forget_suite", names)
-            found = [_recorded(connection, one, result, names) for one, result in zip(checks, found, strict=True)]
+            checked = [_record(connection, *pair, names) for pair in zip(checks, checked, strict=True)]
             execute(connection, "check_suite", names | {"suite": json.dumps(suite), "result": json.dumps(results)})
         _write_page(connection, page_of(config), run.run_id)
-        refusal = _refusal(connection, found, names)
+        refusal = _refusal(connection, checked, names)
     failed = ", ".join(
-        f"{result.name} ({result.severity}, {result.rows_failed:,} rows)" for result in found if not result.success
+        f"{result.name} ({result.severity}, {result.rows_failed:,} rows)" for result in checked if not result.success
     )
-    log().info("check: %d checks (%s) on %s; failed: %s", len(found), stage, names["dataset"], failed or "none")
+    log().info("check: %d checks (%s) on %s; failed: %s", len(checked), stage, names["dataset"], failed or "none")
     if refusal:
         raise Refused(refusal)
-    return found
+    return checked
 
 
 def page_of(config: Curate) -> Path:
-    """Where the page of checks is written."""
+    """The path of the page of checks."""
     return Path(config.publishing.folder) / config.splitting.name / "checks.html"
 
 
 def _variables(connection: Connection, run: Run, stage: str) -> dict[str, Any]:
-    """What a check may read with getvariable. Raises ValueError if the dataset or the reference is not there.
+    """The variables that a check can read with getvariable. Raises ValueError if a dataset is not in the database.
 
-    Checks are the only SQL that reads variables: Great Expectations runs their text, and passes no parameters.
+    Checks are the only SQL that reads variables, because Great Expectations runs their text without parameters.
     """
     config, rate = run.config, {"false_discovery_rate": run.config.flagging.false_discovery_rate}
     if stage == "score":
@@ -94,11 +96,11 @@ def _variables(connection: Connection, run: Run, stage: str) -> dict[str, Any]:
 
 @cache
 def _bad_rows() -> Any:
-    """The expectation behind every check. Made late, because importing Great Expectations takes 2 to 8 seconds."""
+    """The expectation behind every check. Defined late, because importing Great Expectations takes 2 to 8 seconds."""
     from great_expectations.expectations import UnexpectedRowsExpectation
 
     class BadRows(UnexpectedRowsExpectation):  # type: ignore[misc]
-        """At most a tolerated share of the rows are returned by the query."""
+        """The query returns at most a tolerated share of the rows."""
 
         rows_tested: int
         tolerated: float
@@ -111,43 +113,51 @@ def _bad_rows() -> Any:
     return BadRows
 
 
-def _validated(
+def _validate(
     connection: Connection, stage: str, checks: list[Check], variables: dict[str, Any]
 ) -> tuple[list[Checked], dict[str, Any], list[dict[str, Any]]]:
-    """What Great Expectations says of each check, the suite and its results. Raises RuntimeError if a check crashed."""
+    """Validate each check; returns its result, the suite and the validation results. Raises as `Check.crashed` says."""
     import great_expectations as gx
 
     (tested,) = execute(connection, "check_tested", {"dataset": variables["dataset"]}).fetchone() or (0,)
     suite = gx.ExpectationSuite(stage, meta={"variables": variables})
-    found, results = list[Checked](), list[dict[str, Any]]()
+    checked, results = list[Checked](), list[dict[str, Any]]()
     with _batch(connection, variables) as batch, progress(f"check {stage}", len(checks)) as advance:
-        for one in checks:
+        for check_file in checks:
             started = time.monotonic()
             expectation = _bad_rows()(
-                unexpected_rows_query=_for_expectation(one.sql),
+                unexpected_rows_query=_for_expectation(check_file.sql),
                 rows_tested=tested,
-                tolerated=one.tolerate,
-                severity=one.severity,
-                description=one.why,
-                meta={"check": one.name},
+                tolerated=check_file.tolerate,
+                severity=check_file.severity,
+                description=check_file.why,
+                meta={"check": check_file.name},
             )
             suite.add_expectation(expectation)
             result = batch.validate(expectation, result_format="BASIC")
             if crash := _crash(result.exception_info):
-                raise one.crashed(crash)
-            failed, seconds = result.result["observed_value"], time.monotonic() - started
-            found.append(Checked(one.name, one.severity, bool(result.success), failed, tested, seconds))
+                raise check_file.crashed(crash)
+            checked.append(
+                Checked(
+                    name=check_file.name,
+                    severity=check_file.severity,
+                    success=bool(result.success),
+                    rows_failed=result.result["observed_value"],
+                    rows_tested=tested,
+                    seconds=time.monotonic() - started,
+                )
+            )
             results.append(result.to_json_dict())
             advance(1)
-    return found, suite.to_json_dict(), results
+    return checked, suite.to_json_dict(), results
 
 
 @contextlib.contextmanager
 def _batch(connection: Connection, variables: dict[str, Any]) -> Iterator[Any]:
-    """A batch that Great Expectations reads through a cursor of ours, on which the variables are set too.
+    """A batch for Great Expectations, read through a cursor of our connection on which the variables are set.
 
-    The batch itself is one row that no check looks at: the checks say themselves which rows they mean. A cursor left
-    open would keep the database file locked after we close it.
+    The batch itself is a single row that no check reads, because each check selects its rows itself. An open cursor
+    would keep the database file locked after the connection is closed.
     """
     import great_expectations as gx
     from duckdb_sqlalchemy import ConnectionWrapper
@@ -170,42 +180,42 @@ def _batch(connection: Connection, variables: dict[str, Any]) -> Iterator[Any]:
 
 
 def _for_expectation(sql: str) -> str:
-    """SQL as Great Expectations must be given it: braces are its placeholders, `:word` is SQLAlchemy's.
+    """Escape SQL for Great Expectations: braces are its placeholders, `:word` is a placeholder of SQLAlchemy.
 
-    It prints a complaint about a query without {batch}, hence the comment.
+    Great Expectations warns about a query without {batch}, hence the comment.
     """
     doubled = sql.replace("{", "{{").replace("}", "}}")
     return "/* {batch} */ " + re.sub(r"(?<![:\w\\]):(?=\w)", r"\\:", doubled)
 
 
 def _crash(exception_info: dict[str, Any]) -> str | None:
-    """The first line of what went wrong; None if nothing did. A crash and a finding both say success: false."""
+    """The first line of the exception, or None. A crash must be told from bad rows: both give success = false."""
     parts = [exception_info] if "raised_exception" in exception_info else list(exception_info.values())
     return next((str(part["exception_message"]).splitlines()[0] for part in parts if part["raised_exception"]), None)
 
 
-def _recorded(connection: Connection, one: Check, result: Checked, run: dict[str, str]) -> Checked:
-    """Flag the bad rows and write the result down. Raises RuntimeError if they are not as many as were counted."""
+def _record(connection: Connection, check_file: Check, result: Checked, run: dict[str, str]) -> Checked:
+    """Flag the bad rows and write the result. Raises RuntimeError if their number differs from the counted one."""
     started = time.monotonic()
-    named = {"check_name": one.name, "severity": one.severity}
-    let(connection, check_sql=one.sql)
+    keys = {"check_name": check_file.name, "severity": check_file.severity}
+    let(connection, check_sql=check_file.sql)
     try:
-        (flagged,) = execute(connection, "check_flag", named | {"run_id": run["run_id"]}).fetchone() or (0,)
+        (flagged,) = execute(connection, "check_flag", keys | {"run_id": run["run_id"]}).fetchone() or (0,)
     except DatabaseError as error:
-        raise one.crashed(str(error).splitlines()[0]) from error
+        raise check_file.crashed(str(error).splitlines()[0]) from error
     if flagged != result.rows_failed:
-        raise RuntimeError(f"check {one.name} counted {result.rows_failed} bad rows and then returned {flagged}")
+        raise RuntimeError(f"check {check_file.name} counted {result.rows_failed} bad rows and then returned {flagged}")
     result = replace(result, seconds=result.seconds + time.monotonic() - started)
     figures = {
         key: value for key, value in asdict(result).items() if key.startswith("rows_") or key in ("success", "seconds")
     }
-    execute(connection, "check_result", run | named | figures | {"why": one.why})
+    execute(connection, "check_result", run | keys | figures | {"why": check_file.why})
     return result
 
 
-def _refusal(connection: Connection, found: list[Checked], run: dict[str, str]) -> str | None:
-    """One sentence on the critical checks that failed."""
-    failed = [result for result in found if result.severity == "critical" and not result.success]
+def _refusal(connection: Connection, checked: list[Checked], run: dict[str, str]) -> str | None:
+    """A sentence about the critical checks that failed; None if none failed."""
+    failed = [result for result in checked if result.severity == "critical" and not result.success]
     if not failed:
         return None
     counts = " and ".join(f"{result.name} ({result.rows_failed:,} of {result.rows_tested:,} rows)" for result in failed)
@@ -219,7 +229,7 @@ def _examples(connection: Connection, run_id: str, dataset: str, name: str) -> l
 
 
 def _write_page(connection: Connection, page: Path, run_id: str) -> None:
-    """Every check of the run so far as HTML that needs nothing from outside; what rows say is escaped."""
+    """Write all checks of the run so far as a self-contained HTML page. Text of rows is escaped."""
     checks = records(connection, "check_page", {"run_id": run_id})
     for row in checks:
         row["examples"] = _examples(connection, run_id, row["dataset"], row["check_name"]) if row["rows_failed"] else []

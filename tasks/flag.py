@@ -1,6 +1,6 @@
-"""Scores and canaries -> how suspicious each row is, and what this model can detect.
+"""Scores and canaries -> how suspicious each row is, and which kinds of defect this model can detect.
 
-The check looks_mislabeled then decides which rows are flagged.
+The check looks_mislabeled flags rows by these suspicions afterwards.
 """
 
 from dataclasses import asdict
@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from oresight.tasks.database import Connection, execute, reading, transaction, writing
-from oresight.tasks.detection.detector import FEWEST, Detection, Table, detect, folds, reach
+from oresight.tasks.detection.detector import MIN_EXAMPLES, Detection, SignalTable, detect, folds, reach
 from oresight.tasks.detection.labels import Labels, label_names, label_signals
 from oresight.tasks.detection.signals import DETECTED_BY, LABEL_SIGNALS
 from oresight.tasks.detection.twins import without_twin
@@ -20,57 +20,64 @@ from oresight.tasks.runs.record import Run
 
 Floats = NDArray[np.float64]
 Columns = dict[str, NDArray[Any]]
-"""Rows, trusted rows and canaries in one table; `role` says which a row is."""
+"""Rows, trusted rows and canaries in one table. The column `role` says which of them a row is."""
 
 
 def flag(run: Run) -> None:
-    """Judge every scored row of the dataset in the light of trusted rows and canaries; without canaries, none.
+    """Give every scored row of the dataset a suspicion, learnt from trusted rows and canaries; none without canaries.
 
     Raises ValueError if the dataset or the reference is not there.
     """
     config = run.config
     with reading(config.database) as connection:
-        names = run.scope(connection).parameters | {"run_id": run.run_id}
-        signals = _columns(execute(connection, "flag_signals", names).to_arrow_table())
+        parameters = run.scope(connection).parameters | {"run_id": run.run_id}
+        signals = _columns(execute(connection, "flag_signals", parameters).to_arrow_table())
         has_canaries = bool((signals["role"] == "canary").any())
-        states = _without_twins(connection, signals, names) if has_canaries else None
+        states = _exclude_twins(connection, signals, parameters) if has_canaries else None
     labels = None if states is None else _labels(signals, states)
     rate = config.flagging.false_discovery_rate
-    detection = detect(_table(signals, labels), rate) if has_canaries else None
+    detection = detect(_signal_table(signals, labels), rate) if has_canaries else None
     with writing(config.database) as connection, transaction(connection):
-        for clear in ("flag_clear_suspicions", "flag_clear_detectability", "flag_clear_calibration"):
-            execute(connection, clear, names)
+        for query in ("flag_clear_suspicions", "flag_clear_detectability", "flag_clear_calibration"):
+            execute(connection, query, parameters)
         if detection:
             connection.register("new_suspicions", _suspicions(signals, detection, labels))
-            execute(connection, "flag_insert_suspicions", names)
+            execute(connection, "flag_insert_suspicions", parameters)
             connection.register("new_detectability", pa.Table.from_pylist([asdict(kind) for kind in detection.kinds]))
-            execute(connection, "flag_insert_detectability", names)
-            connection.register("new_calibration", pa.Table.from_pylist([asdict(c) for c in detection.calibration]))
-            execute(connection, "flag_insert_calibration", names)
+            execute(connection, "flag_insert_detectability", parameters)
+            rates = [asdict(calibration) for calibration in detection.calibration]
+            connection.register("new_calibration", pa.Table.from_pylist(rates))
+            execute(connection, "flag_insert_calibration", parameters)
     _log_detection(detection, int((signals["role"] == "reference").sum()), rate)
 
 
-def _columns(answer: pa.Table) -> Columns:
-    """The answer of flag_signals as columns."""
+def _columns(table: pa.Table) -> Columns:
+    """The result of flag_signals as arrays."""
     texts = {
-        name: np.array(answer[name].to_pylist(), dtype=object)
+        name: np.array(table[name].to_pylist(), dtype=object)
         for name in ("role", "sample_id", "twin", "canary", "answer")
     }
     numbers = {
-        name: answer[name].cast(pa.float64()).to_numpy(zero_copy_only=False).copy()
+        name: table[name].cast(pa.float64()).to_numpy(zero_copy_only=False).copy()
         for name in (*DETECTED_BY, "answer_tokens")
     }
     return texts | numbers
 
 
-def _without_twins(connection: Connection, signals: Columns, names: dict[str, Any]) -> NDArray[np.float32] | None:
-    """Take the twins out of the canaries' values. Returns the states of all rows, if answers repeat."""
+def _exclude_twins(connection: Connection, signals: Columns, parameters: dict[str, Any]) -> NDArray[np.float32] | None:
+    """Value each canary without its twin, in place. Returns the states of all rows; None if answers do not repeat."""
     canary, trusted = np.flatnonzero(signals["role"] == "canary"), np.flatnonzero(signals["role"] == "reference")
-    twins = _twins(signals)
-    vector_RM, state_RS = _vectors(connection, signals["sample_id"][trusted], names)
-    vector_CM, state_CS = _vectors(connection, signals["sample_id"][canary], names)
+    vector_RM, state_RS = _vectors(connection, signals["sample_id"][trusted], parameters)
+    vector_CM, state_CS = _vectors(connection, signals["sample_id"][canary], parameters)
     before = signals["value"][canary]
-    value, local = without_twin(before, vector_CM, state_CS, twins, vector_RM, state_RS)
+    value, local = without_twin(
+        value_C=before,
+        vector_CM=vector_CM,
+        state_CS=state_CS,
+        twins_C=_twins(signals),
+        vector_RM=vector_RM,
+        state_RS=state_RS,
+    )
     signals["value"][canary], signals["local_value"][canary] = value, local
     signals["value_per_token"][canary] = value / signals["answer_tokens"][canary]
     signals["value_cosine"][canary] *= np.divide(value, before, out=np.ones_like(value), where=before != 0)
@@ -79,11 +86,12 @@ def _without_twins(connection: Connection, signals: Columns, names: dict[str, An
     rows = np.flatnonzero(signals["role"] == "dataset")
     states = np.empty((len(signals["role"]), state_RS.shape[1]), dtype=np.float32)
     states[trusted], states[canary] = state_RS, state_CS
-    states[rows] = _states(connection, signals["sample_id"][rows], names)
+    states[rows] = _states(connection, signals["sample_id"][rows], parameters)
     return states
 
 
 def _labels(signals: Columns, states: NDArray[np.float32]) -> Labels | None:
+    """Label signals of all rows; None if answers do not repeat."""
     trusted, canary, rows = (np.flatnonzero(signals["role"] == role) for role in ("reference", "canary", "dataset"))
     copy_of, fold = np.full(len(states), -1), np.zeros(len(states), dtype=np.int64)
     copy_of[canary] = trusted[_twins(signals)]
@@ -93,7 +101,7 @@ def _labels(signals: Columns, states: NDArray[np.float32]) -> Labels | None:
 
 
 def _twins(signals: Columns) -> NDArray[np.int64]:
-    """Positions of the canaries' twins among the trusted rows, whose ids are in order."""
+    """Positions of the canaries' twins among the trusted rows, which are in the order of their sample_ids."""
     is_trusted, is_canary = signals["role"] == "reference", signals["role"] == "canary"
     positions: NDArray[np.int64] = np.searchsorted(
         signals["sample_id"][is_trusted].astype(str), signals["twin"][is_canary].astype(str)
@@ -101,59 +109,66 @@ def _twins(signals: Columns) -> NDArray[np.int64]:
     return positions
 
 
-def _vectors(connection: Connection, sample_ids: NDArray[Any], names: dict[str, Any]) -> tuple[Floats, Floats]:
-    """Index vectors and states of these rows, in their order."""
+def _vectors(connection: Connection, sample_ids: NDArray[Any], parameters: dict[str, Any]) -> tuple[Floats, Floats]:
+    """Index vectors and projected first answer states of these rows, in their order."""
     connection.register("vector_rows", pa.table({"sample_id": sample_ids, "position": np.arange(len(sample_ids))}))
-    stored = execute(connection, "flag_vectors", names).to_arrow_table()
+    stored = execute(connection, "flag_vectors", parameters).to_arrow_table()
     assert stored.num_rows == len(sample_ids), "every scored row has its vector"
     return _matrix(stored["vector"]).astype(np.float64), _matrix(stored["state"]).astype(np.float64)
 
 
-def _states(connection: Connection, sample_ids: NDArray[Any], names: dict[str, Any]) -> NDArray[np.float32]:
+def _states(connection: Connection, sample_ids: NDArray[Any], parameters: dict[str, Any]) -> NDArray[np.float32]:
+    """Projected first answer states of these rows, in their order."""
     connection.register("vector_rows", pa.table({"sample_id": sample_ids, "position": np.arange(len(sample_ids))}))
-    return _matrix(execute(connection, "flag_states", names).to_arrow_table()["state"])
+    return _matrix(execute(connection, "flag_states", parameters).to_arrow_table()["state"])
 
 
 def _matrix(lists: pa.ChunkedArray) -> NDArray[np.float32]:
-    """[N, m] of N lists of equal length."""
+    """N lists of m numbers as an array [N, m]."""
     flat: NDArray[np.float32] = pa.compute.list_flatten(lists.combine_chunks()).to_numpy()
     return flat.reshape(len(lists), -1)
 
 
-def _table(signals: Columns, labels: Labels | None) -> Table:
+def _signal_table(signals: Columns, labels: Labels | None) -> SignalTable:
+    """The signals as the detector takes them."""
     columns = [signals[name] for name in DETECTED_BY] + ([labels.probe, labels.agreement] if labels else [])
-    x = np.column_stack(columns)
-    rows, trusted, canary = (x[signals["role"] == role] for role in ("dataset", "reference", "canary"))
-    kinds = list(signals["canary"][signals["role"] == "canary"])
-    names = DETECTED_BY + (LABEL_SIGNALS if labels else ())
-    return Table(names, rows, trusted, canary, kinds, _twins(signals))
+    x_NS = np.column_stack(columns)
+    rows_NS, trusted_RS, canaries_CS = (x_NS[signals["role"] == role] for role in ("dataset", "reference", "canary"))
+    return SignalTable(
+        names=DETECTED_BY + (LABEL_SIGNALS if labels else ()),
+        rows_NS=rows_NS,
+        trusted_RS=trusted_RS,
+        canaries_CS=canaries_CS,
+        kinds_C=list(signals["canary"][signals["role"] == "canary"]),
+        twins_C=_twins(signals),
+    )
 
 
 def _suspicions(signals: Columns, detection: Detection, labels: Labels | None) -> pa.Table:
-    """The table of suspicions. Those of trusted rows and canaries are by a model that has not seen them."""
+    """The table of suspicions. Those of trusted rows and canaries come from models that did not see the row."""
     by_role = {"dataset": detection.suspicion_N, "reference": detection.trusted_R, "canary": detection.canaries_C}
     n = len(signals["role"])
     suspicion, p, q = (np.full(n, np.nan) for _ in range(3))
-    looks_like, weigh_most = signals["canary"].copy(), np.full(n, None, dtype=object)
+    looks_like, top_signals = signals["canary"].copy(), np.full(n, None, dtype=object)
     for role, values in by_role.items():
         suspicion[signals["role"] == role] = values
-    rows = signals["role"] == "dataset"
-    p[rows], q[rows] = detection.p_N, detection.q_N
-    looks_like[rows] = np.array(detection.looks_like_N, dtype=object)
-    for position, weigh in zip(np.flatnonzero(rows), detection.weigh_N2, strict=True):
-        weigh_most[position] = weigh
+    is_row = signals["role"] == "dataset"
+    p[is_row], q[is_row] = detection.p_N, detection.q_N
+    looks_like[is_row] = np.array(detection.looks_like_N, dtype=object)
+    for position, top in zip(np.flatnonzero(is_row), detection.top_signals_N2, strict=True):
+        top_signals[position] = top
     texts = {name: signals[name].tolist() for name in ("sample_id", "role")} | {"looks_like": looks_like.tolist()}
     numbers = {"suspicion": suspicion, "p_value": p, "q_value": q}
     numbers |= {"label_probe": labels.probe, "agreement": labels.agreement} if labels else {}
     columns = {name: pa.array(values, pa.string()) for name, values in texts.items()}
     columns |= {name: pa.array(values, pa.float64(), from_pandas=True) for name, values in numbers.items()}
-    return pa.table(columns | {"signals": pa.array(weigh_most.tolist(), pa.list_(pa.string()))})
+    return pa.table(columns | {"signals": pa.array(top_signals.tolist(), pa.list_(pa.string()))})
 
 
 def _log_detection(detection: Detection | None, trusted: int, rate: float) -> None:
-    """Log what can be detected, what cannot, and how many bad rows it takes until any can be flagged."""
+    """Log which defects can be detected, which cannot, and the share of bad rows from which rows can be flagged."""
     if detection is None:
-        log().info("flag: no row is judged: there are fewer than %d canaries of any kind to learn from", FEWEST)
+        log().info("flag: no row is judged, because no kind of canary has the %d rows to learn from", MIN_EXAMPLES)
         return
     intervals = {kind: f"{kind.kind} {kind.auc:.2f} ({kind.low:.2f} to {kind.high:.2f})" for kind in detection.kinds}
     detectable = [interval for kind, interval in intervals.items() if kind.is_detectable]

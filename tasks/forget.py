@@ -1,6 +1,6 @@
-"""A row that must not be known any more: its text and pictures leave the database, and no later run brings them back.
+"""Permanently deletes a row (erasure request): its text and pictures leave the database, and no later run reads them.
 
-DuckDB keeps what was deleted in free blocks of its file, so the file is written anew and takes the old one's place.
+DuckDB keeps deleted data in free blocks of its file, so the file is rewritten and replaces the old one.
 """
 
 from dataclasses import dataclass
@@ -12,43 +12,42 @@ from oresight.tasks.formats.album import sweep
 from oresight.tasks.formats.staging import empty_folder
 from oresight.tasks.runs.progress import log
 
-QUOTING = ("flags", "split_rows")
-"""Tables whose reasons, of whichever row, may quote another one."""
-FOUND = ("scores", "unscorable", "packed", "suspicions")
-"""Tables of what was found of a content, be it a row's or a canary's."""
+QUOTING_TABLES = ("flags", "split_rows")
+"""Tables with reasons. The reason of one row may quote the text of another."""
+CONTENT_TABLES = ("scores", "unscorable", "packed", "suspicions")
+"""Tables of results per content, of rows and of canaries."""
 
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What held the row.
-
-    datasets: where it was. versions: folder of each published version that holds it -> in which files; they are never
-    changed by us. rejects: places of rejected lines that hold its text too. copies: files beside the database, made
-    before an upgrade, that may hold it.
-    """
+    """Where the row was stored, and where copies of it remain."""
 
     datasets: list[str]
+    """Datasets that held the row."""
     versions: dict[str, str]
+    """Folder of each published version that holds the row -> in which files. Oresight never changes these."""
     rejects: list[str]
+    """File and line of rejected lines that held its text too."""
     copies: list[str]
+    """Backups of the database, made before an upgrade, that may hold the row."""
 
 
 def forget(database: str, sample_id: str, reason: str, who: str) -> Forgotten:
-    """Forget a row; safe to repeat, also where a first try was killed.
+    """Forget a row. It is safe to repeat, also after a first attempt was killed.
 
-    Raises ValueError if no such row was ever known.
+    Raises ValueError if the database never held such a row.
     """
     with turn(database):
         with reading(database) as connection:
-            (known,) = records(connection, "forget_known", {"sample_id": sample_id})
-            if not (known["datasets"] or known["forgotten"]):
+            (stored,) = records(connection, "forget_known", {"sample_id": sample_id})
+            if not (stored["datasets"] or stored["forgotten"]):
                 raise ValueError(f"{database}: holds no row {sample_id!r}; give a sample_id, as in the view rows")
-            held = records(connection, "forget_versions", {"sample_id": sample_id})
+            published = records(connection, "forget_versions", {"sample_id": sample_id})
         with writing(database) as connection, transaction(connection):
-            rejects = _delete(connection, sample_id, known, {"reason": reason, "who": who})
+            rejects = _delete(connection, sample_id, stored, reason=reason, who=who)
         rewrite(database)
-        for beside in ("staging", "evaluation"):  # of a run that was killed while it read the files; of trials
-            with empty_folder(f"{database}.{beside}"):
+        for suffix in ("staging", "evaluation"):  # left by a run that was killed while it read files; by trials
+            with empty_folder(f"{database}.{suffix}"):
                 pass
         with reading(database) as connection:
             kept = {path for (path,) in execute(connection, "forget_kept").fetchall()}
@@ -57,24 +56,27 @@ def forget(database: str, sample_id: str, reason: str, who: str) -> Forgotten:
     copies = (
         file for file in Path(database).parent.iterdir() if file.name.startswith(f"{Path(database).name}.before-")
     )
-    versions = {one["folder"]: one["files"] for one in held}
-    return Forgotten(known["datasets"] or [], versions, rejects, sorted(map(str, copies)))
+    versions = {version["folder"]: version["files"] for version in published}
+    return Forgotten(stored["datasets"] or [], versions, rejects, sorted(map(str, copies)))
 
 
-def _delete(connection: Connection, sample_id: str, known: dict[str, Any], told: dict[str, str]) -> list[str]:
-    """Delete all that holds the row's text; gives the places of rejected lines that hold it too."""
-    place, datasets = {"sample_id": sample_id}, {"datasets": known["datasets"] or []}
-    execute(connection, "forget_remember", place | told)
-    execute(connection, "forget_reason", place | {"reason": told["reason"]})
-    rejects = records(connection, "forget_rejects", place)
+def _delete(connection: Connection, sample_id: str, stored: dict[str, Any], *, reason: str, who: str) -> list[str]:
+    """Delete everything that holds the row's text. Returns file and line of rejected lines that held it too.
+
+    stored: the result of forget_known.
+    """
+    row, datasets = {"sample_id": sample_id}, {"datasets": stored["datasets"] or []}
+    execute(connection, "forget_remember", row | {"reason": reason, "who": who})
+    execute(connection, "forget_reason", row | {"reason": reason})
+    rejects = records(connection, "forget_rejects", row)
     for (table,) in execute(connection, "forget_tables").fetchall():
-        execute(connection, "forget_rows", place, table=table)
-    for table in QUOTING:
-        execute(connection, "forget_quotes", {"quotes": known["quotes"] or []}, table=table)
+        execute(connection, "forget_rows", row, table=table)
+    for table in QUOTING_TABLES:
+        execute(connection, "forget_quotes", {"quotes": stored["quotes"] or []}, table=table)
     execute(connection, "forget_canaries", datasets)
-    for table in FOUND:
+    for table in CONTENT_TABLES:
         execute(connection, "forget_left", table=table)
-    execute(connection, "forget_pictures", datasets | {"paths": known["paths"] or []})
+    execute(connection, "forget_pictures", datasets | {"paths": stored["paths"] or []})
     execute(connection, "forget_suites", datasets)
     execute(connection, "forget_again", datasets)
-    return sorted(f"{one['source_file']}, line {one['source_line']}" for one in rejects)
+    return sorted(f"{line['source_file']}, line {line['source_line']}" for line in rejects)

@@ -1,7 +1,7 @@
-"""Rows without a fresh score -> what scoring them would take, from a few that are scored in a database of its own.
+"""Rows without a fresh score -> an estimate of time, memory and disk, from a few rows that are really scored.
 
-The database is a temporary copy of the user's. Rows that were not scored get the numbers of rows that were, so that the
-steps behind scoring can be run, timed and weighed. All scores in it are synthetic afterwards.
+This happens in a temporary copy of the user's database. Rows that were not scored get the numbers of rows that were, so
+that the steps after scoring can be run and measured. All scores in the copy are synthetic afterwards.
 """
 
 import math
@@ -21,48 +21,47 @@ from oresight.tasks.scoring.source import converted
 from oresight.tasks.workload import todo as cut
 from oresight.tasks.workload.clock import peak_memory
 from oresight.tasks.workload.commit import Job, commit_fit, commit_scores
-from oresight.tasks.workload.cost import Cost, Task, cost
+from oresight.tasks.workload.cost import Cost, Workload, cost
 from oresight.tasks.workload.encode import EncodedRows, encode_rows, read_rows, require_vision
 from oresight.tasks.workload.todo import OpeningRows, Todo, read_opening, read_todo, shard_count, without
 
 SAMPLE = 2048
-"""Rows that are read as ids, beside the reference and the opening. Of more rows a part, from the longest to the
-shortest."""
+"""Most rows that are encoded, beside the reference and the opening. Of more rows an even sample by length is taken."""
 FILLED = 20_000
-"""Rows that get made-up scores."""
+"""Most rows, beside canaries and trusted rows, that get synthetic scores."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """What scoring would do, and take."""
+    """What scoring would do, and what it would take."""
 
     to_score: int
-    """Without canaries."""
+    """Rows, canaries excluded."""
     canaries: int
     reused: int
     unscorable: int = 0
     tokens: int = 0
-    """Of rows and canaries, prompt and answer, each once."""
+    """Tokens of prompts and answers of the rows and canaries to score."""
     seconds: float = 0
     device: str = ""
     memory: int = 0
-    """The most bytes of the process."""
+    """Peak bytes of the process."""
     device_memory: int | None = None
-    """The most bytes on a CUDA device."""
+    """Peak bytes on a CUDA device; None without one."""
     probed: int = 0
-    """Rows that were scored for it ..."""
+    """Rows that were scored for the estimate."""
     probe_s: float = 0
-    """... and the seconds that they took."""
+    """Seconds that the estimate took."""
     is_sampled: bool = False
-    """Not all rows were read as ids."""
+    """Whether only a sample of the rows was encoded."""
     made_up: float = 1
-    """Share of the rows to score that have a score now, made up or not."""
+    """Share of the rows to score that have a score now, real or synthetic."""
     row_bytes: float = 0
-    """In the database, of a row with a score."""
+    """Bytes that one score adds to the database."""
 
 
 def plan(run: Run) -> Planned:
-    """What it takes to score what has no fresh score in this database, which is a plan's own copy.
+    """Estimate what scoring would take. The database must be a plan's own copy, because synthetic scores are written.
 
     Raises ValueError as `score` does: the model cannot be used, or can score none of the trusted rows.
     """
@@ -72,28 +71,28 @@ def plan(run: Run) -> Planned:
         scope = run.scope(connection)
         todo = read_todo(connection, scope)
     if todo.missing.num_rows == 0:
-        return Planned(0, 0, todo.rows, memory=peak_memory())
+        return Planned(to_score=0, canaries=0, reused=todo.rows, memory=peak_memory())
     started = time.perf_counter()
     if source.gguf:
-        converted(source)  # once: the run will reuse it
-    used, loading = devices(config.model.device), time.perf_counter()
-    model = load(source, used[0], todo.dtype(config.model.dtype))
+        converted(source)  # done once: the run reuses it
+    device_names, loading_started = devices(config.model.device), time.perf_counter()
+    model = load(source, device_names[0], todo.dtype(config.model.dtype))
     require_vision(model, source, scope.dataset, scope.dataset_kind)
-    loading = time.perf_counter() - loading
-    job = Job(run, scope, model, lambda _: None)
+    loading_s = time.perf_counter() - loading_started
+    job = Job(run=run, scope=scope, model=model, advance=lambda _: None)
     rows = _sample(job, todo)
-    names = [*rows.opening.dataset, *rows.rest] or rows.opening.reference
+    sampled = [*rows.opening.dataset, *rows.rest] or rows.opening.reference
     scoring = config.scoring
     options = Options(scoring.batch_tokens, scoring.rank_tolerance, scoring.conditional_gain)
-    measured = cost(model, rows.task, options, todo.read_basis(model), todo.form)
+    measured = cost(model, rows.workload, options, basis=todo.read_basis(model), form=todo.form)
     fresh = set(todo.missing["sample_id"].to_pylist())
-    signals = measured.paced.signals
-    records = [job.record(*names[one.row], one) for one in signals if names[one.row][0] in fresh]
-    committing = time.perf_counter()
+    signals = measured.sample.signals
+    records = [job.record(*sampled[row.row], row) for row in signals if sampled[row.row][0] in fresh]
+    commit_started = time.perf_counter()
     commit_fit(job, measured.engine, new_basis=todo.basis is None)
     commit_scores(job, records)
-    committing = time.perf_counter() - committing
-    seconds = loading + _seconds(rows, measured, len(used), committing)
+    commit_s = time.perf_counter() - commit_started
+    seconds = loading_s + _seconds(rows, measured, engines=len(device_names), commit_s=commit_s)
     made_up, row_bytes = _fill(job, todo, len(records)) if records else (1.0, 0.0)
     on_gpu = model.device.type == "cuda"
     return Planned(
@@ -103,7 +102,7 @@ def plan(run: Run) -> Planned:
         unscorable=rows.unscorable,
         tokens=rows.tokens(fresh),
         seconds=seconds,
-        device=f"{' and '.join(used)} in {str(model.dtype).removeprefix('torch.')}",
+        device=f"{' and '.join(device_names)} in {str(model.dtype).removeprefix('torch.')}",
         memory=peak_memory() + (0 if on_gpu else measured.more_bytes),
         device_memory=measured.peak + measured.more_bytes if on_gpu else None,
         probed=len(signals),
@@ -116,7 +115,7 @@ def plan(run: Run) -> Planned:
 
 @dataclass(frozen=True)
 class _Sample:
-    """The rows of a run as ids; of those behind the opening, a sample."""
+    """The rows of a run as token ids: the opening, and a sample of the remaining rows."""
 
     opening: OpeningRows
     rest: EncodedRows
@@ -127,26 +126,26 @@ class _Sample:
     """Seconds to read one row."""
 
     @property
-    def task(self) -> Task:
-        """The same for the cost model."""
+    def workload(self) -> Workload:
+        """The rows as the cost model takes them."""
         parts = (self.opening.reference, self.opening.dataset, self.rest)
         reference, opening, rest = ([row for _, row in part] for part in parts)
-        return Task(reference, opening, rest, self.share)
+        return Workload(reference, opening, rest, self.share)
 
     @property
     def share(self) -> float:
-        """How large a part of the remaining rows the sample is."""
+        """Share of the remaining rows that the sample is."""
         return min(SAMPLE / self.remaining, 1.0) if self.remaining else 1.0
 
     def tokens(self, fresh: set[str]) -> int:
-        """Tokens of the rows to score. A trusted row may have its score already."""
+        """Tokens of the rows to score. fresh: sample_ids that lack a score; a trusted row may have one."""
         opening = [*self.opening.reference, *self.opening.dataset]
-        opened = sum(len(row.ids) for sample_id, row in opening if sample_id in fresh)
-        return opened + round(sum(len(row.ids) for _, row in self.rest) / self.share)
+        opening_tokens = sum(len(row.ids) for sample_id, row in opening if sample_id in fresh)
+        return opening_tokens + round(sum(len(row.ids) for _, row in self.rest) / self.share)
 
 
 def _sample(job: Job, todo: Todo) -> _Sample:
-    """Read what a run would open with, and a sample of what would remain."""
+    """Read the rows that a run would open with, and a sample of the remaining rows."""
     config, started = job.run.config, time.perf_counter()
     opening = read_opening(config, job.model, todo)
     remaining = without(todo.missing, opening.sample_ids())
@@ -157,27 +156,28 @@ def _sample(job: Job, todo: Todo) -> _Sample:
     fresh = set(todo.missing["sample_id"].to_pylist()) - todo.canary_ids
     unscorable = sum(sample_id in fresh for sample_id, _ in opening.refusals)
     unscorable += round(sum(sample_id in fresh for sample_id, _ in refusals) * remaining.num_rows / max(size, 1))
-    return _Sample(opening, rest, remaining.num_rows, unscorable, read_s)
+    return _Sample(opening=opening, rest=rest, remaining=remaining.num_rows, unscorable=unscorable, read_s=read_s)
 
 
-def _seconds(rows: _Sample, measured: Cost, engines: int, committing: float) -> float:
-    """Seconds of scoring: rows of the first shard are read before it is computed, later ones meanwhile."""
+def _seconds(rows: _Sample, measured: Cost, *, engines: int, commit_s: float) -> float:
+    """Seconds of scoring. The first shard is read before it is computed; later shards are read during computation."""
     shards = shard_count(rows.remaining)
     first = rows.opening.rows_read + min(cut.SHARD, rows.remaining)
     reading_s = rows.read_s * (rows.remaining - cut.SHARD)
     rest_s = max(measured.rest_s / max(min(engines, shards), 1), reading_s)
     commits = 1 + max(shards, rest_s / cut.COMMIT_S)
-    return rows.read_s * first + measured.opening_s + rest_s + committing * commits
+    return rows.read_s * first + measured.opening_s + rest_s + commit_s * commits
 
 
 def _fill(job: Job, todo: Todo, scored: int) -> tuple[float, float]:
-    """Give rows without a score the numbers of rows that have one: all canaries and trusted rows, and of many others
-    FILLED. Returns the share of rows with a score, and the bytes that one score adds.
+    """Give rows without a score the numbers of scored rows: all canaries and trusted rows, and at most FILLED others.
+
+    Returns the share of rows with a score, and the bytes that one score adds to the database.
     """
     run, file = job.run, Path(job.run.config.database)
     with reading(run.config.database) as connection:
-        done = execute(connection, "plan_scored", {"run_id": run.run_id}).to_arrow_table()
-    rest = without(todo.missing, done["sample_id"])
+        scored_ids = execute(connection, "plan_scored", {"run_id": run.run_id}).to_arrow_table()
+    rest = without(todo.missing, scored_ids["sample_id"])
     is_trusted = pc.is_in(rest["sample_id"], value_set=todo.trusted["sample_id"].combine_chunks())
     required = rest.filter(pc.or_(rest["is_canary"], is_trusted))
     others = without(rest, required["sample_id"])

@@ -1,5 +1,6 @@
-"""A split -> a folder that a trainer reads as it read the raw file. The manifest is written last, the folder is renamed
-into place whole, and a published version is never changed.
+"""A split -> a folder that a trainer reads like the raw file.
+
+The manifest is written last and the complete folder is renamed into place. A published version is never changed.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ from oresight.tasks.publishing.card import card_text
 from oresight.tasks.publishing.columns import write_columns
 from oresight.tasks.publishing.croissant import describe
 from oresight.tasks.publishing.folder import flush_to_disk, point_to_newest, sha256_of, unfinished_folder
-from oresight.tasks.publishing.gallery import Gallery, Shown, as_list
+from oresight.tasks.publishing.gallery import Gallery, PublishedPicture, as_list
 from oresight.tasks.publishing.gate import gate
 from oresight.tasks.publishing.lineage import event_of, event_text, send
 from oresight.tasks.publishing.version import Version, read_version
@@ -28,7 +29,7 @@ SPLIT_FIRST = "run `oresight split CONFIG.yaml` first"
 
 @dataclass(frozen=True)
 class Published:
-    """Where a version is, and whether this run wrote it."""
+    """The folder of a version, and whether this run wrote it."""
 
     folder: Path
     new: bool
@@ -38,8 +39,8 @@ def publish(run: Run, version: int | None = None) -> Published:
     """Write a version of the split, by default the newest, to FOLDER/SPLIT/vN, unless it is there already.
 
     Raises ValueError if there is no such version, it was decided with other settings than `config.splitting` or with
-    rows that are forgotten since, or something else is in its place; Refused if `publishing.require` does not hold or a
-    person said no, Waiting if the person has not answered yet.
+    rows that were forgotten since, or the folder holds something else; Refused if `publishing.require` is not met or a
+    person rejected the version; Waiting if the person has not answered yet.
     """
     config, split = run.config, run.config.splitting.name
     if version is None:
@@ -81,7 +82,7 @@ def _decided(connection: Connection, config: Curate, number: int) -> Version:
 
 
 def _require_publishable(connection: Connection, config: Curate, version: Version) -> None:
-    """Raises ValueError if rows of the version were forgotten since, and what the gate raises."""
+    """Raises ValueError if rows of the version were forgotten since it was decided, and whatever the gate raises."""
     (forgotten,) = execute(connection, "publish_forgotten", version.parameters).fetchone() or (0,)
     if forgotten:
         name = f"{version.row['split']}/v{version.row['version']}"
@@ -90,26 +91,26 @@ def _require_publishable(connection: Connection, config: Curate, version: Versio
 
 
 def _verified(folder: Path, version: Version) -> str:
-    """The digest of the manifest in this version's place, where a run that was killed after the rename may leave it.
+    """Digest of the manifest in an existing folder, which may come from a run that was killed after the rename.
 
-    Raises ValueError if it is not this version's, or the files are not as it says.
+    Raises ValueError if the manifest belongs to another version, or the files differ from it.
     """
-    place = f"publishing.folder: {folder}"
+    field = f"publishing.folder: {folder}"
     try:
         text = (folder / "manifest.json").read_bytes()
         manifest = json.loads(text)
         files = {file["path"]: (file["bytes"], file["sha256"]) for file in manifest["files"]}
         ours = manifest["decision_hash"] == version.row["decision_hash"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{place} has no readable manifest.json, so nobody published it; move it away") from error
+        raise ValueError(f"{field} has no readable manifest.json and is no published version; move it away") from error
     if not ours:
-        raise ValueError(f"{place} holds another database's version; give another folder or splitting.name")
+        raise ValueError(f"{field} holds another database's version; give another folder or splitting.name")
     digest = hashlib.sha256(text).hexdigest()
-    known = digest == version.row["manifest_sha256"]
+    is_recorded = digest == version.row["manifest_sha256"]
     for name, (size, sha256) in files.items():
         file = folder / name
-        if not file.is_file() or file.stat().st_size != size or not (known or sha256_of(file) == sha256):
-            raise ValueError(f"{place} is not as it was published ({name}); move it away, and it is written again")
+        if not file.is_file() or file.stat().st_size != size or not (is_recorded or sha256_of(file) == sha256):
+            raise ValueError(f"{field} is not as it was published ({name}); move it away, and it is written again")
     if missing := [name for name in version.formats if f"train.{name}" not in files]:
         log().warning(
             "%s was published without %s; move it away to have it written again", folder, " and ".join(missing)
@@ -118,7 +119,10 @@ def _verified(folder: Path, version: Version) -> str:
 
 
 def _write(connection: Connection, part: Path, folder: Path, version: Version) -> str:
-    """Write all files of `folder` to `part`, the manifest last; returns the manifest's digest."""
+    """Write all files of the version to `part`, the manifest last; returns the digest of the manifest.
+
+    part: the unfinished folder. folder: the path that it will be renamed to, which lineage names.
+    """
     content, gallery = _write_rows(connection, part, version)
     row = version.row
     (part / "README.md").write_text(card_text(connection, version, gallery), encoding="utf-8")
@@ -140,28 +144,28 @@ def _write(connection: Connection, part: Path, folder: Path, version: Version) -
 
 
 def _write_rows(connection: Connection, part: Path, version: Version) -> tuple[str, Gallery]:
-    """Write the rows and their pictures; returns the digest of the kept records, and the pictures."""
-    names, lines = version.parameters, part / "train.jsonl"
-    execute(connection, "publish_jsonl", names | {"file": str(lines)})
+    """Write the rows and their pictures; returns the digest of the kept records and the pictures."""
+    parameters, lines = version.parameters, part / "train.jsonl"
+    execute(connection, "publish_jsonl", parameters | {"file": str(lines)})
     content = sha256_of(lines)
-    pictures = [Shown(**picture) for picture in records(connection, "publish_pictures", names)]
+    pictures = [PublishedPicture(**picture) for picture in records(connection, "publish_pictures", parameters)]
     gallery = Gallery(pictures, part, copy_all=version.settings["publishing"]["copy_images"])
-    gallery.copy(with_inner="jsonl" in version.formats)
+    gallery.copy(with_embedded="jsonl" in version.formats)
     if "jsonl" in version.formats:
-        gallery.rename(lines)
+        gallery.name_files(lines)
         if any(parent["role"] == "dataset" and parent["layout"] == "llava" for parent in version.parents):
             as_list(lines, part / "train.json")
     else:
         lines.unlink()
     if "parquet" in version.formats:
-        write_columns(connection, names, part / "train.parquet")
-        gallery.fill(part / "train.parquet")
-    execute(connection, "publish_dropped", names | {"file": str(part / "dropped.parquet")})
+        write_columns(connection, parameters, part / "train.parquet")
+        gallery.embed(part / "train.parquet")
+    execute(connection, "publish_dropped", parameters | {"file": str(part / "dropped.parquet")})
     return content, gallery
 
 
 def _manifest(part: Path, version: Version, content: str, approval: dict[str, object] | None) -> bytes:
-    """What the folder holds and what it was made from. content: the digest of the kept records."""
+    """The manifest: the files of the folder and what they were made from. content: digest of the kept records."""
     row = version.row
     files = sorted(file for file in part.rglob("*") if file.is_file())
     manifest = {
@@ -173,7 +177,8 @@ def _manifest(part: Path, version: Version, content: str, approval: dict[str, ob
         "content_sha256": content,
         "decision_hash": row["decision_hash"],
         "files": [
-            {"path": f.relative_to(part).as_posix(), "bytes": f.stat().st_size, "sha256": sha256_of(f)} for f in files
+            {"path": file.relative_to(part).as_posix(), "bytes": file.stat().st_size, "sha256": sha256_of(file)}
+            for file in files
         ],
         "model": version.model,
         "reference": {"name": row["reference"], "content_hash": row["reference_hash"]},

@@ -1,7 +1,7 @@
-"""What was found, as one HTML file that needs nothing from outside.
+"""Writes the report: the results as one self-contained HTML file.
 
-Flagged rows are shown with their pictures, their answer, what the model would have answered, the tokens that weigh most
-and the rows that speak for and against them. What rows say is escaped.
+Flagged rows are shown with their pictures, their answer, the model's own answer, the value of each token, and the rows
+that speak for and against them. Text of rows is escaped.
 """
 
 from dataclasses import dataclass
@@ -16,43 +16,46 @@ from oresight.tasks.pages.html import write_page
 from oresight.tasks.runs.progress import log
 from oresight.tasks.runs.record import Run
 
-ROWS = 100
-"""Flagged rows that are shown, at most; as many again of those that are not, up to OTHERS."""
-OTHERS = 24
-WORST = 10
+FLAGGED_ROWS = 100
+"""Most flagged rows that are shown."""
+OTHER_ROWS = 24
+"""Most rows without a flag that are shown."""
+TOP_ROWS = 10
+"""Flagged rows that the summary lists."""
 
 
 @dataclass(frozen=True)
 class Reported:
-    """The page, and of what is on it that which fits elsewhere: plots as SVG text by name, what can be detected, and
-    where the most suspicious flagged rows are, without their text.
-    """
+    """The page, and the parts of it that are shown elsewhere too."""
 
     page: Path
     plots: dict[str, str]
+    """SVG text by the name of the plot."""
     kinds: list[dict[str, Any]]
+    """Kinds of planted defects and how well they are detected."""
     worst: list[dict[str, Any]]
+    """File, line and flags of the most suspicious flagged rows, without their text."""
 
 
 def report(run: Run) -> Reported:
-    """Write FOLDER/SPLIT/report.html. Raises ValueError if there is nothing to report on."""
+    """Write FOLDER/SPLIT/report.html. Raises ValueError if the dataset or the reference is not in the database."""
     config, rate = run.config, run.config.flagging.false_discovery_rate
     with reading(config.database) as connection:
         scope = run.scope(connection)
-        names = scope.parameters | {"split": config.splitting.name}
+        parameters = scope.parameters | {"split": config.splitting.name}
         facts: dict[str, Any] = {
-            "flagged": rows_with_evidence(connection, scope, flagged=True, n=ROWS),
-            "others": rows_with_evidence(connection, scope, flagged=False, n=OTHERS),
-            "datasets": records(connection, "report_datasets", names),
-            "checks": records(connection, "report_flagged", names),
-            "kinds": records(connection, "report_detectability", names),
-            "trials": records(connection, "report_calibration", names),
-            "precision": records(connection, "report_precision", names),
-            "reasons": records(connection, "report_reasons", names),
+            "flagged": rows_with_evidence(connection, scope, flagged=True, n=FLAGGED_ROWS),
+            "others": rows_with_evidence(connection, scope, flagged=False, n=OTHER_ROWS),
+            "datasets": records(connection, "report_datasets", parameters),
+            "checks": records(connection, "report_flagged", parameters),
+            "kinds": records(connection, "report_detectability", parameters),
+            "trials": records(connection, "report_calibration", parameters),
+            "precision": records(connection, "report_precision", parameters),
+            "reasons": records(connection, "report_reasons", parameters),
         }
-        bins = records(connection, "report_histogram", names)
-        files = records(connection, "report_sources", names)
-        (trusted,) = execute(connection, "report_trusted", names).fetchone() or (0,)
+        bins = records(connection, "report_histogram", parameters)
+        files = records(connection, "report_sources", parameters)
+        (trusted,) = execute(connection, "report_trusted", parameters).fetchone() or (0,)
     plots = {
         "histogram": histogram(bins) if bins else "",
         "detectability": detectability(facts["kinds"]) if facts["kinds"] else "",
@@ -60,12 +63,12 @@ def report(run: Run) -> Reported:
         "sources": sources(files) if files else "",
     }
     page = Path(config.publishing.folder) / config.splitting.name / "report.html"
-    head = {"names": names, "model": scope.model, "rate": rate, "reach": reach(trusted, rate) if trusted else ""}
+    head = {"names": parameters, "model": scope.model, "rate": rate, "reach": reach(trusted, rate) if trusted else ""}
     write_page(page, "report.html", **head, plots=plots, **facts)
     log().info("report: %d flagged rows shown in %s", len(facts["flagged"]), page)
     worst = [
         {"row": row["sample_id"], "file": row["source_file"], "line": row["source_line"]}
         | {"flags": ", ".join(flag["check"] for flag in row["flags"]), "q": row["q_value"]}
-        for row in facts["flagged"][:WORST]
+        for row in facts["flagged"][:TOP_ROWS]
     ]
     return Reported(page, plots, facts["kinds"], worst)

@@ -1,4 +1,4 @@
-"""Which dataset, against which reference, by which model: what every score, flag and split belongs to."""
+"""The scope of scores, flags and splits: which dataset, against which reference, by which model."""
 
 import hashlib
 import json
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
     from oresight.tasks.scoring.source import Source  # torch takes seconds to import, and `oresight sql` needs none
 
 SCORING_VERSION = 2
-"""Raise it when the same row, model and reference would get another number."""
+"""Raise it when a change in the code gives the same row, model and reference another number."""
 
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """A model as scores know it."""
+    """The identity of a model: scores of different identities are never mixed."""
 
     key: str
-    """Hash of everything that changes a score, beside the row and the reference."""
+    """Hash of everything that changes a score, other than the row and the reference."""
     name: str
-    """Readable: the model's name and the beginning of the key."""
+    """The model's name and the beginning of the key, for people."""
     source: "Source | None" = None
-    """Where its files are; None where only stored scores are read."""
+    """Where its files are; None if only stored scores are read."""
     columns: tuple[tuple[str, Any], ...] = ()
-    """What the key is the hash of, as columns of store.models."""
+    """The values that the key is a hash of, as columns of store.models."""
 
     @property
     def files(self) -> "Source":
@@ -36,7 +36,7 @@ class ModelIdentity:
 
 
 class StoredDataset(NamedTuple):
-    """What the database knows of a dataset that was ingested."""
+    """What the database stores about an ingested dataset."""
 
     content_hash: str
     kind: str
@@ -45,7 +45,7 @@ class StoredDataset(NamedTuple):
 
 @dataclass(frozen=True)
 class Scope:
-    """A dataset, a reference and a model, with the content that the first two have now."""
+    """A dataset, a reference and a model, with the current content hashes of the dataset and the reference."""
 
     dataset: str
     dataset_hash: str
@@ -57,7 +57,7 @@ class Scope:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The `$parameters` that queries name."""
+        """The values for the `$parameters` of queries."""
         return {
             "dataset": self.dataset,
             "reference": self.reference,
@@ -67,7 +67,7 @@ class Scope:
 
 
 def identify(config: Curate) -> ModelIdentity:
-    """The configured model with its key. Reads all of its files once, to hash them. Raises UnusableModel."""
+    """The identity of the configured model. Reads all of its files once, to hash them. Raises UnusableModel."""
     from oresight.tasks.scoring.prompt import MASKING
     from oresight.tasks.scoring.source import find
 
@@ -91,15 +91,15 @@ def identify(config: Curate) -> ModelIdentity:
 
 
 def register_model(database: str, model: ModelIdentity) -> None:
-    """Write the model to store.models, as the one that was used last under its name."""
+    """Write the model to store.models as the last used model of its name."""
     with writing(database) as connection:
         values = dict(model.columns) | {"model_key": model.key, "model": model.name}
         execute(connection, "score_register_model", values)
 
 
 def stored_datasets(connection: Connection, database: str, *datasets: str) -> dict[str, StoredDataset]:
-    """These datasets by name. Raises ValueError, naming the first that is not in the database and the cure."""
-    stored = {name: StoredDataset(*rest) for name, *rest in execute(connection, "stored_datasets").fetchall()}
+    """All stored datasets by name. Raises ValueError if one of `datasets` is not among them."""
+    stored = {name: StoredDataset(*columns) for name, *columns in execute(connection, "stored_datasets").fetchall()}
     for name in datasets:
         if name not in stored:
             raise ValueError(f"{database}: holds no {name!r}; run `oresight ingest CONFIG.yaml` first")
@@ -111,11 +111,16 @@ def read_scope(connection: Connection, config: Curate, model: ModelIdentity) -> 
     dataset, reference = config.dataset.name, config.reference.name
     stored = stored_datasets(connection, config.database, dataset, reference)
     return Scope(
-        dataset, stored[dataset].content_hash, stored[dataset].kind, reference, stored[reference].content_hash,
-        model.key, model.name,
-    )  # fmt: skip
+        dataset=dataset,
+        dataset_hash=stored[dataset].content_hash,
+        dataset_kind=stored[dataset].kind,
+        reference=reference,
+        reference_hash=stored[reference].content_hash,
+        model_key=model.key,
+        model=model.name,
+    )
 
 
 def json_pointer(column: str) -> str:
-    """A column of the rows' metadata as a JSON pointer, which SQL takes as a parameter."""
+    """JSON pointer of a metadata column, to pass to SQL as a parameter."""
     return "/" + column.replace("~", "~0").replace("/", "~1")

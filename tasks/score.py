@@ -1,8 +1,10 @@
-"""Rows without a fresh score -> scores. SQL says what is missing, so resuming after a crash, scoring only new rows and
-the first run are the same code. The database is open only to ask and to commit, never while the model computes.
+"""Rows without a fresh score -> scores, shard by shard.
 
-The work is cut into shards, the longest rows first, so that a lack of memory shows at once. Each device has an engine,
-which takes shards until none is left. While it computes, the rows of the next shard are read and encoded.
+SQL lists what is missing, so a first run, a run that resumes after a crash and a run with a few new rows are the same
+code. The database is open only to read and to commit, never while the model computes.
+
+The longest rows come first, so that a lack of memory shows at once. Each device has an engine, which takes shards until
+none is left. While it computes, the rows of the next shard are read and encoded.
 """
 
 import queue
@@ -29,12 +31,12 @@ from oresight.tasks.workload.encode import EncodedRows, Refusals, Row, encode_ro
 from oresight.tasks.workload.todo import Todo, read_opening, read_todo, shard_count, without
 
 Shard = Callable[[int], int]
-"""Scores the shard of a number; returns how many rows that were."""
+"""Scores the shard with this number and returns how many rows it scored."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What the step did, in rows; canaries do not count."""
+    """Numbers of rows of a scoring step, canaries excluded."""
 
     model_key: str
     model: str
@@ -49,8 +51,8 @@ def score(run: Run, as_task: Callable[[Shard], Shard] = lambda shard: shard, exa
     Args:
         run: What to score, against what, and with which model.
         as_task: Wraps the function that scores a shard.
-        exact: False scores only the reference's rows and the few that its form is chosen on. They are in the index
-            then, and the macro `value_against` has values for all rows that were scored before.
+        exact: False scores only the reference's rows and the few rows that its form is chosen on. These rows are then
+            in the index, and the macro `value_against` has values for all rows that were scored before.
     """
     config, model = run.config, run.model
     register_model(config.database, model)
@@ -58,33 +60,39 @@ def score(run: Run, as_task: Callable[[Shard], Shard] = lambda shard: shard, exa
         scope = run.scope(connection)
         todo = read_todo(connection, scope)
     if todo.basis is None and not exact:
-        raise ValueError("score --index: there is no index of this model yet; leave --index away the first time")
+        raise ValueError("score --index: there is no index of this model yet; leave --index out the first time")
     if todo.missing.num_rows == 0:
         log().info("score: nothing to do, all %d rows have a fresh score from %s", todo.rows, model.name)
-        return Scored(model.key, model.name, 0, todo.rows, 0)
+        return Scored(model_key=model.key, model=model.name, scored=0, reused=todo.rows, unscorable=0)
     conversion = " (a GGUF file is converted once, for a minute)" if model.files.gguf else ""
     log().info("score: loading %s%s", model.name, conversion)
-    dtype, used = todo.dtype(config.model.dtype), devices(config.model.device)
-    loaded = load(model.files, used[0], dtype)
+    dtype, device_names = todo.dtype(config.model.dtype), devices(config.model.device)
+    loaded = load(model.files, device_names[0], dtype)
     require_vision(loaded, model.files, scope.dataset, scope.dataset_kind)
     if config.model.name == TOY:
         log().warning("score: %s is a toy: its scores mean nothing on pictures other than easy-VQA's", TOY)
     with progress(f"score with {model.name}", todo.missing.num_rows) as advance:
-        job = Job(run, scope, loaded, advance, todo.canary_ids)
+        job = Job(run=run, scope=scope, model=loaded, advance=advance, canaries=todo.canary_ids)
         rows = f"{todo.missing_rows} rows" + (f" and {todo.canaries} canaries" if todo.canaries else "")
-        on = f"{' and '.join(used)} in {str(loaded.dtype).removeprefix('torch.')}"
+        on = f"{' and '.join(device_names)} in {str(loaded.dtype).removeprefix('torch.')}"
         log().info("score: %s with %s on %s", rows if exact else "the trusted rows", model.name, on)
         engine, finished = _open(job, todo)
         if exact:
             rest = without(todo.missing, finished)
-            others = used[1 : shard_count(rest.num_rows)]  # no more devices than shards
-            engines = [engine, *(engine.on_device_of(load(model.files, device, dtype)) for device in others)]
+            more_devices = device_names[1 : shard_count(rest.num_rows)]  # no more devices than shards
+            engines = [engine, *(engine.on_device_of(load(model.files, device, dtype)) for device in more_devices)]
             _score_shards(job, engines, rest, as_task)
-    return Scored(model.key, model.name, job.scored, todo.rows - todo.missing_rows, job.unscorable)
+    return Scored(
+        model_key=model.key,
+        model=model.name,
+        scored=job.scored,
+        reused=todo.rows - todo.missing_rows,
+        unscorable=job.unscorable,
+    )
 
 
 def _open(job: Job, todo: Todo) -> tuple[Engine, pa.Array]:
-    """Fit the reference and the index, and commit the rows that this takes; their sample_ids are the second result."""
+    """Fit the reference and the index, and commit the rows that are scored for it. Returns their sample_ids too."""
     config = job.run.config
 
     def halved(budget: int) -> None:
@@ -94,17 +102,23 @@ def _open(job: Job, todo: Todo) -> tuple[Engine, pa.Array]:
     options = Options(scoring.batch_tokens, scoring.rank_tolerance, scoring.conditional_gain, halved)
     rows = read_opening(config, job.model, todo)
     basis = todo.read_basis(job.model)
-    reference_rows, opening = [row for _, row in rows.reference], [row for _, row in rows.dataset]
-    done = open_engine(job.model, reference_rows, opening, options, basis=basis, form=todo.form)
-    engine = done.engine
+    opening = open_engine(
+        model=job.model,
+        reference=[row for _, row in rows.reference],
+        opening=[row for _, row in rows.dataset],
+        options=options,
+        basis=basis,
+        form=todo.form,
+    )
+    engine = opening.engine
     reference = engine.gauge.reference
     commit_fit(job, engine, new_basis=basis is None)
     log().info(
         "score: reference of %d rows as %d directions over %d tokens, values within %.2g; index correlation %.4f",
         reference.rows, reference.rank, reference.tokens, reference.deviation, engine.correlation,
     )  # fmt: skip
-    records = [job.record(*rows.reference[signals.row], signals) for signals in done.reference]
-    records += [job.record(*rows.dataset[signals.row], signals) for signals in done.opening]
+    records = [job.record(*rows.reference[signals.row], signals) for signals in opening.reference]
+    records += [job.record(*rows.dataset[signals.row], signals) for signals in opening.opening]
     finished = rows.sample_ids()
     finished = pc.filter(finished, pc.is_in(finished, value_set=todo.missing["sample_id"].combine_chunks()))
     fresh = set(finished.to_pylist())
@@ -114,21 +128,21 @@ def _open(job: Job, todo: Todo) -> tuple[Engine, pa.Array]:
 
 
 def _score_shards(job: Job, engines: Sequence[Engine], rest: pa.Table, as_task: Callable[[Shard], Shard]) -> None:
-    """Score the rest, shard by shard, as many at a time as there are engines."""
+    """Score the remaining rows by shards, with as many shards at a time as there are engines."""
     config, shards, stop = job.run.config, shard_count(rest.num_rows), threading.Event()
     idle: queue.SimpleQueue[Engine] = queue.SimpleQueue()
     for engine in engines:
         idle.put(engine)
     ready: dict[int, Future[tuple[EncodedRows, Refusals]]] = {}
 
-    def prepared(number: int) -> tuple[EncodedRows, Refusals]:
+    def read_shard(number: int) -> tuple[EncodedRows, Refusals]:
         rows = read_rows(config.database, rest.slice(number * cut.SHARD, cut.SHARD))
         return encode_rows(rows, job.model, config.scoring.max_tokens)
 
-    def shard(number: int) -> int:
+    def score_shard(number: int) -> int:
         rows, refusals = ready.pop(number).result()
         if (later := number + len(engines)) < shards:
-            ready[later] = ahead.submit(prepared, later)
+            ready[later] = ahead.submit(read_shard, later)
         commit_unscorable(job, refusals)
         engine, scored = idle.get(), 0
         try:
@@ -139,26 +153,26 @@ def _score_shards(job: Job, engines: Sequence[Engine], rest: pa.Table, as_task: 
             idle.put(engine)
         return scored
 
-    score_shard = as_task(shard)
+    run_shard = as_task(score_shard)
     with ThreadPoolExecutor(1) as ahead:
         for number in range(min(len(engines), shards)):
-            ready[number] = ahead.submit(prepared, number)
+            ready[number] = ahead.submit(read_shard, number)
         if len(engines) == 1:
             for number in range(shards):
-                score_shard(number)
+                run_shard(number)
             return
-        with ThreadPoolExecutor(len(engines)) as side_by_side:
-            started = [side_by_side.submit(copy_context().run, score_shard, number) for number in range(shards)]
+        with ThreadPoolExecutor(len(engines)) as threads:
+            started = [threads.submit(copy_context().run, run_shard, number) for number in range(shards)]
             try:
                 for future in started:
                     future.result()
             finally:
                 stop.set()  # one shard failed: the others end after their current batch
-                side_by_side.shutdown(cancel_futures=True)
+                threads.shutdown(cancel_futures=True)
 
 
 def _portions(job: Job, engine: Engine, rows: EncodedRows, stop: threading.Event) -> Iterator[list[Row]]:
-    """Score rows, in portions of about COMMIT_S seconds."""
+    """Score rows and yield records in portions of about COMMIT_S seconds."""
     started, portion = time.monotonic(), list[Row]()
     for batch in engine.score([row for _, row in rows]):
         portion += [job.record(*rows[signals.row], signals) for signals in batch]

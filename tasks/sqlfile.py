@@ -1,8 +1,9 @@
-"""An .sql file with a head of comment lines: a check of sql/checks or of a user's folder, or a question of sql/named.
+"""Reads .sql files with a head of comment lines: checks (sql/checks, a user's folder) and questions (sql/named).
 
 A check is one SELECT that returns the bad rows: sample_id, dataset, reason, and optionally p_value, q_value, signals.
-It may read getvariable('dataset'), 'reference', 'reference_hash', 'model_key' and 'false_discovery_rate'. Its first
-line is `-- critical: why it matters` (or warning, info). A line `-- tolerate: 0.05` lets that share of the rows fail.
+A check may read getvariable('dataset'), 'reference', 'reference_hash', 'model_key' and 'false_discovery_rate'. Its
+first line is `-- critical: why it matters` (or warning, info). A line `-- tolerate: 0.05` lets that share of the rows
+fail.
 
 A named question's first line says what it answers. In both kinds of file a line `-- parameter: n = 20` declares
 getvariable('n') with its default.
@@ -25,7 +26,7 @@ HEAD = re.compile(r"-- (?:tolerate: (?P<tolerate>0?\.\d+|0|1)|parameter: (?P<nam
 
 @dataclass(frozen=True)
 class Check:
-    """One file of sql/checks, or of a user's folder."""
+    """A check file of sql/checks or of a user's folder."""
 
     name: str
     severity: Severity
@@ -34,19 +35,19 @@ class Check:
     """Share of the tested rows that may fail before the check counts as failed."""
     sql: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    """Variables that it declares, with their usual values."""
+    """Variables that the check declares, with their default values."""
     file: Path | None = None
-    """Where a user's own check stands."""
+    """The file of a user's own check; None for ours."""
 
     def crashed(self, error: str) -> Exception:
-        """What to raise when the check itself failed: a user's is a wrong input, one of ours a bug."""
+        """The exception for a check whose SQL failed: ValueError for a user's check, RuntimeError for ours."""
         if self.file:
             return ValueError(f"{self.file}: {error}; a check is one SELECT of sample_id, dataset and reason")
         return RuntimeError(f"check {self.name} crashed, which says nothing about the data: {error}")
 
 
 def read_check(file: Path) -> Check:
-    """A check file. Raises ValueError, naming the file, if its first line does not say how severe it is and why."""
+    """Read a check file. Raises ValueError, naming the file, if its first line lacks the severity and the reason."""
     text = file.read_text(encoding="utf-8").strip().rstrip(";")
     head = re.match(r"-- (critical|warning|info): (.+)\n", text)
     if head is None:
@@ -59,14 +60,24 @@ def read_check(file: Path) -> Check:
         end, tolerate = line.end(), float(line["tolerate"] or tolerate)
         if line["name"]:
             parameters[line["name"]] = yaml.safe_load(line["value"])
-    return Check(file.stem, severity, head[2].strip(), tolerate, text[end:], parameters)
+    return Check(
+        name=file.stem,
+        severity=severity,
+        why=head[2].strip(),
+        tolerate=tolerate,
+        sql=text[end:],
+        parameters=parameters,
+    )
 
 
 def own_checks(flagging: Flagging, stage: str, ours: set[str]) -> list[Check]:
-    """The user's checks of a stage: those right in the folder look at scores. Raises ValueError."""
+    """The user's checks of a stage. Files directly in the folder are checks of scores. ours: names of built-in checks.
+
+    Raises ValueError if the folder is missing, two checks have one name, or a configured parameter is not declared.
+    """
     if flagging.checks_folder is None:
         if flagging.parameters:
-            raise ValueError("flagging.parameters: there is no flagging.checks_folder whose checks could declare them")
+            raise ValueError("flagging.parameters: set flagging.checks_folder too; its checks declare parameters")
         return []
     folder = Path(flagging.checks_folder)
     if not folder.is_dir():
@@ -75,30 +86,36 @@ def own_checks(flagging: Flagging, stage: str, ours: set[str]) -> list[Check]:
         "raw": sorted(folder.glob("raw/*.sql")),
         "score": sorted([*folder.glob("*.sql"), *folder.glob("score/*.sql")]),
     }
-    own = {where: [replace(read_check(file), file=file) for file in found] for where, found in files.items()}
-    names = [one.name for found in own.values() for one in found]
+    own = {key: [replace(read_check(file), file=file) for file in paths] for key, paths in files.items()}
+    every = [check for checks in own.values() for check in checks]
+    names = [check.name for check in every]
     if twice := sorted(name for name in set(names) if name in ours or names.count(name) > 1):
         raise ValueError(f"flagging.checks_folder: there are two checks {twice[0]!r}; give yours another name")
-    declared = {name for found in own.values() for one in found for name in one.parameters}
+    declared = {name for check in every for name in check.parameters}
     if unknown := sorted(flagging.parameters.keys() - declared):
-        there = ", ".join(sorted(declared)) or "none"
-        raise ValueError(f"flagging.parameters: no check in {folder} declares {unknown[0]!r}; there are: {there}")
-    given = flagging.parameters
-    return [replace(one, parameters={n: given.get(n, v) for n, v in one.parameters.items()}) for one in own[stage]]
+        names_declared = ", ".join(sorted(declared)) or "none"
+        raise ValueError(
+            f"flagging.parameters: no check in {folder} declares {unknown[0]!r}; there are: {names_declared}"
+        )
+    configured = flagging.parameters
+    return [
+        replace(check, parameters={name: configured.get(name, value) for name, value in check.parameters.items()})
+        for check in own[stage]
+    ]
 
 
-def must_select(connection: Connection, one: Check) -> None:
-    """Raise what `crashed` says of a check that is not one SELECT."""
+def must_select(connection: Connection, check: Check) -> None:
+    """Raise the exception of `Check.crashed` if the check is not a single SELECT."""
     try:
-        if not is_select(connection, one.sql):
-            raise one.crashed("is not one SELECT")
+        if not is_select(connection, check.sql):
+            raise check.crashed("is not one SELECT")
     except DatabaseError as error:
-        raise one.crashed(str(error).splitlines()[0]) from error
+        raise check.crashed(str(error).splitlines()[0]) from error
 
 
 @dataclass(frozen=True)
 class Question:
-    """One question."""
+    """A named question."""
 
     name: str
     about: str
@@ -106,35 +123,35 @@ class Question:
     parameters: dict[str, Any] = field(default_factory=dict)
 
     def line(self) -> str:
-        """A line for a list."""
+        """The question as one line of a list."""
         given = "".join(f" {name}={value}" for name, value in self.parameters.items())
         return f"{self.name}{given}: {self.about}"
 
 
 def question_library() -> dict[str, Question]:
-    """All of them, by name."""
+    """All named questions by name."""
     return {file.stem: _read_question(file) for file in sorted((SQL / "named").glob("*.sql"))}
 
 
 def named_question(name: str, given: Sequence[str] = ()) -> Question:
-    """A question with its parameters as given, each as NAME=VALUE.
+    """A question with its parameters. given: assignments NAME=VALUE.
 
-    Raises ValueError if there is no such question or parameter, or the value is of another kind.
+    Raises ValueError if there is no such question or parameter, or a value has another type than the default.
     """
-    known = question_library()
-    if name not in known:
-        raise ValueError(f"--named {name}: there is no such question; there are: {', '.join(known)}")
-    one = known[name]
-    parameters = dict(one.parameters)
+    library = question_library()
+    if name not in library:
+        raise ValueError(f"--named {name}: there is no such question; there are: {', '.join(library)}")
+    question = library[name]
+    parameters = dict(question.parameters)
     for assignment in given:
         key, _, value = assignment.partition("=")
         if key not in parameters:
-            there = ", ".join(f"{key}={value}" for key, value in one.parameters.items()) or "none"
-            raise ValueError(f"--with {assignment}: {name} has no such parameter; there are: {there}")
+            declared = ", ".join(f"{key}={value}" for key, value in question.parameters.items()) or "none"
+            raise ValueError(f"--with {assignment}: {name} has no such parameter; there are: {declared}")
         parameters[key] = yaml.safe_load(value)
-        if not isinstance(parameters[key], type(one.parameters[key])):
-            raise ValueError(f"--with {assignment}: must be like {key}={one.parameters[key]}")
-    return Question(name, one.about, one.sql, parameters)
+        if not isinstance(parameters[key], type(question.parameters[key])):
+            raise ValueError(f"--with {assignment}: must be like {key}={question.parameters[key]}")
+    return replace(question, parameters=parameters)
 
 
 def _read_question(file: Path) -> Question:

@@ -97,7 +97,14 @@ def test_without_its_twin_a_canary_is_valued_as_if_the_twin_were_not_trusted() -
     draw = np.random.default_rng(0)
     vector_RM, vector_CM = draw.normal(size=(30, 8)), draw.normal(size=(5, 8))
     state_RS, twins = draw.normal(size=(30, 4)), np.array([3, 0, 29, 7, 3])
-    value, local = without_twin(vector_CM @ vector_RM.mean(0), vector_CM, state_RS[twins], twins, vector_RM, state_RS)
+    value, local = without_twin(
+        value_C=vector_CM @ vector_RM.mean(0),
+        vector_CM=vector_CM,
+        state_CS=state_RS[twins],
+        twins_C=twins,
+        vector_RM=vector_RM,
+        state_RS=state_RS,
+    )
     for i, twin in enumerate(twins):
         others = np.delete(np.arange(30), twin)
         assert np.isclose(value[i], vector_CM[i] @ vector_RM[others].mean(0))

@@ -7,13 +7,13 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from oresight.tasks.detection.detector import FOLDS, Table, detect, reach
+from oresight.tasks.detection.detector import FOLDS, SignalTable, detect, reach
 from oresight.tasks.detection.labels import label_signals
 
 NAMES = ["a", "b", "c"]
 
 
-def table(seed: int, rows: int, bad: int, trusted: int = 200, shift: float = 3.0, **changes: Any) -> Table:
+def table(seed: int, rows: int, bad: int, trusted: int = 200, shift: float = 3.0, **changes: Any) -> SignalTable:
     """Rows of which the first are bad: `a` is shifted, as in canaries of `seen`; those of `unseen` are as clean."""
     draw = np.random.default_rng(seed)
     x = draw.normal(size=(rows, 3))
@@ -23,7 +23,7 @@ def table(seed: int, rows: int, bad: int, trusted: int = 200, shift: float = 3.0
     twins = draw.choice(trusted, size=100, replace=trusted < 100)
     kinds = ["seen"] * 50 + ["unseen"] * 50
     some = {"names": NAMES, "rows_NS": x, "trusted_RS": draw.normal(size=(trusted, 3))}
-    return Table(**(some | {"canaries_CS": canaries, "kinds_C": kinds, "twins_C": twins} | changes))
+    return SignalTable(**(some | {"canaries_CS": canaries, "kinds_C": kinds, "twins_C": twins} | changes))
 
 
 def found(*arguments: Any, **named: Any) -> Any:
@@ -92,7 +92,7 @@ def test_auc_has_the_size_that_the_shift_gives() -> None:
 
 def test_the_signals_that_weigh_most_are_named() -> None:
     done = found(0, 200, 20)
-    assert all(done.weigh_N2[i][0] == "a" for i in range(20) if done.q_N[i] <= 0.1)
+    assert all(done.top_signals_N2[i][0] == "a" for i in range(20) if done.q_N[i] <= 0.1)
     assert {done.looks_like_N[i] for i in range(20) if done.q_N[i] <= 0.1} == {"seen"}
 
 

@@ -64,7 +64,7 @@ def test_what_is_detectable_is_told_in_the_view_the_report_and_the_card(curated:
     assert report.count("<svg") == 4
     assert "<script" not in report
     assert not re.search(r"""(src|href)=["']?https?:""", report)
-    assert "Stated against measured error" in report
+    assert "Stated against measured false-discovery rate" in report
 
 
 def test_a_second_run_plants_scores_and_publishes_nothing(curated: Curated) -> None:
@@ -168,7 +168,11 @@ def test_a_users_check_is_one_of_the_checks(curated: Curated, tmp_path: Path) ->
             {},
             "short.sql: .*[Pp]ermission",
         ),
-        ({"short": SHORT.replace("min_words", "dataset")}, {}, "'dataset' has that name already"),
+        (
+            {"short": SHORT.replace("min_words", "dataset")},
+            {},
+            "parameter 'dataset': a built-in variable has this name",
+        ),
         ({"short": SHORT}, {"words": 3}, "declares 'words'; there are: min_words"),
     ],
 )

@@ -70,4 +70,4 @@ def test_a_receiver_that_does_not_answer_is_a_warning(
     with caplog.at_level(logging.WARNING):
         folder = release(settings(tmp_path, keep=0.8), some()).folder
     assert (folder / "manifest.json").is_file()
-    assert [one for one in caplog.messages if one.startswith("publish: the OpenLineage event was not taken")]
+    assert [one for one in caplog.messages if one.startswith("publish: the OpenLineage event was not sent")]

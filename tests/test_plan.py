@@ -22,7 +22,7 @@ from oresight.tasks.scoring.engine import Options, open_engine
 from oresight.tasks.scoring.model import take_apart
 from oresight.tasks.scoring.prompt import Encoded
 from oresight.tasks.workload import cost
-from oresight.tasks.workload.cost import through, work
+from oresight.tasks.workload.cost import forward_ids, scoring_ids
 from tests.support.curated import Curated
 from tests.support.tiny import build
 
@@ -33,7 +33,7 @@ ROWS, TRUSTED = (json.loads((DATA / f"{name}.json").read_text()) for name in ("r
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Curate:
     monkeypatch.setattr(engine, "SAMPLE", 16)
-    monkeypatch.setattr(cost, "SOME", 32)
+    monkeypatch.setattr(cost, "FIT_TOKENS", 32)
     put(tmp_path, 60)
     return Curate.model_validate(
         {
@@ -161,8 +161,8 @@ def test_work_is_the_ids_that_go_through_the_body(gain: bool, monkeypatch: pytes
     monkeypatch.setattr(type(model), "states", counted)
     model.release()
     assert sum(len(part) for part in scorer.score(rows)) == len(rows)
-    assert work(model, rows, options) == sum(seen)
-    assert (work(model, rows, options) > through(model, rows, options)) == gain
+    assert scoring_ids(model, rows, options) == sum(seen)
+    assert (scoring_ids(model, rows, options) > forward_ids(model, rows, options)) == gain
 
 
 def test_the_command_prints_each_number_with_its_unit_and_refuses_as_the_others_do(tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ def test_a_dropped_row_is_published_with_its_reason_and_its_flags(tmp_path: Path
     for told in (
         "tiny@0",
         "`trusted`",
-        "A value is not a verdict",
+        "A low value does not mean that a row is wrong",
         "| flagged by b | 1 |",
         "| over budget | 1 |",
         "0.1",

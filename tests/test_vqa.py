@@ -21,7 +21,7 @@ from oresight.tasks.check import check
 from oresight.tasks.config import Curate
 from oresight.tasks.database import reading
 from oresight.tasks.ingest import ingest
-from oresight.tasks.pages.evidence import said
+from oresight.tasks.pages.evidence import model_answer
 from oresight.tasks.publish import publish
 from oresight.tasks.report import report
 from oresight.tasks.runs.record import Run, recorded
@@ -216,9 +216,9 @@ def test_the_embedded_model_sees_and_finds_planted_answers(run: Curated) -> None
 
 
 def test_what_the_model_would_have_said_is_known_up_to_where_it_parts_from_what_was_given() -> None:
-    assert said([" yes", "</s>"], [" yes", "</s>"]) == "yes"
-    assert said([" red", "</s>"], [" gray", " no"]) == "gray"
-    assert said([" dark", " red", "</s>"], [" dark", "</s>", "x"]) == "dark"
-    assert said([" a", " b", " c", " d", "</s>"], [" a", " x", " c", " d", "</s>"]) == "a x ..."
-    assert said([" a", "</s>"], ["</s>", "x"]) == ""
-    assert said([" a"], None) is None
+    assert model_answer([" yes", "</s>"], [" yes", "</s>"]) == "yes"
+    assert model_answer([" red", "</s>"], [" gray", " no"]) == "gray"
+    assert model_answer([" dark", " red", "</s>"], [" dark", "</s>", "x"]) == "dark"
+    assert model_answer([" a", " b", " c", " d", "</s>"], [" a", " x", " c", " d", "</s>"]) == "a x ..."
+    assert model_answer([" a", "</s>"], ["</s>", "x"]) == ""
+    assert model_answer([" a"], None) is None

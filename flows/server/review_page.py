@@ -1,4 +1,4 @@
-"""The page on which a person looks at flagged rows and says keep, drop or relabel with one key. Served on loopback."""
+"""The review page: a person sees flagged rows and decides keep, drop or relabel with one key. Loopback only."""
 
 import socket
 from html import escape
@@ -15,15 +15,15 @@ COLORS = {"keep": "positive", "drop": "negative", "relabel": "primary"}
 
 
 class Review:
-    """One visitor's walk through the flagged rows."""
+    """The state of one visitor: the queue of flagged rows and the position in it."""
 
     def __init__(self, review: Run, who: str) -> None:
         self.config, self.who = review.config, who
         self.rows: list[dict[str, Any]] = review_queue(review)
-        self.place = next((i for i, row in enumerate(self.rows) if not row["verdict"]), 0)
+        self.position = next((i for i, row in enumerate(self.rows) if not row["verdict"]), 0)
 
     def build(self) -> None:
-        """The page: the row, the keys, the evidence."""
+        """Build the page: the row with its evidence, the buttons, the measured precision."""
         ui.keyboard(on_key=self._pressed)
         with ui.column().classes("w-full max-w-3xl mx-auto gap-2 p-2"):
             self._row()
@@ -37,51 +37,52 @@ class Review:
             self.answer = ui.textarea("the right answer, then Enter; Shift+Enter is a new line").classes("w-full")
             self.answer.props("autogrow").on("keydown.enter.exact.prevent", lambda: self._decide("relabel"))
             self.answer.visible = False
-            self.why = ui.input("why (optional): write, press Enter, then give the verdict").classes("w-full")
-            self.why.on("keydown.enter", lambda: self.why.run_method("blur"))  # keys are verdicts again
+            self.why = ui.input("reason (optional): write it, press Enter, then give the verdict").classes("w-full")
+            self.why.on("keydown.enter", lambda: self.why.run_method("blur"))  # so that keys give verdicts again
             self._measured()
 
     @ui.refreshable_method
     def _row(self) -> None:
         if not self.rows:
-            ui.label("No row is flagged with a warning; there is nothing to look at.")
+            ui.label("No row is flagged with a warning, so there is nothing to review.")
             return
-        row = self.rows[self.place]
-        decided = sum(one["verdict"] is not None for one in self.rows)
-        ui.label(f"{self.place + 1} of {len(self.rows)} flagged rows, {decided} decided").props("data-testid=place")
+        row = self.rows[self.position]
+        decided = sum(other["verdict"] is not None for other in self.rows)
+        ui.label(f"{self.position + 1} of {len(self.rows)} flagged rows, {decided} decided").props("data-testid=place")
         if row["verdict"]:
-            said = f"{row['verdict']} by {row['who']}" + (f": {row['right_answer']}" if row["right_answer"] else "")
-            ui.chip(said, color=COLORS[row["verdict"]], text_color="white").props("data-testid=verdict")
+            text = f"{row['verdict']} by {row['who']}" + (f": {row['right_answer']}" if row["right_answer"] else "")
+            ui.chip(text, color=COLORS[row["verdict"]], text_color="white").props("data-testid=verdict")
         for picture in row["pictures"]:
             if picture["data"]:
                 ui.image(f"data:image/jpeg;base64,{picture['data']}").classes("w-64").style(
                     "image-rendering: pixelated"
                 )
         ui.label(row["prompt"]).classes("whitespace-pre-wrap max-h-48 overflow-auto")
-        if row["weights"]:
-            ui.html(_tokens(row["weights"]), sanitize=False).classes("text-lg max-h-64 overflow-auto")
+        if row["token_shares"]:
+            ui.html(_tokens_html(row["token_shares"]), sanitize=False).classes("text-lg max-h-64 overflow-auto")
         else:
             ui.label(row["answer"]).classes("text-lg whitespace-pre-wrap max-h-64 overflow-auto")
-        if row["said"] is not None:
-            ui.label(f"the model would have said: {row['said']}").classes("text-grey-8")
+        if row["model_answer"] is not None:
+            ui.label(f"the model's own answer: {row['model_answer']}").classes("text-grey-8")
         for flag in row["flags"]:
             ui.label(f"{flag['check']}: {flag['reason']}").classes("text-red-9 text-sm")
-        with ui.expansion("rows for and against it").classes("w-full"):
-            for one in row["pulls"]:
-                way = "up" if one["value"] > 0 else "down"
-                ui.label(f"trusted, pulls it {way}: {one['prompt']} → {one['answer']}").classes("text-sm")
-            for one in row["near"]:
-                ui.label(f"accepted, near: {one['prompt']} → {one['answer']}").classes("text-sm")
+        with ui.expansion("rows that speak for and against this answer").classes("w-full"):
+            for other in row["influences"]:
+                effect = "raises" if other["value"] > 0 else "lowers"
+                text = f"trusted row, {effect} the value: {other['prompt']} → {other['answer']}"
+                ui.label(text).classes("text-sm")
+            for other in row["neighbours"]:
+                ui.label(f"similar row without a flag: {other['prompt']} → {other['answer']}").classes("text-sm")
         ui.label(f"{row['sample_id'][:12]}, {row['source_file']}, line {row['source_line']}").classes(
             "text-xs text-grey-7"
         )
 
     @ui.refreshable_method
     def _measured(self) -> None:
-        for one in precision(self.config):
+        for check in precision(self.config):
             ui.label(
-                f"{one['check_name']}: {one['confirmed']:.0f} of {one['reviewed']} flags looked at are confirmed,"
-                f" precision {one['precision']:.0%} ({one['low']:.0%} to {one['high']:.0%})"
+                f"{check['check_name']}: {check['confirmed']:.0f} of {check['reviewed']} flags reviewed are confirmed,"
+                f" precision {check['precision']:.0%} ({check['low']:.0%} to {check['high']:.0%})"
             ).classes("text-sm text-grey-8").props("data-testid=precision")
 
     async def _pressed(self, event: Any) -> None:
@@ -97,40 +98,43 @@ class Review:
 
     def _relabel(self) -> None:
         if self.rows:
-            self.answer.value, self.answer.visible = self.rows[self.place]["answer"], True
-            ui.timer(0.05, lambda: self.answer.run_method("focus"), once=True)  # once it is visible
+            self.answer.value, self.answer.visible = self.rows[self.position]["answer"], True
+            ui.timer(0.05, lambda: self.answer.run_method("focus"), once=True)  # after it has become visible
 
     def _go(self, steps: int) -> None:
-        self.place = min(max(self.place + steps, 0), max(len(self.rows) - 1, 0))
+        self.position = min(max(self.position + steps, 0), max(len(self.rows) - 1, 0))
         self.answer.visible = False
         self._row.refresh()
 
     async def _decide(self, verdict: Verdict) -> None:
-        """Keep the verdict and go on to the next row; what cannot be kept is said, and nothing moves."""
+        """Store the verdict and go to the next row. An error is shown, and the page stays at the row."""
         if not self.rows:
             return
         self.answer.run_method("blur")
-        row, answer = self.rows[self.place], self.answer.value if verdict == "relabel" else None
+        row, answer = self.rows[self.position], self.answer.value if verdict == "relabel" else None
         try:
-            await run.io_bound(decide, self.config, row["sample_id"], verdict, answer, self.why.value or "", self.who)
+            await run.io_bound(
+                decide, self.config, row["sample_id"], verdict, answer=answer, why=self.why.value or "", who=self.who
+            )
         except (ValueError, RuntimeError) as error:
             ui.notify(str(error), type="negative")
             return
-        told = None if verdict == "undo" else verdict
-        row.update(verdict=told, who=self.who, right_answer=answer, why=self.why.value)
+        row.update(
+            verdict=None if verdict == "undo" else verdict, who=self.who, right_answer=answer, why=self.why.value
+        )
         self.why.value = ""
         self._measured.refresh()
         self._go(0 if verdict == "undo" else 1)
 
 
-def _tokens(weights: list[dict[str, Any]]) -> str:
-    """The answer, each token coloured by its value as in the report; what rows say is escaped."""
+def _tokens_html(tokens: list[dict[str, Any]]) -> str:
+    """The answer as HTML, each token coloured by its value as in the report. Text of rows is escaped."""
     spans = []
-    for one in weights:
-        color = "0, 120, 60" if one["share"] > 0 else "200, 0, 0"
-        title = f"value {one['value']:.3g}, log-probability {one['logprob']:.2f}"
-        style = f"background: rgba({color}, {0.6 * abs(one['share']):.2f}); white-space: pre-wrap"
-        spans.append(f'<span title="{title}" style="{style}">{escape(one["token"])}</span>')
+    for token in tokens:
+        color = "0, 120, 60" if token["share"] > 0 else "200, 0, 0"
+        title = f"value {token['value']:.3g}, log-probability {token['logprob']:.2f}"
+        style = f"background: rgba({color}, {0.6 * abs(token['share']):.2f}); white-space: pre-wrap"
+        spans.append(f'<span title="{title}" style="{style}">{escape(token["token"])}</span>')
     return "".join(spans)
 
 

@@ -1,6 +1,6 @@
-"""The signals of a row: what the detector looks at and what evaluations measure. The only list of them.
+"""The list of signals of a row: what the detector reads and what evaluations measure.
 
-A test holds it against the table of scores, the queries and the checks.
+A test compares this list with the table of scores, the queries and the checks.
 """
 
 from typing import Literal, NamedTuple
@@ -10,9 +10,9 @@ class Signal(NamedTuple):
     """A number that may tell wrong rows from right ones."""
 
     suspicious: Literal["low", "high"]
-    """Which end marks wrong rows. It is stated here and not chosen by the data, so an AUC below 0.5 is a finding."""
+    """Which end marks wrong rows. It is stated here and not fitted to the data, so an AUC below 0.5 is a result."""
     origin: Literal["score", "tokens", "labels", "detector"]
-    """A column of the scores, something derived from them, what repeated answers teach, or the detector's verdict."""
+    """A column of the scores, derived from token scores, from answers that repeat, or the detector's suspicion."""
 
 
 SIGNALS: dict[str, Signal] = {
@@ -33,8 +33,8 @@ SIGNALS: dict[str, Signal] = {
     "suspicion": Signal("high", "detector"),
 }
 DETECTED_BY = tuple(name for name, signal in SIGNALS.items() if signal.origin in ("score", "tokens"))
-"""What the detector learns from, for all rows ..."""
+"""Signals that the detector is fitted on, for every row."""
 LABEL_SIGNALS = tuple(name for name, signal in SIGNALS.items() if signal.origin == "labels")
-"""... and where answers repeat."""
+"""Further signals that the detector is fitted on where answers repeat."""
 MEASURED = tuple(name for name, signal in SIGNALS.items() if signal.origin != "tokens")
-"""What evaluations report."""
+"""Signals that evaluations report."""

@@ -1,4 +1,4 @@
-"""Figures as SVG text, which a page shows without any script. They are as wide as a phone."""
+"""Draws figures as SVG text, which a page shows without a script. They are as wide as a phone screen."""
 
 import math
 from typing import Any
@@ -13,7 +13,7 @@ Rows = list[dict[str, Any]]
 
 
 def histogram(rows: Rows) -> str:
-    """Values, the flagged ones in colour. Rows: start, stop, state, rows."""
+    """Histogram of values, flagged rows in colour. Columns of rows: start, stop, state, rows."""
     return _svg(
         alt.Chart(pd.DataFrame(rows))
         .mark_bar()
@@ -32,33 +32,33 @@ def histogram(rows: Rows) -> str:
 
 
 def detectability(rows: Rows) -> str:
-    """AUC with its interval for each kind of canary. Rows: canary, auc, auc_low, auc_high."""
-    found = pd.DataFrame(rows)
-    scale = alt.Scale(domain=[min(0.4, found["auc_low"].min()), 1])
+    """AUC with its interval for each kind of canary. Columns of rows: canary, auc, auc_low, auc_high."""
+    data = pd.DataFrame(rows)
+    scale = alt.Scale(domain=[min(0.4, data["auc_low"].min()), 1])
     low, auc, half = (alt.X(f"{name}:Q", scale=scale, title="AUC") for name in ("auc_low", "auc", "half"))
     kinds = alt.Y("canary:N", sort=None, title=None, axis=alt.Axis(minExtent=115))
-    bars = alt.Chart(found).mark_rule(color=LINE).encode(x=low, x2="auc_high:Q", y=kinds)
-    points = alt.Chart(found).mark_point(filled=True, size=60, color=LINE, opacity=1).encode(x=auc, y=kinds)
+    bars = alt.Chart(data).mark_rule(color=LINE).encode(x=low, x2="auc_high:Q", y=kinds)
+    points = alt.Chart(data).mark_point(filled=True, size=60, color=LINE, opacity=1).encode(x=auc, y=kinds)
     chance = alt.Chart(pd.DataFrame({"half": [0.5]})).mark_rule(strokeDash=[4, 4], color=FLAGGED).encode(x=half)
     return _svg(chance + bars + points, height=26 * len(rows))
 
 
 def calibration(rows: Rows) -> str:
-    """Stated against measured false-discovery rate. Rows: stated, measured, standard_error."""
-    found = pd.DataFrame(rows)
-    found["low"] = (found["measured"] - 2 * found["standard_error"]).clip(lower=0)
-    found["high"] = found["measured"] + 2 * found["standard_error"]
-    top = max(found["stated"].max(), found["high"].max())
+    """Stated against measured false-discovery rate. Columns of rows: stated, measured, standard_error."""
+    data = pd.DataFrame(rows)
+    data["low"] = (data["measured"] - 2 * data["standard_error"]).clip(lower=0)
+    data["high"] = data["measured"] + 2 * data["standard_error"]
+    top = max(data["stated"].max(), data["high"].max())
     scale = alt.Scale(domain=[0, math.ceil(top * 10) / 10])
     x = alt.X("stated:Q", scale=scale, title="stated rate")
-    line = alt.Chart(found).mark_line(strokeDash=[4, 4], color=PLAIN).encode(x=x, y=alt.Y("stated:Q", scale=scale))
-    bars = alt.Chart(found).mark_rule(color=LINE).encode(x=x, y=alt.Y("low:Q", title="measured rate"), y2="high:Q")
-    points = alt.Chart(found).mark_line(point=True, color=LINE).encode(x=x, y="measured:Q")
+    line = alt.Chart(data).mark_line(strokeDash=[4, 4], color=PLAIN).encode(x=x, y=alt.Y("stated:Q", scale=scale))
+    bars = alt.Chart(data).mark_rule(color=LINE).encode(x=x, y=alt.Y("low:Q", title="measured rate"), y2="high:Q")
+    points = alt.Chart(data).mark_line(point=True, color=LINE).encode(x=x, y="measured:Q")
     return _svg(line + bars + points)
 
 
 def sources(rows: Rows) -> str:
-    """Flagged rows by file and check. Rows: check_name, source, rows."""
+    """Number of flagged rows by file and check. Columns of rows: check_name, source, rows."""
     height = 26 * len({row["source"] for row in rows}) + 10
     return _svg(
         alt.Chart(pd.DataFrame(rows))
@@ -73,39 +73,40 @@ def sources(rows: Rows) -> str:
 
 
 def dots(rows: Rows, title: str) -> str:
-    """A number a method, the bars its deviation. Rows: method, mean, deviation."""
-    found = pd.DataFrame(rows).sort_values("mean", ascending=False)
-    found["low"] = found["mean"] - found["deviation"].fillna(0)
-    found["high"] = found["mean"] + found["deviation"].fillna(0)
+    """One mean per method, with its standard deviation as a bar. Columns of rows: method, mean, deviation."""
+    data = pd.DataFrame(rows).sort_values("mean", ascending=False)
+    data["low"] = data["mean"] - data["deviation"].fillna(0)
+    data["high"] = data["mean"] + data["deviation"].fillna(0)
     scale = alt.Scale(zero=False)
     methods = alt.Y("method:N", sort=None, title=None, axis=alt.Axis(minExtent=115))
     bars = (
-        alt.Chart(found)
-        .mark_rule(color=LINE)
-        .encode(x=alt.X("low:Q", scale=scale, title=title), x2="high:Q", y=methods)
+        alt.Chart(data).mark_rule(color=LINE).encode(x=alt.X("low:Q", scale=scale, title=title), x2="high:Q", y=methods)
     )
     points = (
-        alt.Chart(found)
+        alt.Chart(data)
         .mark_point(filled=True, size=60, color=LINE, opacity=1)
         .encode(x=alt.X("mean:Q", scale=scale, title=title), y=methods)
     )
-    return _svg(bars + points, height=26 * len(found))
+    return _svg(bars + points, height=26 * len(data))
 
 
 def curves(rows: Rows) -> str:
-    """A line a method over the share of rows that is left out, from "nothing" on; the bars are its deviations.
+    """One line per method: test loss over the share of rows left out, with standard deviations as bars.
 
-    Rows: setting, method, mean, deviation.
+    The method "nothing" (no row left out) is the first point of every line. Columns of rows: setting, method, mean,
+    deviation.
     """
-    found = pd.DataFrame(rows)
-    found["share"] = found["setting"].str.extract(r"(\d+)", expand=False).astype(int)
-    begin = found[found["method"] == "nothing"]
-    names = [name for name in found["method"].unique() if name != "nothing"]
-    whole = pd.concat([found[found["method"] != "nothing"], *(begin.assign(method=name) for name in names)])
-    whole["share"] += whole["method"].map({name: i / 2 for i, name in enumerate(names)})  # bars stand side by side
-    whole["low"], whole["high"] = (whole["mean"] + sign * whole["deviation"].fillna(0) for sign in (-1, 1))
+    data = pd.DataFrame(rows)
+    data["share"] = data["setting"].str.extract(r"(\d+)", expand=False).astype(int)
+    start = data[data["method"] == "nothing"]
+    names = [name for name in data["method"].unique() if name != "nothing"]
+    points = pd.concat([data[data["method"] != "nothing"], *(start.assign(method=name) for name in names)])
+    points["share"] += points["method"].map(
+        {name: i / 2 for i, name in enumerate(names)}
+    )  # shifts the bars, so that they do not overlap
+    points["low"], points["high"] = (points["mean"] + sign * points["deviation"].fillna(0) for sign in (-1, 1))
     loss = {"title": "test loss", "scale": alt.Scale(zero=False)}
-    shown = alt.Chart(whole).encode(
+    shown = alt.Chart(points).encode(
         x=alt.X("share:Q", title="rows left out, %"),
         color=alt.Color("method:N", title=None, legend=alt.Legend(orient="top")),
     )

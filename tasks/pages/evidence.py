@@ -1,4 +1,4 @@
-"""A row with all that speaks for and against it: what the report shows and a reviewer decides on."""
+"""Collects the evidence for and against a row, which the report shows and a reviewer decides on."""
 
 import base64
 import json
@@ -11,59 +11,63 @@ from oresight.tasks.database import Connection, execute, records
 from oresight.tasks.scope import Scope
 
 SHOWN_TOKENS = 400
-Shown = dict[str, Any]
+"""Most tokens of an answer that are shown with their values."""
+EvidenceRow = dict[str, Any]
 
 
-def rows_with_evidence(connection: Connection, scope: Scope, *, flagged: bool, n: int) -> list[Shown]:
-    """The first n rows of the scope's dataset that have flags, or the n most suspicious ones without."""
-    names = scope.parameters
-    found = records(connection, "evidence_rows", names | {"flagged": flagged, "n": n})
-    paths = sorted({path for row in found for path in row["paths"] or []})
-    thumbnails = execute(connection, "evidence_thumbnails", names | {"paths": paths}).fetchall()
-    shown = {path: base64.b64encode(data).decode() for path, data in thumbnails if data}
-    ids = pa.array([row["sample_id"] for row in found], pa.string())
-    connection.register("rows_to_explain", pa.table({"sample_id": ids}))
-    pulls = _by_row(records(connection, "evidence_influences", names))
-    near = _by_row(records(connection, "evidence_nearest", names))
-    for row in found:
-        row["pictures"] = [{"path": path, "data": shown.get(path)} for path in row["paths"] or []]
-        row["said"] = said(row["tokens"], row["likeliest"])
-        row["weights"] = weights(row["tokens"], row["token_values"], row["token_logprobs"])
+def rows_with_evidence(connection: Connection, scope: Scope, *, flagged: bool, n: int) -> list[EvidenceRow]:
+    """The first n flagged rows of the scope's dataset, or the n most suspicious rows without a flag."""
+    parameters = scope.parameters
+    rows = records(connection, "evidence_rows", parameters | {"flagged": flagged, "n": n})
+    paths = sorted({path for row in rows for path in row["paths"] or []})
+    stored = execute(connection, "evidence_thumbnails", parameters | {"paths": paths}).fetchall()
+    thumbnails = {path: base64.b64encode(data).decode() for path, data in stored if data}
+    sample_ids = pa.array([row["sample_id"] for row in rows], pa.string())
+    connection.register("rows_to_explain", pa.table({"sample_id": sample_ids}))
+    influences = _by_row(records(connection, "evidence_influences", parameters))
+    neighbours = _by_row(records(connection, "evidence_nearest", parameters))
+    for row in rows:
+        row["pictures"] = [{"path": path, "data": thumbnails.get(path)} for path in row["paths"] or []]
+        row["model_answer"] = model_answer(row["tokens"], row["likeliest"])
+        row["token_shares"] = token_shares(row["tokens"], row["token_values"], row["token_logprobs"])
         row["metadata"] = json.loads(row["metadata"])
-        row["pulls"], row["near"] = pulls[row["sample_id"]], near[row["sample_id"]]
-    return found
+        row["influences"], row["neighbours"] = influences[row["sample_id"]], neighbours[row["sample_id"]]
+    return rows
 
 
-def _by_row(found: list[Shown]) -> defaultdict[str, list[Shown]]:
-    each = defaultdict[str, list[Shown]](list)
-    for one in found:
-        each[one["sample_id"]].append(one)
-    return each
+def _by_row(evidence: list[EvidenceRow]) -> defaultdict[str, list[EvidenceRow]]:
+    """Evidence grouped by the sample_id that it belongs to."""
+    by_row = defaultdict[str, list[EvidenceRow]](list)
+    for item in evidence:
+        by_row[item["sample_id"]].append(item)
+    return by_row
 
 
-def said(tokens: list[str] | None, likeliest: list[str] | None) -> str | None:
-    """What the model would have answered, as far as that is known: up to where it parts from the answer that was given.
+def model_answer(tokens: list[str] | None, likeliest: list[str] | None) -> str | None:
+    """The model's own answer up to the first token that differs from the given answer; None for a long answer.
 
-    None for an answer that is not short.
+    It is not known beyond that token, because each token was predicted after the given ones.
     """
     if tokens is None or likeliest is None:
         return None
     text = ""
-    for place, (given, own) in enumerate(zip(tokens, likeliest, strict=True)):
-        if not (own.startswith("<") and own.endswith(">")):  # else it would have ended its turn
-            text += own
-        if own != given:
-            return text.strip() + (" ..." if place < len(tokens) - 2 else "")
+    for position, (given, predicted) in enumerate(zip(tokens, likeliest, strict=True)):
+        if not (predicted.startswith("<") and predicted.endswith(">")):  # else the model would have ended its turn
+            text += predicted
+        if predicted != given:
+            return text.strip() + (" ..." if position < len(tokens) - 2 else "")
     return text.strip()
 
 
-def weights(tokens: list[str] | None, values: list[float] | None, logprobs: list[float] | None) -> list[dict[str, Any]]:
-    """Tokens with their value as a share of the largest, from -1 to 1."""
+def token_shares(
+    tokens: list[str] | None, values: list[float] | None, logprobs: list[float] | None
+) -> list[dict[str, Any]]:
+    """Tokens with their value, log-probability, and value as a share of the largest absolute value, from -1 to 1."""
     if not tokens or not values or not logprobs:
         return []
     largest = max(map(abs, values)) or 1.0
-    every = zip(tokens, values, logprobs, strict=True)
+    columns = zip(tokens, values, logprobs, strict=True)
     return [
         {"token": token, "value": value, "logprob": logprob, "share": value / largest}
-        for token, value, logprob in list(every)[:SHOWN_TOKENS]
+        for token, value, logprob in list(columns)[:SHOWN_TOKENS]
     ]

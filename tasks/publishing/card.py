@@ -1,4 +1,4 @@
-"""The dataset card of a version, in Hugging Face's form: card.md, filled."""
+"""Fills card.md: the dataset card of a version, in the format of the Hugging Face Hub."""
 
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -10,7 +10,7 @@ from oresight.tasks.publishing.gallery import Gallery
 from oresight.tasks.publishing.version import Version
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
-"""The hub's size categories, each with the number of rows that it ends at."""
+"""The hub's size categories, each with its upper limit of rows."""
 
 
 def card_text(connection: Connection, version: Version, gallery: Gallery) -> str:
@@ -21,7 +21,7 @@ def card_text(connection: Connection, version: Version, gallery: Gallery) -> str
     return templates.get_template("card.md").render(
         split=row,
         model=version.model,
-        pictures=gallery.told,
+        pictures=gallery.summary,
         config=version.settings,
         rule=version.rule,
         version=version_of("oresight"),

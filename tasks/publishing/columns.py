@@ -1,4 +1,4 @@
-"""The kept rows as the columns of a Parquet file, in JSON's own types."""
+"""Writes the kept rows as a Parquet file whose columns have the types of the JSON records."""
 
 import json
 from pathlib import Path
@@ -11,10 +11,13 @@ Parameters = dict[str, Any]
 
 
 def write_columns(connection: Connection, version: Parameters, file: Path) -> None:
-    """The kept records as columns, in JSON's own types: text that looks like a date stays text, what has several types
-    or varying keys stays JSON. What guesses types from text would not give back what came in."""
+    """Write the kept records as columns of a Parquet file, in the types of JSON.
+
+    Text that looks like a date stays text. Values with several types or varying keys stay JSON. A reader that guesses
+    types from text would not reproduce the records.
+    """
     (inferred,) = execute(connection, "publish_structure", version).fetchone() or ("{}",)
-    structure = _plain(connection, version, json.loads(inferred))
+    structure = _exact_types(connection, version, json.loads(inferred))
     values = version | {"file": str(file), "structure": json.dumps(structure)}
     try:
         execute(connection, "publish_train", values | {"types": json.dumps(_signed(structure))})
@@ -22,34 +25,36 @@ def write_columns(connection: Connection, version: Parameters, file: Path) -> No
         execute(connection, "publish_train", values | {"types": json.dumps(structure)})
 
 
-def _plain(connection: Connection, version: Parameters, structure: Any, path: str | None = "$[*]") -> Any:
-    """The structure with JSON in place of what columns would change: objects whose keys vary (in columns each would get
-    the keys of all, as nulls that a chat template prints) or differ in case only, and whole numbers beyond 64 bits.
+def _exact_types(connection: Connection, version: Parameters, structure: Any, path: str | None = "$[*]") -> Any:
+    """The structure with the type JSON wherever typed columns would change a value.
 
-    `path` is None below a key that a JSON path cannot name. Raises ValueError if the record's own keys are no columns.
+    These are objects whose keys vary (as a column, each would get the keys of all, as nulls that a chat template
+    prints), objects whose keys differ in case only, and integers beyond 64 bits.
+
+    path: JSON path of the structure; None below a key that a JSON path cannot name. Raises ValueError if the keys of
+    the record itself differ in case only.
     """
     if isinstance(structure, list):
-        return [_plain(connection, version, item, path and f"{path}[*]") for item in structure]
+        return [_exact_types(connection, version, item, path and f"{path}[*]") for item in structure]
     if not isinstance(structure, dict):
         return "JSON" if structure == "HUGEINT" else structure
-    clear = "" not in structure and len({key.lower() for key in structure}) == len(structure)
-    if path == "$[*]" and not clear:
+    is_unambiguous = "" not in structure and len({key.lower() for key in structure}) == len(structure)
+    if path == "$[*]" and not is_unambiguous:
         names = ", ".join(map(repr, sorted(structure, key=str.lower)))
         raise ValueError(
             f"publishing.formats: parquet cannot hold columns that differ in case only ({names}); give [jsonl]"
         )
     if path != "$[*]":
-        (sets,) = (clear and path and execute(connection, "publish_key_sets", version | {"path": path}).fetchone()) or (
-            2,
-        )
-        if sets > 1:
+        counted = execute(connection, "publish_key_sets", version | {"path": path}) if is_unambiguous and path else None
+        (key_sets,) = (counted and counted.fetchone()) or (2,)
+        if key_sets > 1:
             return "JSON"
-    below = {key: f'{path}."{key}"' if path and not {'"', "\\"} & set(key) else None for key in structure}
-    return {key: _plain(connection, version, value, below[key]) for key, value in structure.items()}
+    paths = {key: f'{path}."{key}"' if path and not {'"', "\\"} & set(key) else None for key in structure}
+    return {key: _exact_types(connection, version, value, paths[key]) for key, value in structure.items()}
 
 
 def _signed(structure: Any) -> Any:
-    """Whole numbers as every other reader of JSON has them: with a sign."""
+    """The structure with signed integers, as other readers of JSON have them."""
     if isinstance(structure, dict):
         return {key: _signed(value) for key, value in structure.items()}
     if isinstance(structure, list):

@@ -1,4 +1,4 @@
-"""A published split as Croissant metadata (docs.mlcommons.org/croissant): its files, their columns and pictures."""
+"""Writes Croissant metadata (docs.mlcommons.org/croissant) of a published split: files, columns and pictures."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,12 @@ import pyarrow.parquet as pq
 def describe(part: Path, name: str, about: str, pictures: dict[str, str], sha256: Callable[[Path], str]) -> str:
     """The text of croissant.json for the training file in a folder.
 
-    pictures: what is to be said of the columns that name or hold pictures.
+    Args:
+        part: The folder.
+        name: Name of the dataset.
+        about: Its description.
+        pictures: Descriptions of the columns that name or hold pictures.
+        sha256: Gives the digest of a file.
     """
     import mlcroissant as mlc
 
@@ -26,26 +31,26 @@ def describe(part: Path, name: str, about: str, pictures: dict[str, str], sha256
         )
     ]  # fmt: skip
     if (part / "images").is_dir():
-        says = "The pictures that rows name, below images/ under the rows' own paths."
+        description = "The pictures of the rows, below images/ under the paths that the rows name."
         formats = ["image/jpeg", "image/png"]
-        files.append(mlc.FileSet(id="images", name="images", description=says, encoding_formats=formats,
+        files.append(mlc.FileSet(id="images", name="images", description=description, encoding_formats=formats,
                                  includes=["images/**"]))  # fmt: skip
     fields = [
         field
-        for column, told in _columns(file).items()
-        if (field := _field(mlc, file.name, column, told, pictures.get(column)))
+        for column, arrow_type in _columns(file).items()
+        if (field := _field(mlc, file.name, column, arrow_type, pictures.get(column)))
     ]
     metadata = mlc.Metadata(
         name=name,
         description=about,
         distribution=files,
-        record_sets=[mlc.RecordSet(id="rows", name="rows", description="The rows that stay.", fields=fields)],
+        record_sets=[mlc.RecordSet(id="rows", name="rows", description="The rows that are kept.", fields=fields)],
     )
     return json.dumps(metadata.to_json(), indent=2, ensure_ascii=False, default=str) + "\n"
 
 
 def _columns(file: Path) -> dict[str, Any]:
-    """Columns and their Arrow types; of JSON lines, those of the first."""
+    """Columns with their Arrow types; for JSON lines, the columns of the first line."""
     if file.suffix == ".parquet":
         schema = pq.read_schema(file)
         return dict(zip(schema.names, schema.types, strict=True))
@@ -54,33 +59,38 @@ def _columns(file: Path) -> dict[str, Any]:
     return {name: pa.infer_type([value]) for name, value in first.items()}
 
 
-def _field(mlc: Any, file: str, column: str, told: Any, picture: str | None) -> Any | None:
-    """A column as Croissant has it: a value, a list of values, a structure or a list of structures; None for what is
-    nested deeper. A part of a structure that is itself nested is left out."""
+def _field(mlc: Any, file: str, column: str, arrow_type: Any, picture: str | None) -> Any | None:
+    """A column as a Croissant field: a value, a list of values, a structure or a list of structures.
 
-    def field(place: str, kind: Any, says: str, path: str | None = None, **more: Any) -> Any:
+    None for a column that is nested deeper. Nested parts of a structure are left out.
+    """
+
+    def field(name: str, data_type: Any, description: str, path: str | None = None, **more: Any) -> Any:
         transforms = [mlc.Transform(json_path=path)] if path else []
         source = mlc.Source(file_object=file, extract=mlc.Extract(column=column), transforms=transforms)
-        return mlc.Field(id=place, name=place, description=says, data_types=[kind], source=source, **more)
+        return mlc.Field(id=name, name=name, description=description, data_types=[data_type], source=source, **more)
 
-    place, listed = f"rows/{column}", pa.types.is_list(told) or pa.types.is_large_list(told)
-    inner = told.value_type if listed else told
+    name, is_list = f"rows/{column}", pa.types.is_list(arrow_type) or pa.types.is_large_list(arrow_type)
+    inner = arrow_type.value_type if is_list else arrow_type
     if not pa.types.is_nested(inner):
-        return field(place, _type(inner, mlc.DataType), picture or column, repeated=listed)
+        return field(name, _data_type(inner, mlc.DataType), picture or column, repeated=is_list)
     if not pa.types.is_struct(inner):
         return None
-    if picture and not listed:
-        return field(place, mlc.DataType.IMAGE_OBJECT, picture, "bytes")
-    kinds = {one.name: _type(one.type, mlc.DataType) for one in inner if not pa.types.is_nested(one.type)}
-    parts = [field(f"{place}/{name}", kind, name, f'"{name}"') for name, kind in kinds.items()]
+    if picture and not is_list:
+        return field(name, mlc.DataType.IMAGE_OBJECT, picture, "bytes")
+    members = {member.name: member.type for member in inner if not pa.types.is_nested(member.type)}
+    parts = [
+        field(f"{name}/{key}", _data_type(member, mlc.DataType), key, f'"{key}"') for key, member in members.items()
+    ]
     if not parts:
         return None
-    return mlc.Field(id=place, name=place, description=picture or column, repeated=listed, sub_fields=parts)
+    return mlc.Field(id=name, name=name, description=picture or column, repeated=is_list, sub_fields=parts)
 
 
-def _type(kind: Any, known: Any) -> Any:
-    if pa.types.is_boolean(kind):
-        return known.BOOL
-    if pa.types.is_integer(kind):
-        return known.INTEGER
-    return known.FLOAT if pa.types.is_floating(kind) else known.TEXT
+def _data_type(arrow_type: Any, croissant: Any) -> Any:
+    """The Croissant type of an Arrow type. croissant: mlcroissant.DataType."""
+    if pa.types.is_boolean(arrow_type):
+        return croissant.BOOL
+    if pa.types.is_integer(arrow_type):
+        return croissant.INTEGER
+    return croissant.FLOAT if pa.types.is_floating(arrow_type) else croissant.TEXT

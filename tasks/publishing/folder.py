@@ -1,4 +1,4 @@
-"""The folder of a version: written beside its place, renamed into it whole, and never changed afterwards."""
+"""The folder of a version: written under a temporary name, renamed when complete, and never changed afterwards."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def unfinished_folder(home: Path, folder: Path) -> Iterator[Path]:
-    """A folder to write in, which becomes `folder` at the end. What killed runs left there goes first."""
+    """A temporary folder in `home` that is renamed to `folder` at the end. Leftovers of killed runs are removed."""
     home.mkdir(parents=True, exist_ok=True)
     for left in home.glob(".unfinished-*"):
         shutil.rmtree(left, ignore_errors=True)
@@ -36,7 +36,7 @@ def flush_to_disk(folder: Path) -> None:
 
 
 def point_to_newest(home: Path) -> None:
-    """Let `latest` point to the newest version; it never points nowhere."""
+    """Point the link `latest` to the newest version. The link is replaced atomically, so it is never missing."""
     versions = [manifest.parent.name[1:] for manifest in home.glob("v*/manifest.json")]
     newest = max((int(version) for version in versions if version.isdigit()), default=0)
     link = home / "latest"

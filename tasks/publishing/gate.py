@@ -1,4 +1,4 @@
-"""What must hold before a version of a split is published: the numbers first, then a person's yes."""
+"""The gate before a version of a split is published: first the required numbers, then a person's approval."""
 
 from typing import Any
 
@@ -10,17 +10,19 @@ from oresight.tasks.runs.record import Refused, Waiting
 CURE = "`oresight approve CONFIG.yaml` says yes, then `oresight publish CONFIG.yaml`"
 
 
-def gate(connection: Connection, config: Curate, place: dict[str, Any]) -> None:
-    """Raises Refused, saying which number missed which bound of `publishing.require` or who said no; Waiting where
-    `publishing.approval` wants a person who has not answered yet.
+def gate(connection: Connection, config: Curate, version: dict[str, Any]) -> None:
+    """Stop a version that must not be published. version: its $parameters split and version.
+
+    Raises Refused, with the numbers that missed the bounds of `publishing.require` or the person who rejected it;
+    Waiting if `publishing.approval` requires a person who has not answered yet.
     """
-    require, what = config.publishing.require, f"{place['split']}/v{place['version']}"
-    (found,) = records(connection, "gate", place | {"rate": config.flagging.false_discovery_rate})
+    require, title = config.publishing.require, f"{version['split']}/v{version['version']}"
+    (numbers,) = records(connection, "gate", version | {"rate": config.flagging.false_discovery_rate})
     missed = []
     for name, bound in require.model_dump().items():
         if bound is None or name == "better_than_random":
             continue
-        is_least, number = name == "detectability", found[name]
+        is_least, number = name == "detectability", numbers[name]
         if number is None:
             missed.append(f"{name} was not measured, because there are no canaries, and")
         elif number < bound if is_least else number > bound:
@@ -28,25 +30,25 @@ def gate(connection: Connection, config: Curate, place: dict[str, Any]) -> None:
         else:
             continue
         missed[-1] += f" must be at {'least' if is_least else 'most'} {bound:g}"
-    if require.better_than_random and (why := _no_better(found["settled"])):
+    if require.better_than_random and (why := _lacking_evidence(numbers["settled"])):
         missed.append(why)
     if missed:
-        raise Refused(f"{what} is not published: {'; '.join(missed)} (publishing.require)")
+        raise Refused(f"{title} is not published: {'; '.join(missed)} (publishing.require)")
     if config.publishing.approval == "none":
         return
-    said = next(iter(records(connection, "approval", place)), {"decision": "asked"})
-    match said["decision"]:
+    approval = next(iter(records(connection, "approval", version)), {"decision": "asked"})
+    match approval["decision"]:
         case "asked":
-            raise Waiting(f"{what} is not published: it waits for approval; {CURE}", **place, numbers=found)
+            raise Waiting(f"{title} is not published: it waits for approval; {CURE}", **version, numbers=numbers)
         case "rejected":
-            why = f": {said['note']}" if said["note"] else ""
-            raise Refused(f"{what} is not published: {said['who']} rejected it{why}")
+            why = f": {approval['note']}" if approval["note"] else ""
+            raise Refused(f"{title} is not published: {approval['who']} rejected it{why}")
         case "timed out":
-            raise Refused(f"{what} is not published: nobody approved it in time; {CURE}")
+            raise Refused(f"{title} is not published: nobody approved it in time; {CURE}")
 
 
-def _no_better(settled: dict[str, float] | None) -> str:
-    """What is missing for finetunes to have shown that this version beats random rows."""
+def _lacking_evidence(settled: dict[str, float] | None) -> str:
+    """Why finetunes do not show that this version is better than random rows; empty if they do."""
     if settled is None:
         return "better_than_random was not tried; `oresight settle CONFIG.yaml --test FILE` does, then publish"
     if settled["difference"] < 0 and settled["p"] < ALPHA:
@@ -58,10 +60,11 @@ def _no_better(settled: dict[str, float] | None) -> str:
 
 
 def record_answer(config: Curate, version: int, decision: str, who: str, note: str = "") -> None:
-    """Keep what was said of publishing a version: asked, approved or rejected. It needs no turn: a run that goes on
-    meanwhile does not look before it publishes.
+    """Store a decision about publishing a version: asked, approved or rejected.
+
+    This does not wait for a run in progress, because a run reads approvals only when it publishes.
     """
-    said = {"decision": decision, "who": " ".join(who.split()), "note": " ".join(note.split())}
-    place = {"split": config.splitting.name, "version": version, "hours": config.publishing.approval_hours}
+    answer = {"decision": decision, "who": " ".join(who.split()), "note": " ".join(note.split())}
+    version_keys = {"split": config.splitting.name, "version": version, "hours": config.publishing.approval_hours}
     with writing(config.database) as connection, transaction(connection):
-        execute(connection, "approval_insert", place | said)
+        execute(connection, "approval_insert", version_keys | answer)

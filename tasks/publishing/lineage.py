@@ -1,5 +1,7 @@
-"""What a published split was made from, as an OpenLineage event (openlineage.io): a file beside the split, and sent to
-a receiver where the settings of the OpenLineage client name one, such as OPENLINEAGE_URL.
+"""Describes what a published split was made from, as an OpenLineage event (openlineage.io).
+
+The event is a file beside the split. It is also sent to a receiver if the settings of the OpenLineage client name one,
+such as OPENLINEAGE_URL.
 """
 
 import json
@@ -24,12 +26,12 @@ def event_of(folder: Path, published: Version) -> Any:
 
     set_producer(PRODUCER)
     split, model = published.row, published.model
-    ours = version_of("oresight")
+    own_version = version_of("oresight")
 
-    def about(version: str, says: str) -> dict[str, Any]:
+    def about(version: str, text: str) -> dict[str, Any]:
         return {
             "version": facet.dataset_version_dataset.DatasetVersionDatasetFacet(version),
-            "documentation": facet.documentation_dataset.DocumentationDatasetFacet(says),
+            "documentation": facet.documentation_dataset.DocumentationDatasetFacet(text),
         }
 
     inputs = [
@@ -39,13 +41,13 @@ def event_of(folder: Path, published: Version) -> Any:
     ]
     inputs.append(event.InputDataset("model", model["model"], facets=about(model["model_key"], "valued the rows")))
     kept = facet.output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(split["rows_kept"])
-    says = f"{split['split']}/v{split['version']}, curated by Oresight"
+    name = f"{split['split']}/v{split['version']}, curated by Oresight"
     output = event.OutputDataset(
-        "file", str(folder.resolve()), {"outputStatistics": kept}, facets=about(split["decision_hash"], says)
+        "file", str(folder.resolve()), {"outputStatistics": kept}, facets=about(split["decision_hash"], name)
     )
-    engine = facet.processing_engine_run.ProcessingEngineRunFacet(ours, "oresight", ours)
+    engine = facet.processing_engine_run.ProcessingEngineRunFacet(own_version, "oresight", own_version)
     kind = facet.job_type_job.JobTypeJobFacet("BATCH", "ORESIGHT", "CURATION")
-    run = uuid.uuid5(uuid.NAMESPACE_URL, f"{PRODUCER}/{split['run_id']}/{says}")
+    run = uuid.uuid5(uuid.NAMESPACE_URL, f"{PRODUCER}/{split['run_id']}/{name}")
     return event.RunEvent(
         eventType=event.RunState.COMPLETE,
         eventTime=split["created_at"],
@@ -57,19 +59,19 @@ def event_of(folder: Path, published: Version) -> Any:
 
 
 def event_text(event: Any) -> str:
-    """The event as a file holds it."""
+    """The event as the text of a file."""
     from openlineage.client.serde import Serde
 
     return json.dumps(Serde.to_dict(event), indent=2, ensure_ascii=False) + "\n"
 
 
 def send(event: Any) -> None:
-    """Send an event to the receiver, if there is one. One who does not take it is a warning: the file has it too."""
+    """Send an event to the receiver, if one is configured. A failure is only a warning: the file has the event too."""
     if not any(name.startswith(RECEIVERS) for name in os.environ):
-        return  # without one the client would print the event
+        return  # without a receiver the client would print the event
     from openlineage.client import OpenLineageClient
 
     try:
         OpenLineageClient().emit(event)
     except Exception as error:  # each transport has its own
-        log().warning("publish: the OpenLineage event was not taken (%s: %s)", type(error).__name__, error)
+        log().warning("publish: the OpenLineage event was not sent (%s: %s)", type(error).__name__, error)

@@ -1,4 +1,4 @@
-"""Seconds that a computation takes on any device, and the most memory that was needed."""
+"""Measures the seconds of a computation on any device, and the peak of memory."""
 
 import re
 import resource
@@ -14,13 +14,13 @@ Result = TypeVar("Result")
 
 
 class Clock:
-    """Times computations on one device. An accelerator works on while Python goes ahead, so the clock waits for it."""
+    """Times computations on one device. An accelerator computes asynchronously, so the clock waits for it."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
 
     def timed(self, run: Callable[[], Result]) -> tuple[Result, float]:
-        """The result, and the seconds that it took."""
+        """Returns the result and the seconds that it took."""
         self.wait()
         started = time.perf_counter()
         result = run()
@@ -28,27 +28,27 @@ class Clock:
         return result, time.perf_counter() - started
 
     def wait(self) -> None:
-        """Wait until the device has done all that it was given."""
+        """Wait until the device has finished all queued work."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         elif self.device.type == "mps":
             torch.mps.synchronize()
 
     def peak(self) -> int:
-        """The most bytes where the model runs: of the CUDA device, else of this process."""
+        """Most bytes in use so far where the model runs: on the CUDA device, else in this process."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
         return peak_memory()
 
 
 def peak_memory() -> int:
-    """The most bytes of memory that this process has had.
+    """Most bytes of memory that this process has used so far.
 
-    On Linux getrusage counts the memory of the parent process too, so /proc is read first. macOS counts in bytes, other
-    systems in KiB.
+    On Linux getrusage counts the memory of the parent process too, so /proc is read first. getrusage counts in bytes on
+    macOS and in KiB on other systems.
     """
     status = Path("/proc/self/status")
-    if own := re.search(r"VmHWM:\s*(\d+) kB", status.read_text() if status.exists() else ""):
-        return int(own[1]) * 1024
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+    if peak := re.search(r"VmHWM:\s*(\d+) kB", status.read_text() if status.exists() else ""):
+        return int(peak[1]) * 1024
+    maximum = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return maximum if sys.platform == "darwin" else maximum * 1024

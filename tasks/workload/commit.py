@@ -1,4 +1,7 @@
-"""What scoring writes: scores with their vectors, the fit behind them, and refusals. Each is one transaction."""
+"""Writes the results of scoring: scores with their vectors, the fit behind them, and refusals.
+
+Each function commits one transaction.
+"""
 
 import math
 from collections.abc import Callable
@@ -21,20 +24,20 @@ from oresight.tasks.workload.encode import Refusals, Row
 
 @dataclass
 class Job:
-    """What all shards of a run share."""
+    """The state that all shards of a run share."""
 
     run: Run
     scope: Scope
     model: Loaded
-    """For its tokenizer."""
+    """Its tokenizer turns tokens into text."""
     advance: Callable[[int], None]
     canaries: frozenset[str] = frozenset()
-    """sample_ids of planted rows: they are scored as rows are, and counted apart."""
+    """sample_ids of canaries: they are scored like rows and do not count as scored rows."""
     scored: int = 0
     unscorable: int = 0
 
     def record(self, sample_id: str, row: Encoded, signals: Signals) -> Row:
-        """A row of the table of scores, with its place in the index."""
+        """A row of the table of scores, with its index vector and state."""
         texts, alternatives = token_texts(self.model.tokenizer, row.answer, signals.likeliest)
         return {
             "sample_id": sample_id,
@@ -70,7 +73,7 @@ def number_or_null(x: float | None) -> float | None:
 
 
 def commit_fit(job: Job, engine: Engine, *, new_basis: bool) -> None:
-    """Keep what was fitted and how good it is, also in the run's notes."""
+    """Write the fit and its quality to the database and to the run's notes. new_basis: also write the index's basis."""
     reference = engine.gauge.reference
     facts = {
         "rank": reference.rank,
@@ -91,7 +94,7 @@ def commit_fit(job: Job, engine: Engine, *, new_basis: bool) -> None:
 
 
 def commit_scores(job: Job, records: list[Row]) -> None:
-    """Write some scores, and the vectors of those rows that have none yet."""
+    """Write scores, and the index vectors of those rows that have none yet."""
     if not records:
         return
     with writing(job.run.config.database) as connection, transaction(connection):
@@ -103,11 +106,14 @@ def commit_scores(job: Job, records: list[Row]) -> None:
 
 
 def commit_unscorable(job: Job, refusals: Refusals) -> None:
-    """Write down the rows that the model cannot score."""
+    """Write the rows that the model cannot score, with the reasons."""
     if not refusals:
         return
     log().warning("score: %d rows cannot be scored, for instance: %s (view rejects)", len(refusals), refusals[0][1])
-    columns = {"sample_id": [s for s, _ in refusals], "reason": [reason for _, reason in refusals]}
+    columns = {
+        "sample_id": [sample_id for sample_id, _ in refusals],
+        "reason": [reason for _, reason in refusals],
+    }
     with writing(job.run.config.database) as connection, transaction(connection):
         connection.register("new_refusals", pa.table(columns))
         execute(connection, "score_insert_unscorable", job.scope.parameters | {"run_id": job.run.run_id})

@@ -1,9 +1,9 @@
-"""What opening an engine and scoring with it will take, from a few rows that are really scored.
+"""Estimates the seconds and bytes of a scoring run from a few rows that are really scored.
 
-Seconds of scoring follow the ids that go through the body, padding included and shared beginnings once. So batches are
-made as a run makes them, some of them are scored, and what they take for an id holds for all. Only the fits of the
-index and of the reference do not follow it: they are made on made-up states, drawn from real ones with noise, as their
-time hangs on the number of tokens and not on what these say.
+Seconds of scoring are proportional to the token ids that go through the body, padding included and shared beginnings
+once. So batches are made as a run makes them, some of them are scored, and their seconds per id hold for all. Only the
+fits of the index and of the reference follow another law. They are timed on synthetic states, which are real states
+with noise, because their time depends on the number of tokens and not on what the tokens say.
 """
 
 from collections.abc import Sequence
@@ -21,80 +21,96 @@ from oresight.tasks.scoring.reference import Reference, fit
 from oresight.tasks.scoring.signals import Gauge, Signals
 from oresight.tasks.workload.clock import Clock
 
-PACED_S = 8.0
-"""Seconds that rows are scored for."""
+SAMPLE_S = 8.0
+"""Seconds that sample rows are scored for."""
 PIECE_S = 2.0
 """A batch that would take longer is cut."""
-FEW, FEW_TOKENS = 4, 128
-"""Rows of the reference and of the dataset each, and answer tokens of them, that the engine is opened on."""
-SOME = 512
+FEW_ROWS, FEW_TOKENS = 4, 128
+"""Rows of the reference and of the dataset each, and their answer tokens, that the engine is opened on."""
+FIT_TOKENS = 512
 """Answer tokens that fits are timed on, and half and twice as many."""
-WARM = 32
+WARM_UP_TOKENS = 32
 NOISE = 0.1
+"""Standard deviation of the noise in synthetic states, as a share of that of real states."""
 
 
 @dataclass(frozen=True)
-class Task:
-    """What a run would do, as ids."""
+class Workload:
+    """The rows that a run would score, as token ids."""
 
     reference: Sequence[Encoded]
     opening: Sequence[Encoded]
     rest: Sequence[Encoded]
     """A sample of the rows that are scored after the opening."""
     share: float
-    """How large a share of them it is."""
+    """Share of those rows that the sample is."""
 
 
 @dataclass(frozen=True)
-class Paced:
-    """Rows that were scored: their signals by position, seconds, ids that went through the body."""
+class ScoredSample:
+    """Sample rows that were scored, with what that took."""
 
     signals: list[Signals]
+    """Signals by the position of the row."""
     seconds: float
     ids: int
+    """Token ids that went through the body."""
     room: int
-    """Bytes that a whole batch needs beyond those that were cut."""
+    """Bytes that a whole batch needs beyond those that cut batches needed."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of computing, and bytes that a run keeps in memory beyond what the probe did."""
+    """Seconds of computing, and bytes that a run keeps in memory beyond those of the probe."""
 
     opening_s: float
     rest_s: float
     more_bytes: int
     peak: int
-    """Bytes where the model runs."""
+    """Most bytes so far, where the model runs."""
     engine: Engine
-    paced: Paced
+    sample: ScoredSample
     """Rows of `opening`, then of `rest`; rows of the reference if there are neither."""
 
 
-def cost(model: Loaded, task: Task, options: Options, basis: Basis | None, form: tuple[int, int] | None) -> Cost:
-    """Measure what a run would take; where there is a basis, the index is fitted already."""
+def cost(
+    model: Loaded, workload: Workload, options: Options, *, basis: Basis | None, form: tuple[int, int] | None
+) -> Cost:
+    """Measure what a run would take. With a basis, the index counts as fitted already.
+
+    form: tokens and rank of the reference's cheap form, where this reference was used before.
+    """
     clock, head = Clock(model.device), model.head
-    reference, opening = _few(task.reference), _few(task.opening)
-    like = Like(list(visit(model, [*reference, *opening], options.batch_tokens, lambda part: part)))
-    kept, held = _first(task.reference, KEEP), min(HELD, len(task.opening) // 2)
-    trusted, fitted_on = _answers(kept), len(task.opening) - held + len(kept) // 2
-    index_s, more = 0.0, 4 * (trusted + _answers(task.opening)) * head.weight_VD.shape[1]
+    reference, opening = _few(workload.reference), _few(workload.opening)
+    states = SyntheticStates(list(visit(model, [*reference, *opening], options.batch_tokens, lambda part: part)))
+    kept, held = _leading(workload.reference, KEEP), min(HELD, len(workload.opening) // 2)
+    trusted, fitted_on = _answer_tokens(kept), len(workload.opening) - held + len(kept) // 2
+    index_s, more = 0.0, 4 * (trusted + _answer_tokens(workload.opening)) * head.weight_VD.shape[1]
     if basis is None:
-        basis, index_s = _index(head, like, clock, _answers(task.opening[held:]) + trusted // 2)
-        basis = _whole(basis, fitted_on)
+        basis, index_s = _time_index(head, states, clock, _answer_tokens(workload.opening[held:]) + trusted // 2)
+        basis = _lengthened(basis, fitted_on)
         more += 12 * fitted_on * K1 * K2  # the rows' outer products, in float32 and in float64
-    engine = open_engine(model, reference, opening, options, basis=basis, form=form).engine
-    probe = min(_answers(task.opening[:held]) or trusted // 2, HELD_TOKENS)
-    reference_s = _fits(engine, like, clock, _answers(task.reference), probe)
-    paced = _paced(engine, [*task.opening, *task.rest] or task.reference, clock)
-    pace = paced.seconds / paced.ids
-    ids = sum(work(model, rows, options) for rows in (task.reference, task.opening))
-    ids += through(model, task.reference[len(kept) :], options)  # once for the fit, once more to be valued
-    rest_s = pace * work(model, task.rest, options) / task.share
-    return Cost(index_s + reference_s + pace * ids, rest_s, more + paced.room, clock.peak(), engine, paced)
+    engine = open_engine(
+        model=model, reference=reference, opening=opening, options=options, basis=basis, form=form
+    ).engine
+    probe = min(_answer_tokens(workload.opening[:held]) or trusted // 2, HELD_TOKENS)
+    reference_s = _time_reference(engine, states, clock, _answer_tokens(workload.reference), probe)
+    sample = _score_sample(engine, [*workload.opening, *workload.rest] or workload.reference, clock)
+    pace = sample.seconds / sample.ids
+    ids = sum(scoring_ids(model, rows, options) for rows in (workload.reference, workload.opening))
+    ids += forward_ids(model, workload.reference[len(kept) :], options)  # once for the fit, once more to be valued
+    return Cost(
+        opening_s=index_s + reference_s + pace * ids,
+        rest_s=pace * scoring_ids(model, workload.rest, options) / workload.share,
+        more_bytes=more + sample.room,
+        peak=clock.peak(),
+        engine=engine,
+        sample=sample,
+    )
 
 
-class Like:
-    """Answer states like those of a few rows, as many as are wanted."""
+class SyntheticStates:
+    """Any number of answer states that resemble those of a few real rows."""
 
     def __init__(self, parts: Sequence[Answers]) -> None:
         self.h_TD = torch.cat([part.h_TD for part in parts])
@@ -102,56 +118,62 @@ class Like:
         self.length = max(len(self.y_T) // sum(len(part.rows) for part in parts), 1)
 
     def answers(self, tokens: int) -> Answers:
-        """Rows of as many tokens as those few have on average."""
+        """Rows with this many answer tokens in all; each is as long as the real rows are on average."""
         draw = torch.Generator().manual_seed(0)
-        place_T = torch.randint(len(self.y_T), (tokens,), generator=draw).to(self.y_T.device)
+        real_T = torch.randint(len(self.y_T), (tokens,), generator=draw).to(self.y_T.device)
         noise_TD = torch.randn(tokens, self.h_TD.shape[1], generator=draw).to(self.h_TD)
         lengths = [self.length] * (tokens // self.length) + ([tokens % self.length] if tokens % self.length else [])
-        h_TD = self.h_TD[place_T] + NOISE * self.h_TD.std() * noise_TD
-        return Answers(list(range(len(lengths))), h_TD, self.y_T[place_T], lengths)
+        h_TD = self.h_TD[real_T] + NOISE * self.h_TD.std() * noise_TD
+        return Answers(list(range(len(lengths))), h_TD, self.y_T[real_T], lengths)
 
 
-def work(model: Loaded, rows: Sequence[Encoded], options: Options) -> int:
-    """Ids that go through the body until these rows have all their signals."""
+def scoring_ids(model: Loaded, rows: Sequence[Encoded], options: Options) -> int:
+    """Token ids that go through the body until these rows have all their signals."""
     total = 0
     for batch in batches(rows, options.batch_tokens, share=model.shares):
-        here = [rows[i] for i in batch.rows]
-        total += _ids(batch, rows)
+        in_batch = [rows[i] for i in batch.rows]
+        total += _batch_ids(batch, rows)
         if options.conditional_gain:
-            total += through(model, [row.alone() for row in here], options)
-            total += through(model, [row.blanked() for row in here if row.pictures], options)
+            total += forward_ids(model, [row.alone() for row in in_batch], options)
+            total += forward_ids(model, [row.blanked() for row in in_batch if row.pictures], options)
     return total
 
 
-def through(model: Loaded, rows: Sequence[Encoded], options: Options) -> int:
-    """Ids that go through the body when these rows go through it once."""
-    return sum(_ids(batch, rows) for batch in batches(rows, options.batch_tokens, share=model.shares))
+def forward_ids(model: Loaded, rows: Sequence[Encoded], options: Options) -> int:
+    """Token ids that go through the body in one forward pass of these rows."""
+    return sum(_batch_ids(batch, rows) for batch in batches(rows, options.batch_tokens, share=model.shares))
 
 
-def _ids(batch: Batch, rows: Sequence[Encoded]) -> int:
-    """Of one batch, with what its pictures cost in their encoder."""
-    here = [rows[i] for i in batch.rows]
-    seen = [len(row.picture_positions) for row in (here[:1] if batch.shared else here)]
-    longest = max(len(row.ids) for row in here)
-    return batch.shared + len(here) * (longest - batch.shared) + SEEING * sum(seen)
+def _batch_ids(batch: Batch, rows: Sequence[Encoded]) -> int:
+    """Token ids of one batch, with the cost of its pictures in their encoder, in ids."""
+    in_batch = [rows[i] for i in batch.rows]
+    picture_tokens = [len(row.picture_positions) for row in (in_batch[:1] if batch.shared else in_batch)]
+    longest = max(len(row.ids) for row in in_batch)
+    return batch.shared + len(in_batch) * (longest - batch.shared) + SEEING * sum(picture_tokens)
 
 
-def _index(head: Head, like: Like, clock: Clock, tokens: int) -> tuple[Basis, float]:
-    """A basis, and what fitting one on so many tokens takes: a tokens + b tokens^2 up to TOKENS, then by the token."""
-    fit_basis([like.answers(min(WARM, tokens))], head)
-    half, double = (like.answers(min(size, tokens)) for size in (SOME, 2 * SOME))
+def _time_index(head: Head, states: SyntheticStates, clock: Clock, tokens: int) -> tuple[Basis, float]:
+    """A basis, and the seconds of fitting one on this many tokens.
+
+    The law is a tokens + b tokens^2 up to TOKENS tokens, and linear in the tokens beyond.
+    """
+    fit_basis([states.answers(min(WARM_UP_TOKENS, tokens))], head)
+    half, double = (states.answers(min(size, tokens)) for size in (FIT_TOKENS, 2 * FIT_TOKENS))
     _, less_s = clock.timed(lambda: fit_basis([half], head))
     basis, more_s = clock.timed(lambda: fit_basis([double], head))
-    if tokens <= 2 * SOME:
+    if tokens <= 2 * FIT_TOKENS:
         return basis, more_s
-    square = max(more_s - 2 * less_s, 0.0) / (2 * SOME**2)
-    line, fitted = more_s / (2 * SOME) - 2 * SOME * square, min(tokens, TOKENS)
+    quadratic = max(more_s - 2 * less_s, 0.0) / (2 * FIT_TOKENS**2)
+    linear, fitted = more_s / (2 * FIT_TOKENS) - 2 * FIT_TOKENS * quadratic, min(tokens, TOKENS)
     _, half_s = clock.timed(lambda: basis.of(half, head))
-    return basis, line * fitted + square * fitted**2 + half_s / SOME * (tokens - fitted)
+    return basis, linear * fitted + quadratic * fitted**2 + half_s / FIT_TOKENS * (tokens - fitted)
 
 
-def _whole(basis: Basis, rows: int) -> Basis:
-    """As long as a basis is that is fitted on so many rows, so that vectors and what is stored are."""
+def _lengthened(basis: Basis, rows: int) -> Basis:
+    """The basis with random directions added, until it has as many as one that is fitted on this many rows.
+
+    Vectors, and what is stored of them, then have the size that they have in a run.
+    """
     draw = torch.Generator().manual_seed(0)
 
     def longer(x: torch.Tensor, size: int) -> torch.Tensor:
@@ -163,75 +185,85 @@ def _whole(basis: Basis, rows: int) -> Basis:
     return replace(basis, mix_MK=longer(basis.mix_MK, min(M, rows)), state_DS=state_DS)
 
 
-def _fits(engine: Engine, like: Like, clock: Clock, tokens: int, probe: int) -> float:
-    """What it takes to fit the reference on so many answer tokens, and to value these exactly rather than cheaply."""
-    head, (less, more) = engine.model.head, (min(size, tokens) for size in (SOME // 2, SOME))
+def _time_reference(engine: Engine, states: SyntheticStates, clock: Clock, tokens: int, probe: int) -> float:
+    """Seconds of fitting the reference on this many answer tokens, and of valuing these exactly instead of cheaply.
+
+    probe: answer tokens on which the reference's cheap form is chosen.
+    """
+    head, (less, more) = engine.model.head, (min(size, tokens) for size in (FIT_TOKENS // 2, FIT_TOKENS))
 
     def fitted(size: int) -> tuple[Reference, float]:
-        asked, sample = like.answers(max(round(probe * size / tokens), 1)), like.answers(size)
+        probe_states, sample = states.answers(max(round(probe * size / tokens), 1)), states.answers(size)
         tolerance = engine.options.rank_tolerance
-        return clock.timed(lambda: fit(head, [sample], probe=[asked], tolerance=tolerance)[0])
+        return clock.timed(lambda: fit(head, [sample], probe=[probe_states], tolerance=tolerance)[0])
 
-    fitted(min(WARM, tokens))
+    fitted(min(WARM_UP_TOKENS, tokens))
     _, less_s = fitted(less)
     exact, more_s = fitted(more)
     slope = max(more_s - less_s, 0.0) / max(more - less, 1)
-    sample, gauge = like.answers(SOME // 2), Gauge.of(head, exact, engine.gauge.basis)
+    sample, gauge = states.answers(FIT_TOKENS // 2), Gauge.of(head, exact, engine.gauge.basis)
     _, cheap_s = clock.timed(lambda: engine.gauge.measure(sample))
     _, exact_s = clock.timed(lambda: gauge.measure(sample))
-    return more_s + slope * (tokens - more) + max(exact_s - cheap_s, 0.0) * tokens / (SOME // 2)
+    return more_s + slope * (tokens - more) + max(exact_s - cheap_s, 0.0) * tokens / (FIT_TOKENS // 2)
 
 
-def _paced(engine: Engine, rows: Sequence[Encoded], clock: Clock) -> Paced:
-    """Score batches from all over the rows for PACED_S seconds; one that would take longer than PIECE_S is cut."""
+def _score_sample(engine: Engine, rows: Sequence[Encoded], clock: Clock) -> ScoredSample:
+    """Score batches from all over the rows for SAMPLE_S seconds. A batch that would take longer than PIECE_S is cut."""
     todo = batches(rows, engine.options.batch_tokens, share=engine.model.shares)
-    least = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))[:FEW]
+    shortest = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))[:FEW_ROWS]
 
-    def score(piece: list[int]) -> Paced:
-        some, before = [rows[i] for i in piece], clock.peak()
-        found, seconds = clock.timed(lambda: [one for part in engine.score(some) for one in part])
-        here, once = work(engine.model, some, engine.options), through(engine.model, some, engine.options)
+    def score(piece: list[int]) -> ScoredSample:
+        piece_rows, before = [rows[i] for i in piece], clock.peak()
+        signals, seconds = clock.timed(lambda: [row for batch in engine.score(piece_rows) for row in batch])
+        ids = scoring_ids(engine.model, piece_rows, engine.options)
+        once = forward_ids(engine.model, piece_rows, engine.options)
         room = max(engine.options.batch_tokens / once - 1, 0.0) * (clock.peak() - before)
-        return Paced([replace(one, row=piece[one.row]) for one in found], seconds, here, round(room))
+        return ScoredSample([replace(row, row=piece[row.row]) for row in signals], seconds, ids, round(room))
 
-    total, first = Paced([], 0.0, 0, 0), score(least)
+    total, first = ScoredSample([], 0.0, 0, 0), score(shortest)
     pace = first.seconds / first.ids
-    for place in _spread(len(todo)):
-        piece = todo[place].rows
-        while (takes := pace * work(engine.model, [rows[i] for i in piece], engine.options)) > PIECE_S and piece[1:]:
+    for position in _spread_order(len(todo)):
+        piece = todo[position].rows
+        while (takes := pace * scoring_ids(engine.model, [rows[i] for i in piece], engine.options)) > PIECE_S:
+            if len(piece) == 1:
+                break
             piece = piece[: len(piece) // 2]
-        if takes > PACED_S / 2:
-            continue  # one row that is too long to be tried; shorter ones tell enough
-        one = score(piece)
-        total = Paced(
-            [*total.signals, *one.signals], total.seconds + one.seconds, total.ids + one.ids, max(total.room, one.room)
+        if takes > SAMPLE_S / 2:
+            continue  # a single row that takes too long; shorter rows give the pace
+        part = score(piece)
+        total = ScoredSample(
+            signals=[*total.signals, *part.signals],
+            seconds=total.seconds + part.seconds,
+            ids=total.ids + part.ids,
+            room=max(total.room, part.room),
         )
         pace = total.seconds / total.ids
-        if total.seconds > PACED_S:
+        if total.seconds > SAMPLE_S:
             break
     return total if total.signals else first
 
 
-def _spread(n: int) -> list[int]:
-    """0 to n - 1, so ordered that the first few are from all over."""
+def _spread_order(n: int) -> list[int]:
+    """The numbers 0 to n - 1 in bit-reversed order, so that the first few are from all over the range."""
     bits = max(n - 1, 1).bit_length()
-    turned = (int(f"{i:0{bits}b}"[::-1], 2) for i in range(1 << bits))
-    return [i for i in turned if i < n]
+    reversed_bits = (int(f"{i:0{bits}b}"[::-1], 2) for i in range(1 << bits))
+    return [i for i in reversed_bits if i < n]
 
 
-def _first(rows: Sequence[Encoded], tokens: int) -> Sequence[Encoded]:
-    """Rows, from the first, with at most so many answer tokens; at least one."""
-    have = 0
+def _leading(rows: Sequence[Encoded], tokens: int) -> Sequence[Encoded]:
+    """The leading rows with at most this many answer tokens in all; at least one row."""
+    total = 0
     for i, row in enumerate(rows):
-        have += row.end - row.start
-        if have > tokens:
+        total += row.end - row.start
+        if total > tokens:
             return rows[: max(i, 1)]
     return rows
 
 
 def _few(rows: Sequence[Encoded]) -> Sequence[Encoded]:
-    return _first(rows[:FEW], FEW_TOKENS)
+    """A few leading rows to open an engine on."""
+    return _leading(rows[:FEW_ROWS], FEW_TOKENS)
 
 
-def _answers(rows: Sequence[Encoded]) -> int:
+def _answer_tokens(rows: Sequence[Encoded]) -> int:
     return sum(row.end - row.start for row in rows)

@@ -1,4 +1,4 @@
-"""Rows of the database -> token ids, as the model reads them. A row that the model cannot read gets a reason."""
+"""Rows of the database -> token ids in the model's prompt template. A row that the model cannot read gets a reason."""
 
 import json
 from collections.abc import Sequence
@@ -16,21 +16,22 @@ from oresight.tasks.scoring.vision import Vision
 
 Row = dict[str, Any]
 EncodedRows = list[tuple[str, Encoded]]
-"""Rows as ids, each with its sample_id."""
+"""Rows as token ids, each with its sample_id."""
 Refusals = list[tuple[str, str]]
 """A sample_id and the reason why the model cannot score that row."""
 
 
 class Reader(Protocol):
-    """What a model reads rows with: a loaded one and one to finetune both have it."""
+    """The parts of a model that read a row. A loaded model and a model for finetuning both have them."""
 
     tokenizer: Any
     vision: Vision | None
     positions: int | None
+    """Most tokens that the model can read; None if there is no limit."""
 
 
 def read_rows(database: str, sample_ids: pa.Table) -> list[Row]:
-    """What a model reads of these rows and canaries. sample_ids: a table with that one column."""
+    """The fields that a model reads, of rows and canaries. sample_ids: a table with the column sample_id."""
     with reading(database) as connection:
         connection.register("rows_to_read", sample_ids)
         rows: list[Row] = execute(connection, "score_rows").to_arrow_table().to_pylist()
@@ -38,7 +39,7 @@ def read_rows(database: str, sample_ids: pa.Table) -> list[Row]:
 
 
 def encode_rows(rows: Sequence[Row], model: Reader, max_tokens: int) -> tuple[EncodedRows, Refusals]:
-    """Rows as ids, and the refusals of those that have none."""
+    """Encode rows; returns the encoded rows and the refusals."""
     encoded: EncodedRows = []
     refusals: Refusals = []
     limit = min(max_tokens, model.positions or max_tokens)
@@ -50,7 +51,7 @@ def encode_rows(rows: Sequence[Row], model: Reader, max_tokens: int) -> tuple[En
                 for image in row["images"] or []
             ]
             messages = json.loads(row["messages"])
-            ids = encode(messages, tools, model.tokenizer, limit, model.vision, pictures)
+            ids = encode(messages, tools, model.tokenizer, max_tokens=limit, vision=model.vision, pictures=pictures)
         except Unscorable as error:
             refusals.append((row["sample_id"], f"cannot be scored: {error}"))
         else:
@@ -59,11 +60,11 @@ def encode_rows(rows: Sequence[Row], model: Reader, max_tokens: int) -> tuple[En
 
 
 def encode_reference(config: Curate, sample_ids: pa.Table, model: Loaded) -> tuple[EncodedRows, Refusals]:
-    """The same for trusted rows. Raises ValueError if the model can read none of them."""
+    """Encode trusted rows like `encode_rows`. Raises ValueError if the model can read none of them."""
     encoded, refusals = encode_rows(read_rows(config.database, sample_ids), model, config.scoring.max_tokens)
     if not encoded:
         raise ValueError(
-            f"reference {config.reference.name!r}: the model can score none of its rows; see the view rejects"
+            f"reference {config.reference.name!r}: the model can score none of its rows; the view rejects says why"
         )
     return encoded, refusals
 

@@ -1,4 +1,4 @@
-"""What lacks a fresh score, and how it is cut: `score` does this work and `plan` estimates it, from the same tables."""
+"""Lists the rows that lack a fresh score and cuts them into shards. `score` does this work and `plan` estimates it."""
 
 import math
 from dataclasses import dataclass
@@ -17,27 +17,27 @@ from oresight.tasks.workload.encode import EncodedRows, Refusals, encode_referen
 SHARD = 2048
 """Rows taken from the database at a time."""
 OPENING = 1000
-"""Rows of the dataset that are read to open the engine with."""
+"""Rows of the dataset that are read to open the engine."""
 COMMIT_S = 10.0
-"""Seconds of computing that a crash may cost."""
+"""Seconds between commits: what a crash can cost."""
 
 
 @dataclass(frozen=True)
 class Todo:
-    """Rows and canaries without a fresh score, and what earlier runs fitted for this model."""
+    """Rows and canaries without a fresh score, and the fits of earlier runs with this model."""
 
     rows: int
     """Distinct rows of the dataset and the reference, scored or not."""
     missing: pa.Table
-    """Columns sample_id and is_canary, the longest text first."""
+    """Columns sample_id and is_canary, the longest rows first."""
     trusted: pa.Table
-    """Column sample_id: all trusted rows, in order."""
+    """Column sample_id: all trusted rows, in the order of their ids."""
     form: tuple[int, int] | None
     """Tokens and rank of the reference's cheap form, where this reference was used before."""
     fitted_dtype: str | None
-    """What the model computed in then."""
+    """The dtype of the model in that run."""
     basis: bytes | None
-    """The directions of the index, where this model has one."""
+    """The directions of the index, if this model has one."""
 
     @property
     def canaries(self) -> int:
@@ -46,26 +46,26 @@ class Todo:
 
     @property
     def missing_rows(self) -> int:
-        """Rows without a fresh score; canaries do not count."""
+        """Rows without a fresh score, canaries excluded."""
         return int(self.missing.num_rows) - self.canaries
 
     @property
     def canary_ids(self) -> frozenset[str]:
-        """Their sample_ids."""
+        """sample_ids of the canaries without a fresh score."""
         return frozenset(self.missing.filter(self.missing["is_canary"])["sample_id"].to_pylist())
 
     def dtype(self, configured: str) -> str:
-        """The dtype to load the model in: a reference that was used before keeps its own under `auto`."""
+        """The dtype to load the model in. Under `auto`, a reference that was used before keeps that run's dtype."""
         return self.fitted_dtype if self.fitted_dtype and configured == "auto" else configured
 
     def read_basis(self, model: Loaded) -> Basis | None:
-        """The stored directions where the model is."""
+        """The stored directions, on the model's device."""
         return Basis.read(self.basis).to(model.device) if self.basis else None
 
 
 @dataclass(frozen=True)
 class OpeningRows:
-    """The rows that an engine is opened with, as ids."""
+    """The rows that an engine is opened with, as token ids."""
 
     reference: EncodedRows
     dataset: EncodedRows
@@ -73,35 +73,41 @@ class OpeningRows:
     rows_read: int
 
     def sample_ids(self) -> pa.Array:
-        """Everything that is dealt with when the engine is open: scored or refused."""
+        """All rows that are scored or refused by the time the engine is open."""
         encoded = [sample_id for sample_id, _ in (*self.reference, *self.dataset)]
         return pa.array([*encoded, *(sample_id for sample_id, _ in self.refusals)], pa.string())
 
 
 def read_todo(connection: Connection, scope: Scope) -> Todo:
-    """Ask the database what lacks a score in this scope."""
+    """Read from the database what lacks a score in this scope."""
     (rows,) = execute(connection, "score_rows_count", scope.parameters).fetchone() or (0,)
     missing = execute(connection, "score_todo", scope.parameters).to_arrow_table()
     trusted = execute(connection, "score_reference_ids", scope.parameters).to_arrow_table()
     fit = execute(connection, "score_fit", scope.parameters).fetchone()
     basis = execute(connection, "score_basis", scope.parameters).fetchone()
     return Todo(
-        int(rows), missing, trusted, (fit[0], fit[1]) if fit else None, fit[2] if fit else None,
-        basis[0] if basis else None,
-    )  # fmt: skip
+        rows=int(rows),
+        missing=missing,
+        trusted=trusted,
+        form=(fit[0], fit[1]) if fit else None,
+        fitted_dtype=fit[2] if fit else None,
+        basis=basis[0] if basis else None,
+    )
 
 
 def read_opening(config: Curate, model: Loaded, todo: Todo) -> OpeningRows:
     """Read the reference, and as many other rows as opening an engine needs.
 
-    They are those of the lowest sample_ids, a random sample, because these are hashes.
+    These are the rows with the lowest sample_ids: a random sample, because sample_ids are hashes.
     """
-    reference, refused = encode_reference(config, todo.trusted, model)
+    reference, reference_refusals = encode_reference(config, todo.trusted, model)
     others = without(todo.missing.filter(pc.invert(todo.missing["is_canary"])), todo.trusted["sample_id"])
     lowest = others.take(pc.select_k_unstable(others, k=OPENING, sort_keys=[("sample_id", "ascending")]))
-    dataset, more = encode_rows(read_rows(config.database, lowest), model, config.scoring.max_tokens)
+    dataset, refusals = encode_rows(read_rows(config.database, lowest), model, config.scoring.max_tokens)
     dataset = dataset[: opening_size([row for _, row in dataset], fitted=todo.basis is not None)]
-    return OpeningRows(reference, dataset, refused + more, todo.trusted.num_rows + lowest.num_rows)
+    return OpeningRows(
+        reference, dataset, reference_refusals + refusals, rows_read=todo.trusted.num_rows + lowest.num_rows
+    )
 
 
 def without(missing: pa.Table, sample_ids: pa.Array | pa.ChunkedArray) -> pa.Table:
@@ -112,5 +118,5 @@ def without(missing: pa.Table, sample_ids: pa.Array | pa.ChunkedArray) -> pa.Tab
 
 
 def shard_count(rows: int) -> int:
-    """How many shards that many rows make."""
+    """Number of shards that this many rows make."""
     return math.ceil(rows / SHARD)

@@ -21,7 +21,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from oresight.tasks.detection.defects import KINDS, Row, planted
-from oresight.tasks.detection.detector import Detectable, Detection, Table, detect, folds
+from oresight.tasks.detection.detector import Detectability, Detection, SignalTable, detect, folds
 from oresight.tasks.detection.labels import label_signals
 from oresight.tasks.detection.signals import DETECTED_BY, LABEL_SIGNALS
 from oresight.tasks.detection.twins import unit, without_twin
@@ -173,7 +173,7 @@ def drawn_rows(second: list[Scored], share: float, draw: random.Random, kinds: S
     return good + list(bad.values())
 
 
-def judged(first: list[Scored], rows: list[Scored], draw: random.Random) -> tuple[Table, Detection]:
+def judged(first: list[Scored], rows: list[Scored], draw: random.Random) -> tuple[SignalTable, Detection]:
     """What the detector makes of the rows, with 200 trusted rows and their canaries."""
     chosen = sorted(draw.sample(range(sum(not row.defect for row in first)), TRUSTED))
     position = {twin: i for i, twin in enumerate(chosen)}
@@ -193,10 +193,13 @@ def judged(first: list[Scored], rows: list[Scored], draw: random.Random) -> tupl
     local = np.take_along_axis(vector @ vector[:n].T, np.argsort(-near, 1)[:, :20], 1).mean(1)
     value = vector @ vector[:n].mean(0)
     value[:n] = (n * value[:n] - np.square(vector[:n]).sum(1)) / (n - 1)
-    value[c:], local[c:] = without_twin(value[c:], vector[c:], state[c:], twins, vector[:n], state[:n])
-    tokens = np.array([len(row.token_values) for row in signals])
-    squares = np.sqrt(np.maximum([row.self_value for row in signals], 1e-9))
-    gain = np.array([row.conditional_gain for row in signals])
+    value[c:], local[c:] = without_twin(
+        value_C=value[c:], vector_CM=vector[c:], state_CS=state[c:], twins_C=twins, vector_RM=vector[:n],
+        state_RS=state[:n],
+    )  # fmt: skip
+    tokens = np.array([len(one.token_values) for one in signals])
+    squares = np.sqrt(np.maximum([one.self_value for one in signals], 1e-9))
+    gain = np.array([one.conditional_gain for one in signals])
     columns = {
         "value": value, "value_per_token": value / tokens, "value_cosine": value / squares, "local_value": local,
         "self_value": squares, "nll": [row.nll for row in signals], "worst_token": [row.worst_token for row in signals],
@@ -215,14 +218,10 @@ def judged(first: list[Scored], rows: list[Scored], draw: random.Random) -> tupl
         name: getattr(labels, short, nothing) for name, short in zip(LABEL_SIGNALS, ("probe", "agreement"), strict=True)
     }
     x = np.column_stack([columns[name] for name in NAMES])
-    table = Table(
-        names=NAMES,
-        rows_NS=x[n:c],
-        trusted_RS=x[:n],
-        canaries_CS=x[c:],
-        kinds_C=[canary.defect for canary in canaries],
+    table = SignalTable(
+        names=NAMES, rows_NS=x[n:c], trusted_RS=x[:n], canaries_CS=x[c:], kinds_C=[one.defect for one in canaries],
         twins_C=twins,
-    )
+    )  # fmt: skip
     done = detect(table, RATE)
     assert done is not None
     return table, done
@@ -260,7 +259,7 @@ def against_single(name: str, seeds: int, first: list[Scored], second: list[Scor
 
 
 def detectable(name: str, seeds: int, first: list[Scored], second: list[Scored]) -> dict[str, str]:
-    kinds, by_kind = sorted({row.defect for row in second} - {""}), dict[str, list[Detectable]]()
+    kinds, found = sorted({one.defect for one in second} - {""}), dict[str, list[Detectability]]()
     for seed in range(seeds):
         draw = random.Random(f"{name} {seed}")
         for kind in judged(first, drawn_rows(second, 0.2, draw, kinds), draw)[1].kinds:
