@@ -1,5 +1,6 @@
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from oresight.tasks.scoring.loaded import Loaded
 from oresight.tasks.scoring.model import load
 from oresight.tasks.scoring.source import find
 from tests.support.curated import Curated
+from tests.support.server import Server
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start; two files are tested at a time
@@ -46,6 +48,17 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Curated, Path]:
     done = Curated(tmp_path_factory.mktemp("curated"))
     done.oresight("curate", *done.arguments)
     return done, shutil.copytree(done.folder, tmp_path_factory.mktemp("kept") / "copy", symlinks=True)
+
+
+@pytest.fixture(scope="session")
+def bare_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A Prefect server in the environment of `make serve`, with nothing deployed and no worker."""
+    server = Server(tmp_path_factory.mktemp("bare-server"))
+    try:
+        server.start_server()
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="module")
