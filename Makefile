@@ -1,4 +1,4 @@
-# One line to change for a GPU: the torch that is installed, e.g.
+# The torch to install. For a GPU change this line, or set it in a command:
 #   make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cu130"
 TORCH = torch==2.13.0
 PYTHON = python3
@@ -16,7 +16,7 @@ demo-vqa: .venv/installed
 	.venv/bin/oresight curate tests/data/demo-vqa.yaml
 	@cat tests/data/questions-vqa.txt
 
-# Two files at a time, in the order of tests/conftest.py; most tests wait for one core or for a server.
+# Runs two test files at a time, in the order of tests/conftest.py, because most tests wait for one core or for a server.
 test: .venv/dev-installed
 	$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -39,11 +39,12 @@ bench: .venv/dev-installed
 	.venv/bin/python tests/bench/bench_scoring.py
 	.venv/bin/python tests/bench/bench_scale.py
 
-# The tables of docs/evaluation.md, on the data beside the project. What is known is not measured again: `rm -r evaluate`.
+# Prints the tables of docs/evaluation.md, from the data beside the project. Known results are not measured again; to
+# measure all of them, first run `rm -r evaluate`.
 ROOT = $(shell .venv/bin/python -c "import easy_vqa as e; print(e.get_test_image_paths()[0].rsplit('/', 1)[0])")
 ORESIGHT = .venv/bin/oresight
 CONFIGS = tests/data/evaluate
-# Ways of choosing rows that the finetunes compare with, beside random; `make evaluate AGAINST=` compares with all.
+# The ways of choosing rows, besides random, that finetunes are compared with. `make evaluate AGAINST=` compares with all.
 AGAINST = --against "lowest value"
 PICTURES = --set dataset.root=$(ROOT) --set reference.root=$(ROOT)
 evaluate: .venv/dev-installed
@@ -63,12 +64,12 @@ evaluate: .venv/dev-installed
 	$(ORESIGHT) settle $(CONFIGS)/stories.yaml --test evaluate/stories-test.jsonl --full --no-finetune --curves --datamodels
 
 ALIVE = import urllib.request as u; u.urlopen('http://127.0.0.1:4200/api/health')
-# A Prefect server on loopback with all that is in deployments/, and a worker. CONFIG=FILE runs your data, not the demo's.
+# Starts a Prefect server on loopback, all of deployments/, and a worker. CONFIG=FILE runs your data, not the demo's.
 serve: export DO_NOT_TRACK = 1
 serve: export PREFECT_SERVER_ANALYTICS_ENABLED = false
 serve: export PREFECT_SERVER_UI_V2_ENABLED = false
 serve: export PREFECT_CLIENT_RETRY_EXTRA_CODES = 500
-# Pages of other sites can neither read answers (CORS) nor change anything (CSRF); by default Prefect allows both.
+# Web pages of other sites can neither read answers (CORS) nor change anything (CSRF). Prefect's defaults allow both.
 serve: export PREFECT_SERVER_CORS_ALLOWED_ORIGINS = http://127.0.0.1:4200,http://localhost:4200
 serve: export PREFECT_SERVER_CSRF_PROTECTION_ENABLED = true
 serve: export PREFECT_API_URL = http://127.0.0.1:4200/api
@@ -78,8 +79,8 @@ serve: .venv/installed
 	.venv/bin/oresight deploy $(CONFIG) && echo "http://127.0.0.1:4200  (end with Ctrl-C)" && \
 	.venv/bin/prefect worker start --pool oresight --type process
 
-# All versions with their hashes, by uv, which takes seconds where pip takes minutes. torch is apart: which build of it is
-# wanted depends on the machine.
+# Installs all locked versions with their hashes, through uv, which takes seconds where pip takes minutes. torch is not in
+# the lock, because the right build depends on the machine.
 UV = .venv/bin/uv pip install -q --python .venv/bin/python
 .venv/installed: requirements.lock pyproject.toml hatch_build.py Makefile
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
@@ -92,7 +93,8 @@ UV = .venv/bin/uv pip install -q --python .venv/bin/python
 	$(UV) --no-deps --require-hashes -r requirements-dev.lock
 	touch $@
 
-# Needs uv, and a CPU torch (UV_FIND_LINKS or UV_TORCH_BACKEND=cpu), or CUDA packages are listed too. Keeps what is pinned.
+# Needs uv, and a CPU torch (UV_FIND_LINKS or UV_TORCH_BACKEND=cpu); otherwise CUDA packages are locked too. Pinned versions
+# stay as they are.
 COMPILE = uv pip compile -q --generate-hashes --no-annotate --no-header --no-emit-package torch --no-emit-package torchvision --python-version 3.11
 lock:
 	$(COMPILE) pyproject.toml --group build -c requirements.lock -o .venv/a.lock

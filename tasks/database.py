@@ -54,7 +54,7 @@ def query(name: str) -> str:
 def parameters_of(name: str) -> frozenset[str]:
     """The $parameters that sql/queries/NAME.sql takes."""
     text = re.sub(r"--[^\n]*|'(?:[^']|'')*'", "", query(name))
-    return frozenset(re.findall(r"\$([a-z_]+)", text))
+    return frozenset(re.findall(r"\$([a-z_][a-z_0-9]*)", text))
 
 
 def execute(connection: Connection, name: str, values: Mapping[str, Any] | None = None, table: str = "") -> Connection:

@@ -13,7 +13,8 @@ from scipy.stats import false_discovery_control
 
 from oresight.tasks.check import CHECKS, Checked, check
 from oresight.tasks.config import Flagging
-from oresight.tasks.database import reading, turn, writing
+from oresight.tasks.database import execute, reading, turn, writing
+from oresight.tasks.detection.signals import DETECTED_BY, MEASURED, SIGNALS
 from oresight.tasks.runs.record import Refused, Run
 from tests.support.runs import config_of, made_up_model
 
@@ -63,9 +64,11 @@ class Store:
 
     def scores(self, *scores: dict[str, Any]) -> None:
         some = {"value": 0.5, "self_value": 1.0, "nll": 1.0, "reference_hash": "hash of trusted", "truncated": False}
+        some |= {column: None for score in scores for column in score if column not in some}
+        some |= {"token_values": [0.0], "token_logprobs": [0.0]}
         self.execute(
             "INSERT INTO store.scores BY NAME SELECT *, 'key' AS model_key, 'trusted' AS reference, 1 AS answer_tokens,"
-            " 1 AS prompt_tokens, [] AS tokens, [] AS token_values, [] AS token_logprobs, now() AS scored_at,"
+            " 1 AS prompt_tokens, [] AS tokens, now() AS scored_at,"
             " '' AS run_id FROM made",
             made=pa.Table.from_pylist([some | score for score in scores]),
         )
@@ -201,7 +204,7 @@ RAW: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, 
 }
 SCORE: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
     # check: scores of good rows, scores of bad rows; an empty one is a row that was not scored
-    "not_finite": ([{"value": -3.0}, {"value": None}], [{"value": float("nan")}, {"nll": float("inf")}]),
+    "not_finite": ([{"value": -3.0}, {"value": None}], [{"value": float("nan")}, {"image_gain": float("inf")}]),
     "truncated": ([{"truncated": False}], [{"truncated": True}]),
     "unscored": ([{"nll": 2.0}], [{}, {"reference_hash": "hash of an older trusted"}]),
     "low_value": ([{"value": 0.5}, {"value": -5.0}], [{"value": -20.0}, {"value": -30.0}]),
@@ -458,3 +461,29 @@ def test_one_low_row_less_is_too_few(store: Store) -> None:
 
 def test_999_trusted_rows_show_a_single_bad_row(store: Store) -> None:
     assert low_values(store, [-50.0] + [1.0] * 99, np.linspace(0, 2, 999), rate=0.1).keys() == {"r0"}
+
+
+def test_a_number_that_is_not_finite_is_seen_in_every_column_of_the_scores(store: Store) -> None:
+    columns = store.execute(
+        "SELECT column_name FROM duckdb_columns() WHERE schema_name = 'store' AND table_name = 'scores'"
+        " AND data_type IN ('DOUBLE', 'FLOAT', 'FLOAT[]') ORDER BY ALL"
+    )
+    names = [name for (name,) in columns]
+    assert {"image_gain", "token_values"} | {name for name, s in SIGNALS.items() if s.origin == "score"} <= set(names)
+    store.rows("raw", *({"sample_id": name} for name in [*names, "good"]))
+    bad = {name: [1.0, float("nan")] if name.startswith("token_") else float("nan") for name in names}
+    store.scores({"sample_id": "good"}, *({"sample_id": name, name: value} for name, value in bad.items()))
+    with suppress(Refused):
+        store.check()
+    assert store.flagged("not_finite") == names
+
+
+def test_the_signals_are_listed_once_and_are_columns(store: Store) -> None:
+    columns = dict(store.execute("SELECT name, type FROM pragma_table_info('store.scores')"))
+    stored = {name for name, signal in SIGNALS.items() if signal.origin == "score"}
+    assert stored == {name for name, kind in columns.items() if kind == "DOUBLE"}
+    names = {"dataset": "raw", "reference": "trusted", "reference_hash": "", "model_key": "key", "pointer": "/truth"}
+    with reading(store.database) as connection:
+        for query, signals in (("evaluate_rows", MEASURED), ("flag_signals", DETECTED_BY)):
+            answer = execute(connection, query, names).description
+            assert set(signals) <= {column[0] for column in answer}, query

@@ -53,6 +53,24 @@ def test_each_row_that_is_decided_otherwise_has_its_cause(config: Curate) -> Non
     assert backwards[sample_id(0)] == "row is new" and backwards[sample_id(5)] == "score appeared"
 
 
+def test_a_check_may_say_what_a_person_would(tmp_path: Path) -> None:
+    """The cause is stored where the row is decided, and not guessed from what a reason says."""
+    config = settings(tmp_path)
+    rows = [row(n, float(n)) for n in range(3)]
+    for flags in (
+        [],
+        [(sample_id(1), "knit by hand", "warning"), (sample_id(2), "kept by hand: not scored: x", "warning")],
+    ):
+        with open_run(config) as run:
+            fill(config.database, rows, flags)
+            divide(run)
+    with reading(config.database) as connection:
+        causes = connection.execute("SELECT sample_id, cause FROM split_diff('chosen', 1, 2)").fetchall()
+        stored = connection.execute("SELECT DISTINCT cause FROM split_rows WHERE version = 2 ORDER BY ALL").fetchall()
+    assert dict(causes) == {sample_id(1): "flag appeared", sample_id(2): "flag appeared"}
+    assert stored == [("flag",), ("rank",)]
+
+
 def test_the_command_counts_the_causes_and_lists_the_rows(config: Curate) -> None:
     told = CliRunner().invoke(app, ["diff", "chosen", "1", "2", "--database", config.database])
     assert told.exit_code == 0

@@ -143,15 +143,15 @@ def test_the_command_measures_every_signal_that_there_is(curated: WithTruth, pri
 
 
 def test_the_last_line_judges_the_flags(curated: WithTruth, printed: list[str]) -> None:
-    ((flagged, right, found, wrong),) = curated.ask(
+    ((flagged, false, found, wrong),) = curated.ask(
         "SELECT count(f.sample_id), count(f.sample_id) FILTER (NOT w), count(f.sample_id) FILTER (w),"
         " count(*) FILTER (w) FROM (SELECT *, (metadata->>'wrong')::BOOLEAN AS w FROM rows WHERE dataset = 'easy') AS r"
         " LEFT JOIN (FROM flags WHERE check_name = 'looks_mislabeled') AS f USING (sample_id) WHERE w IS NOT NULL"
     )
     assert flagged > 20
-    head = f"looks_mislabeled at a stated rate of 10%: {flagged} flagged, {right} of them right: false-discovery"
+    head = f"looks_mislabeled at a stated rate of 10%: {flagged} flagged, {false} of them false flags: false-discovery"
     told = re.fullmatch(rf"{head} proportion {NUMBER}, recall {NUMBER}", printed[-1])
-    assert told and float(told[1]) == pytest.approx(right / flagged, abs=0.0006)
+    assert told and float(told[1]) == pytest.approx(false / flagged, abs=0.0006)
     assert float(told[4]) == pytest.approx(found / wrong, abs=0.0006)
 
 

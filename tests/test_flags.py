@@ -124,7 +124,7 @@ def test_a_bound_on_what_was_not_measured_is_missed(curated: Curated) -> None:
     done = curated.run("curate", *curated.arguments, *sets, "--set", f"database={database}")
     assert done.returncode == 1
     assert "detectability was not measured, because there are no canaries" in done.stderr
-    assert re.search(r"no row is suspected", done.stderr)
+    assert re.search(r"no row is judged", done.stderr)
 
 
 def own_checks(folder: Path, **files: str) -> Path:

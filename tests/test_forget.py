@@ -24,7 +24,7 @@ from oresight.tasks.runs.record import Run, recorded
 from oresight.tasks.score import score
 from tests.support.processes import oresight
 from tests.test_score import TRUSTED, ask, changed, config  # noqa: F401  config is a fixture
-from tests.test_split import divide, fill, row, settings
+from tests.test_split import divide, fill, open_run, row, settings
 from tests.test_split import sample_id as sample_id_of
 
 ROOT = Path(__file__).parents[1]
@@ -137,7 +137,7 @@ def test_published_versions_that_hold_the_row_are_listed(config: Curate) -> None
                 [version, folder],
             )  # fmt: skip
             values = [version, sample_id, decision, f"says {WORDS}"]
-            connection.execute("INSERT INTO store.split_rows VALUES ('s', ?, ?, ?, ?, 1, 0.5, NULL)", values)
+            connection.execute("INSERT INTO store.split_rows VALUES ('s', ?, ?, ?, ?, 1, 0.5, NULL, 'rank')", values)
     Path(f"{config.database}.before-0009").write_bytes(b"")
     done = forget(config.database, sample_id, "asked for", "Ada")
     assert done.versions == {"out/v1": "the train files", "out/v2": "dropped.parquet"}
@@ -149,7 +149,7 @@ def test_published_versions_that_hold_the_row_are_listed(config: Curate) -> None
 
 def test_a_version_that_was_decided_with_the_row_is_not_published(tmp_path: Path) -> None:
     chosen = settings(tmp_path, keep=0.8)
-    with recorded(chosen, "test") as run:
+    with open_run(chosen) as run:
         fill(chosen.database, [row(n, float(n)) for n in range(10)])
         divide(run)
     forget(chosen.database, sample_id_of(9), "asked for", "Ada")
@@ -158,7 +158,7 @@ def test_a_version_that_was_decided_with_the_row_is_not_published(tmp_path: Path
         pytest.raises(ValueError, match="chosen/v1 was decided with 1 rows that are forgotten"),
     ):
         publish(Run(chosen), 1)
-    with recorded(chosen, "test") as run:
+    with open_run(chosen) as run:
         assert divide(run).version == 2
         assert publish(Run(chosen), 2).new
 

@@ -37,9 +37,9 @@ ONE_HOME = {
     "great_expectations": "tasks/check.py",
     "duckdb_sqlalchemy": "tasks/check.py",
 }
-BARE_WORDS = set(
-    ["found", "told", "place", "one", "known", "wanted", "asked", "begun", "together", "whole", "only", "enough"]
-)
+BARE_WORDS = {
+    "found", "told", "place", "one", "known", "wanted", "asked", "begun", "together", "whole", "only", "enough"
+}  # fmt: skip
 """Words that say nothing of the thing that they name."""
 SQL_IN_PYTHON = re.compile(r"^\s*(select\s.+\sfrom|insert\s+into|delete\s+from|update\s.+\sset)\s", re.I | re.S)
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-import oresight.flows.server.events
 from oresight.flows.server.events import emit_drift
 from oresight.tasks.config import Curate
 from oresight.tasks.database import SQL, reading, transaction, turn, writing

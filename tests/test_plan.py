@@ -17,10 +17,11 @@ from oresight.tasks.ingest import ingest
 from oresight.tasks.plant import plant
 from oresight.tasks.runs.record import recorded
 from oresight.tasks.score import Scored, score
-from oresight.tasks.scoring import cost, engine
+from oresight.tasks.scoring import engine
 from oresight.tasks.scoring.engine import Options, opened
 from oresight.tasks.scoring.model import take_apart
 from oresight.tasks.scoring.prompt import Encoded
+from oresight.tasks.workload import cost
 from oresight.tasks.workload.cost import through, work
 from tests.support.curated import Curated
 from tests.support.tiny import build
@@ -79,6 +80,11 @@ def left_alone(config: Curate) -> Plan:
     assert standing(folder) == before
     assert folder.exists() == bool(before)
     return found
+
+
+def test_a_plan_does_not_say_that_it_plants(config: Curate, caplog: pytest.LogCaptureFixture) -> None:
+    probe(config)
+    assert "recognised the layout" in caplog.text and "plant:" not in caplog.text
 
 
 def test_a_plan_counts_what_the_run_then_does_and_writes_nothing(config: Curate, tmp_path: Path) -> None:

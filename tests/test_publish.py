@@ -244,7 +244,7 @@ class Killed(BaseException):
     """Stands for kill -9, as far as one process can act it out."""
 
 
-@pytest.mark.parametrize("step", ["_write_columns", "_card", "_sha256", "_to_disk", "rename"])
+@pytest.mark.parametrize("step", ["write_columns", "card_text", "sha256_of", "flush_to_disk", "rename"])
 def test_a_publish_killed_before_the_rename_leaves_nothing_that_looks_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -265,7 +265,7 @@ def test_a_publish_killed_before_the_rename_leaves_nothing_that_looks_published(
     assert len(loaded(home / "v1", tmp_path / "cache")) == 10
 
 
-@pytest.mark.parametrize("step", ["_point", "writing"])
+@pytest.mark.parametrize("step", ["point_to_newest", "writing"])
 def test_a_publish_killed_after_the_rename_is_taken_up_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from oresight.tasks.database import let, reading, transaction, writing
-from oresight.tasks.named import library, named
+from oresight.tasks.sqlfile import named_question, question_library
 from tests.support.curated import Curated
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +29,7 @@ def told(text: str) -> set[str]:
 
 def answers(database: str, name: str, **given: Any) -> list[dict[str, Any]]:
     """What a named question answers."""
-    one = named(name, [f"{key}={value}" for key, value in given.items()])
+    one = named_question(name, [f"{key}={value}" for key, value in given.items()])
     with reading(database, guarded=True) as connection:
         let(connection, **one.parameters)
         found: list[dict[str, Any]] = connection.execute(one.sql).to_arrow_table().to_pylist()
@@ -65,9 +65,9 @@ def test_each_example_of_the_page_runs(curated: Curated, name: str) -> None:
     assert bool(rows) == (name not in empty)
 
 
-@pytest.mark.parametrize("name", library())
+@pytest.mark.parametrize("name", question_library())
 def test_each_named_question_runs(curated: Curated, name: str) -> None:
-    one = named(name)
+    one = named_question(name)
     with reading(curated.config.database, guarded=True) as connection:
         let(connection, **one.parameters)
         answer = connection.execute(one.sql)
@@ -129,7 +129,7 @@ def test_prompts_that_are_nearly_the_same_are_found_with_their_answers(two_model
 
 def test_the_library_is_listed_and_takes_parameters(curated: Curated) -> None:
     listed = curated.oresight("sql", "--list").splitlines()
-    assert [line.split(":")[0].split()[0] for line in listed] == sorted(library())
+    assert [line.split(":")[0].split()[0] for line in listed] == sorted(question_library())
     place = ["--database", curated.config.database, "--format", "json"]
     for n in (1, 2):
         text = curated.oresight("sql", "--named", "worst_by_source", "--with", f"n={n}", *place)

@@ -24,7 +24,7 @@ from oresight.tasks.ingest import ingest
 from oresight.tasks.pages.evidence import said
 from oresight.tasks.publish import publish
 from oresight.tasks.report import report
-from oresight.tasks.runs.record import recorded
+from oresight.tasks.runs.record import Run, recorded
 from oresight.tasks.score import score
 from oresight.tasks.split import split
 from tests.support.tiny_vlm import build
@@ -44,7 +44,7 @@ class Done:
             return connection.execute(question).fetchall()
 
 
-Run = Callable[..., Done]
+Curated = Callable[..., Done]
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +57,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def run(tmp_path: Path, tiny: str) -> Run:
+def run(tmp_path: Path, tiny: str) -> Curated:
     def whole(rows: Path, trusted: Path, model: str = tiny, root: Path | None = None, **publishing: Any) -> Done:
         place = {"root": str(root)} if root else {}
         config = Curate.model_validate({
@@ -73,7 +73,7 @@ def run(tmp_path: Path, tiny: str) -> Run:
             scored = score(run)
             check(run, "score")
             decided = split(run)
-            published = publish(Run(config), decided.version)
+            published = publish(run, decided.version)
             return Done(config, published.folder, report(run).page, scored.unscorable)
 
     return whole
@@ -98,7 +98,7 @@ def llava(path: Path, numbers: range) -> Path:
 
 @pytest.mark.parametrize("copied", [True, False])
 def test_a_llava_trainer_reads_what_is_published_as_it_read_the_raw_file(
-    tmp_path: Path, run: Run, copied: bool
+    tmp_path: Path, run: Curated, copied: bool
 ) -> None:
     raw = llava(tmp_path / "rows.json", range(20))
     done = run(raw, llava(tmp_path / "trusted.json", range(20, 30)), copy_images=copied)
@@ -118,7 +118,7 @@ def test_a_llava_trainer_reads_what_is_published_as_it_read_the_raw_file(
     assert "&lt;b&gt;" in report_text and "<b>" not in report_text
 
 
-def test_pictures_inside_rows_come_back_as_pictures(tmp_path: Path, run: Run) -> None:
+def test_pictures_inside_rows_come_back_as_pictures(tmp_path: Path, run: Curated) -> None:
     def packed(seed: int) -> bytes:
         stream = io.BytesIO()
         photo(seed).save(stream, "PNG")
@@ -150,13 +150,13 @@ def test_pictures_inside_rows_come_back_as_pictures(tmp_path: Path, run: Run) ->
             assert np.array_equal(np.asarray(picture), np.asarray(photo(int(row["answer"]))))
 
 
-def test_a_text_model_is_refused_for_rows_with_pictures(tmp_path: Path, run: Run, stories: Path) -> None:
+def test_a_text_model_is_refused_for_rows_with_pictures(tmp_path: Path, run: Curated, stories: Path) -> None:
     files = llava(tmp_path / "rows.json", range(4)), llava(tmp_path / "trusted.json", range(4, 8))
-    with pytest.raises(ValueError, match=r"reads texts only, and 'rows' has pictures; name a vision-language model"):
+    with pytest.raises(ValueError, match=r"reads text only, and 'rows' has pictures; name a vision-language model"):
         run(*files, model=str(stories))
 
 
-def test_text_rows_among_pictures_are_scored_by_a_model_that_sees(tmp_path: Path, run: Run) -> None:
+def test_text_rows_among_pictures_are_scored_by_a_model_that_sees(tmp_path: Path, run: Curated) -> None:
     rows = json.loads(llava(tmp_path / "rows.json", range(6)).read_text())
     for row in rows[:3]:
         del row["image"]
@@ -185,7 +185,7 @@ def real(shared: Path, name: str, folder: Path) -> tuple[Path, Path, Path]:
 
 
 @pytest.mark.parametrize("name", ["catsdogs", "daquar", "nlvr", "coco_exist"])
-def test_real_photos_are_ingested_scored_and_published(name: str, shared: Path, tmp_path: Path, run: Run) -> None:
+def test_real_photos_are_ingested_scored_and_published(name: str, shared: Path, tmp_path: Path, run: Curated) -> None:
     rows, trusted, home = real(shared, name, tmp_path)
     done = run(rows, trusted, root=home)
     assert done.unscorable == 0 and done.ask("SELECT count(*) FROM rejects") == [(0,)]
@@ -198,7 +198,7 @@ def test_real_photos_are_ingested_scored_and_published(name: str, shared: Path, 
     assert (found.rows + found.duplicates, found.rejected) == (everything, 0)
 
 
-def test_the_embedded_model_sees_and_finds_planted_answers(run: Run) -> None:
+def test_the_embedded_model_sees_and_finds_planted_answers(run: Curated) -> None:
     done = run(DATA / "rows.json", DATA / "trusted.json", model="easy-vqa-llava")
     with (DATA / "truth.csv").open() as file:
         wrong = {row["id"]: int(row["wrong"]) for row in csv.DictReader(file)}

@@ -30,10 +30,9 @@ def token_texts(
         if others is not None:
             alternatives.append(_decoded(tokenizer, [*ids[begin:i], others[i]])[len(before) :])
         now = _decoded(tokenizer, ids[begin : i + 1])
-        if now.endswith(BROKEN) and i + 1 < len(ids):
-            texts.append("")  # the next token completes the character
-        else:
-            texts.append(now[len(before) :])
+        is_incomplete = now.endswith(BROKEN) and i + 1 < len(ids)  # the next token completes the character
+        texts.append("" if is_incomplete else now[len(before) :])
+        if texts[-1]:  # a window without text would lose the next token's leading space
             begin, end = end, i + 1
     return texts, alternatives
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from oresight.tasks.database import Connection, let, reading, turn, writing
-from oresight.tasks.named import library, named
+from oresight.tasks.sqlfile import named_question, question_library
 
 N = int(sys.argv[1]) if sys.argv[1:] else 1_000_000
 ROOT = Path(__file__).parents[2]
@@ -105,8 +105,8 @@ def main() -> None:
         with reading(database, guarded=True) as connection:
             for name, question in examples:
                 clock(connection, name, question)
-            for name in library():
-                one = named(name)
+            for name in question_library():
+                one = named_question(name)
                 let(connection, **one.parameters)
                 clock(connection, f"--named {name}", one.sql)
         with writing(database) as connection:
