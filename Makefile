@@ -69,6 +69,9 @@ serve: export DO_NOT_TRACK = 1
 serve: export PREFECT_SERVER_ANALYTICS_ENABLED = false
 serve: export PREFECT_SERVER_UI_V2_ENABLED = false
 serve: export PREFECT_CLIENT_RETRY_EXTRA_CODES = 500
+# Web pages of other sites can neither read answers (CORS) nor change anything (CSRF). Prefect's defaults allow both.
+serve: export PREFECT_SERVER_CORS_ALLOWED_ORIGINS = http://127.0.0.1:4200,http://localhost:4200
+serve: export PREFECT_SERVER_CSRF_PROTECTION_ENABLED = true
 serve: export PREFECT_API_URL = http://127.0.0.1:4200/api
 serve: .venv/installed
 	trap 'kill 0' EXIT; .venv/bin/prefect server start --host 127.0.0.1 & \

@@ -1,5 +1,6 @@
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from oresight.tasks.scoring.loaded import Loaded
 from oresight.tasks.scoring.model import load
 from oresight.tasks.scoring.source import find
 from tests.support.curated import Curated
+from tests.support.server import Server
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for processes that tests start; two test files run at a time
@@ -46,6 +48,17 @@ def curated_and_copy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Curated,
     demo = Curated(tmp_path_factory.mktemp("curated"))
     demo.oresight("curate", *demo.arguments)
     return demo, shutil.copytree(demo.folder, tmp_path_factory.mktemp("original") / "copy", symlinks=True)
+
+
+@pytest.fixture(scope="session")
+def bare_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A Prefect server in the environment of `make serve`, with nothing deployed and no worker."""
+    server = Server(tmp_path_factory.mktemp("bare-server"))
+    try:
+        server.start_server()
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="module")

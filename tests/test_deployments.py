@@ -13,8 +13,8 @@ import typer
 import yaml
 
 from oresight.flows.cli import app
+from tests.support.environments import ROOT, systemd_environment
 
-ROOT = Path(__file__).parents[1]
 DEPLOYMENTS = ROOT / "deployments"
 UNITS = sorted((DEPLOYMENTS / "systemd").glob("*.service"))
 PAGE = (ROOT / "docs" / "operate.md").read_text()
@@ -27,11 +27,6 @@ def compose() -> dict[str, Any]:
 
 def text_of_deployments() -> str:
     return "\n".join(f.read_text() for f in sorted(DEPLOYMENTS.rglob("*")) if f.is_file() and f.suffix != ".pyc")
-
-
-def environment_example() -> dict[str, str]:
-    lines = (DEPLOYMENTS / "systemd" / "env.example").read_text().splitlines()
-    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
 def unit(file: Path) -> dict[str, list[str]]:
@@ -99,13 +94,13 @@ def test_the_image_is_given_only_what_git_has() -> None:
 def test_nothing_is_told_to_anybody() -> None:
     for name, service in compose()["services"].items():
         assert name == "postgres" or QUIET.items() <= service["environment"].items()
-    assert QUIET.items() <= environment_example().items()
+    assert QUIET.items() <= systemd_environment().items()
     assert all(unit(file)["EnvironmentFile"] == ["/etc/oresight/env"] for file in UNITS)
 
 
 def test_a_workers_runs_give_a_sign_of_life() -> None:
     worker = compose()["services"]["worker"]["environment"]
-    for environment in (worker, environment_example()):
+    for environment in (worker, systemd_environment()):
         assert environment["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
     assert worker["HF_TOKEN"] is None, "an empty one would go before the block hub-token"
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -162,6 +163,53 @@ def test_score_reads_and_scores_and_decides_nothing(server: Server) -> None:
     assert query(config["database"], "SELECT count(*), (SELECT count(*) FROM splits) FROM scores") == [(140, 0)]
     (answer,) = query(config["database"], "SELECT prefect_flow_run_id FROM runs")
     assert answer == (run,)
+
+
+@pytest.fixture
+def impatient(server: Server) -> Iterator[str]:
+    """The automation that notices dead runs, with a deadline of 10 s; what it sets to Crashed says this message."""
+    file = yaml.safe_load((ROOT / "deployments" / "automations.yaml").read_text())
+    (watcher,) = (
+        automation for automation in file["automations"] if automation["name"] == "oresight notices runs that died"
+    )
+    watcher["name"], watcher["trigger"]["within"] = "impatient", 10
+    watcher["actions"][0]["message"] = "No sign of life for ten seconds."
+    created = server.ask("POST", "/automations/", watcher)["id"]
+    yield watcher["actions"][0]["message"]
+    server.ask("DELETE", f"/automations/{created}")
+
+
+def test_a_silent_run_of_the_command_line_is_left_alone_where_one_of_a_deployment_is_noticed(
+    server: Server, impatient: str
+) -> None:
+    """Both runs are alive, but stopped, so neither sends a heartbeat after its first."""
+    file = server.folder / "by-hand.yaml"
+    file.write_text(yaml.safe_dump(server.config("by-hand", scoring=SLOW)))
+    command = server.run("oresight", "curate", str(file), name="by-hand")
+    by_hand = {"deployment_id": {"is_null_": True}, "state": {"type": {"any_": ["RUNNING"]}}}
+    deadline = time.monotonic() + 120
+    while not (runs := server.ask("POST", "/flow_runs/filter", {"flow_runs": by_hand})):
+        assert time.monotonic() < deadline and command.poll() is None, (server.folder / "by-hand.log").read_text()
+        time.sleep(0.5)
+    server.until_heartbeat(runs[0]["id"])
+    server.signal(command, signal.SIGSTOP)
+    try:
+        slow = server.config("silent", dataset={"path": str(server.folder / "all.json")}, scoring=SLOW)
+        silent = server.begin("score", slow).json()["id"]
+        server.until_heartbeat(silent)
+        server.signal(server.worker, signal.SIGSTOP)
+        noticed = server.wait(silent, "CRASHED")
+        assert noticed["state"]["message"] == impatient
+        assert server.ask("GET", f"/flow_runs/{runs[0]['id']}")["state"]["type"] == "RUNNING"
+    finally:
+        for process in psutil.Process(server.worker.pid).children(recursive=True):
+            process.kill()
+        server.signal(server.worker, signal.SIGCONT)
+        server.signal(command, signal.SIGCONT)
+    assert command.wait(240) == 0, (server.folder / "by-hand.log").read_text()
+    states = server.ask("GET", f"/flow_run_states/?flow_run_id={runs[0]['id']}")
+    assert [state["type"] for state in states][-2:] == ["RUNNING", "COMPLETED"]
+    assert "CRASHED" not in {state["type"] for state in states}
 
 
 def test_a_killed_worker_leaves_what_was_committed(server: Server, killed: Killed) -> None:

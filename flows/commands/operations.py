@@ -77,5 +77,11 @@ def deploy(
     """Register deployments/ with the Prefect server at PREFECT_API_URL: pool, limits, schedules, automations."""
     from oresight.flows.server.deploy import deploy as register
 
-    for name in register(read_config(config, changes or []) if config else None):
+    registered = register(read_config(config, changes or []) if config else None)
+    for name in registered.deployments:
         typer.echo(name)
+    for name in registered.kept_automations:
+        typer.echo(
+            f"automation {name!r}: was changed on the server and stays as it is; "
+            "delete it there and deploy again to have that of deployments/automations.yaml"
+        )

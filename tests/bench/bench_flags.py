@@ -259,7 +259,8 @@ def against_single(name: str, seeds: int, first: list[Scored], second: list[Scor
 
 
 def detectable(name: str, seeds: int, first: list[Scored], second: list[Scored]) -> dict[str, str]:
-    kinds, found = sorted({one.defect for one in second} - {""}), dict[str, list[Detectability]]()
+    kinds = sorted({row.defect for row in second} - {""})
+    by_kind = dict[str, list[Detectability]]()
     for seed in range(seeds):
         draw = random.Random(f"{name} {seed}")
         for kind in judged(first, drawn_rows(second, 0.2, draw, kinds), draw)[1].kinds:

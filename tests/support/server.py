@@ -18,8 +18,8 @@ import yaml
 from prefect.client.base import PrefectHttpxSyncClient
 
 from oresight.tasks.database import reading
+from tests.support.environments import ROOT, makefile_environment
 
-ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 EASY = ROOT / "tests" / "data" / "easy_vqa"
 TERMINAL_STATES = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED", "PAUSED")
@@ -33,23 +33,28 @@ def free_port() -> int:
 
 
 class Server:
-    """A server with a worker. `start` starts it, `stop` ends it; it writes to `folder` only."""
+    """Started with `start`, ended with `stop`; `folder` holds all that it writes.
 
-    def __init__(self, folder: Path) -> None:
+    environment: that of the server and of all other processes, by default that of `make serve`. Folder, address and
+    database are replaced, because they are the test's own.
+    """
+
+    def __init__(self, folder: Path, environment: dict[str, str] | None = None) -> None:
         self.folder, self.url = folder, f"http://127.0.0.1:{free_port()}"
-        self.environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")} | {
-            "PREFECT_HOME": str(folder / "prefect"),
-            "PREFECT_API_URL": f"{self.url}/api",
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "PREFECT_SERVER_UI_V2_ENABLED": "false",
-            "DO_NOT_TRACK": "1",
-            "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
-            "PREFECT_WORKER_QUERY_SECONDS": "2",
-            "OMP_NUM_THREADS": "1",
-        }
+        own = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+        self.environment = (
+            own
+            | (makefile_environment() if environment is None else environment)
+            | {
+                "PREFECT_HOME": str(folder / "prefect"),
+                "PREFECT_API_URL": f"{self.url}/api",
+                "PREFECT_WORKER_QUERY_SECONDS": "2",
+                "OMP_NUM_THREADS": "1",
+            }
+        )
         self.processes: list[subprocess.Popen[bytes]] = []
-        self.client = PrefectHttpxSyncClient(  # retries when SQLite was locked, as all Prefect clients do
-            base_url=f"{self.url}/api", timeout=90, raise_on_all_errors=False
+        self.client = PrefectHttpxSyncClient(  # asks again where SQLite was locked, as all of Prefect's clients do
+            base_url=f"{self.url}/api", timeout=90, raise_on_all_errors=False, enable_csrf_support=True
         )
         rows, trusted = (json.loads((EASY / name).read_text()) for name in ("rows.json", "trusted.json"))
         shutil.copytree(EASY / "images", folder / "images")
@@ -72,19 +77,24 @@ class Server:
         return process
 
     def start(self) -> None:
-        """Start the server, register the deployments, and start a worker."""
-        port = self.url.rpartition(":")[2]
-        self.run("prefect", "server", "start", "--host", "127.0.0.1", "--port", port, name="server")
-        for _ in range(600):
-            with suppress(httpx.TransportError):
-                if self.client.get("/health").is_success:
-                    break
-            time.sleep(0.2)
+        """Start the server, deploy what is in deployments/ and start a worker."""
+        self.start_server()
         config = self.folder / "config.yaml"
         config.write_text(yaml.safe_dump(self.config("nightly")))
         done = self.run("oresight", "deploy", str(config))
         assert done.wait(180) == 0, (self.folder / "oresight.log").read_text()
         self.worker = self.run("prefect", "worker", "start", "--pool", "oresight", "--type", "process", name="worker")
+
+    def start_server(self) -> None:
+        """Start the server alone and wait until it answers."""
+        port = self.url.rpartition(":")[2]
+        self.run("prefect", "server", "start", "--host", "127.0.0.1", "--port", port, name="server")
+        for _ in range(600):
+            with suppress(httpx.TransportError):
+                if self.client.get("/health").is_success:
+                    return
+            time.sleep(0.2)
+        raise AssertionError((self.folder / "server.log").read_text()[-3000:])
 
     def stop(self) -> None:
         """Kill all processes."""
@@ -93,12 +103,17 @@ class Server:
         self.client.close()
 
     def kill(self, process: subprocess.Popen[bytes], how: int = signal.SIGKILL) -> None:
-        """Send a signal to a process and all its children, and wait for the process."""
+        """End a process and all that it has started."""
+        self.signal(process, how)
+        process.wait(60)
+
+    def signal(self, process: subprocess.Popen[bytes], how: int) -> None:
+        """Send a signal to a process and all that it has started."""
         with suppress(psutil.NoSuchProcess):
-            for member in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+            root = psutil.Process(process.pid)
+            for member in [*root.children(recursive=True), root]:
                 with suppress(psutil.NoSuchProcess):
                     member.send_signal(how)
-        process.wait(60)
 
     def config(self, name: str, **sections: Any) -> dict[str, Any]:
         """The VQA sample, smaller, in a database of this name."""
@@ -147,8 +162,16 @@ class Server:
             assert time.monotonic() < deadline, self.log_text(run)
             time.sleep(0.5)
 
+    def until_heartbeat(self, run: str, seconds: float = 180) -> None:
+        """Wait until the server has the first heartbeat of a run."""
+        resource = {"id": [f"prefect.flow-run.{run}"]}
+        wanted = {"filter": {"event": {"name": ["prefect.flow-run.heartbeat"]}, "resource": resource}}
+        deadline = time.monotonic() + seconds
+        while not self.ask("POST", "/events/filter", wanted)["events"]:
+            assert time.monotonic() < deadline, self.log_text(run)
+            time.sleep(0.5)
+
     def log_text(self, run: str) -> str:
-        """The log of a run and the end of the worker's log, for messages of failed assertions."""
         return "\n".join([*self.logs(run), (self.folder / "worker.log").read_text()[-3000:]])
 
 
