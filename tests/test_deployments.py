@@ -87,7 +87,10 @@ def test_the_image_has_the_versions_of_the_lock_file_and_of_the_makefile() -> No
 def test_the_image_is_given_only_what_git_has() -> None:
     wanted = re.findall(r"^!(\S+)$", (DEPLOYMENTS / "Dockerfile.dockerignore").read_text(), re.M)
     assert [path for path in wanted if not (ROOT / path).exists()] == []
-    assert {"flows", "tasks", "sql", "pyproject.toml", "requirements.lock", "README.md"} <= set(wanted)
+    import hatch_build
+
+    needed = {"pyproject.toml", "hatch_build.py", "requirements.lock", "README.md", *hatch_build.PARTS}
+    assert needed <= set(wanted), "what `pip install -e .` needs"
     assert not {".git", ".venv", "."} & set(wanted)
 
 

@@ -9,6 +9,7 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from oresight.tasks.pages.evidence import token_shares
 from oresight.tasks.scoring.tokens import BROKEN, token_texts
 
 ANSWERS = [
@@ -94,3 +95,13 @@ def test_another_token_has_the_text_that_it_would_have_had_in_that_place(
     texts, others = token_texts(sentencepiece, ids, [*ids[1:], sentencepiece.eos_token_id])
     assert token_texts(sentencepiece, ids, ids)[1] == texts
     assert others[-1] == "" and len(others) == len(ids)
+
+
+def test_a_page_shows_tokens_without_a_text_with_the_next_that_has_one() -> None:
+    tokens, values, logprobs = ["a", "", "", "价", ""], [1.0, 2.0, -4.0, 0.5, 0.25], [-1.0, -2.0, -3.0, -4.0, -5.0]
+    shown = token_shares(tokens, values, logprobs)
+    assert [(token["token"], token["value"], token["logprob"]) for token in shown] == [
+        ("a", 1.0, -1.0),
+        ("价", -1.25, -14.0),
+    ]
+    assert [token["share"] for token in shown] == [0.8, -1.0]

@@ -65,9 +65,27 @@ def token_shares(
     """Tokens with their value, log-probability, and value as a share of the largest absolute value, from -1 to 1."""
     if not tokens or not values or not logprobs:
         return []
-    largest = max(map(abs, values)) or 1.0
-    columns = zip(tokens, values, logprobs, strict=True)
+    shown = _with_text(list(zip(tokens, values, logprobs, strict=True))[:SHOWN_TOKENS])
+    largest = max((abs(value) for _, value, _ in shown), default=0.0) or 1.0
     return [
         {"token": token, "value": value, "logprob": logprob, "share": value / largest}
-        for token, value, logprob in list(columns)[:SHOWN_TOKENS]
+        for token, value, logprob in shown
     ]
+
+
+def _with_text(columns: list[tuple[str, float, float]]) -> list[tuple[str, float, float]]:
+    """Tokens as people can see them: one without a text counts with the next that has one, at the end with the last.
+
+    Such tokens are special ones, and all but the last of a character that is several tokens.
+    """
+    shown: list[tuple[str, float, float]] = []
+    value, logprob = 0.0, 0.0
+    for token, token_value, token_logprob in columns:
+        value, logprob = value + token_value, logprob + token_logprob
+        if token:
+            shown.append((token, value, logprob))
+            value, logprob = 0.0, 0.0
+    if shown and (value or logprob):
+        token, last_value, last_logprob = shown[-1]
+        shown[-1] = token, last_value + value, last_logprob + logprob
+    return shown
