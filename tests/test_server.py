@@ -300,9 +300,9 @@ def test_a_file_that_changed_starts_one_run(server: Server) -> None:
 def test_an_evaluation_runs_like_any_flow_and_leaves_rows_and_splits_alone(
     server: Server, nightly: dict[str, Any]
 ) -> None:
-    config = server.config("nightly")
+    config = server.config("nightly", evaluating={"rows": 40, "seeds": 2})
     before = [query(config["database"], question) for question in COMPARED.values()]
-    run = server.create_run("evaluate", config, rows=40, seeds=2).json()["id"]
+    run = server.create_run("evaluate", config).json()["id"]
     assert server.wait(run)["state"]["type"] == "COMPLETED", server.log_text(run)
     assert [query(config["database"], question) for question in COMPARED.values()] == before
     kinds = query(config["database"], "SELECT DISTINCT evaluation FROM evaluations ORDER BY 1")
