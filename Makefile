@@ -93,12 +93,13 @@ UV = .venv/bin/uv pip install -q --python .venv/bin/python
 	$(UV) --no-deps --require-hashes -r requirements-dev.lock
 	touch $@
 
-# Needs uv, and a CPU torch (UV_FIND_LINKS or UV_TORCH_BACKEND=cpu); otherwise CUDA packages are locked too. Pinned versions
-# stay as they are.
+# Needs uv and, for the CPU build of torch, UV_FIND_LINKS or UV_TORCH_BACKEND=cpu: without it CUDA packages are locked too. Pinned
+# versions stay as they are.
 COMPILE = uv pip compile -q --generate-hashes --no-annotate --no-header --no-emit-package torch --no-emit-package torchvision --python-version 3.11
 lock:
-	$(COMPILE) pyproject.toml --group build -c requirements.lock -o .venv/a.lock
+	echo "$(TORCH)+cpu" > .venv/torch.txt
+	$(COMPILE) pyproject.toml --group build -c requirements.lock -c .venv/torch.txt -o .venv/a.lock
 	$(COMPILE) --no-deps --group pyproject.toml:model -o .venv/b.lock
-	$(COMPILE) pyproject.toml --group build --group dev -c requirements.lock -o .venv/c.lock
+	$(COMPILE) pyproject.toml --group build --group dev -c requirements.lock -c requirements-dev.lock -c .venv/torch.txt -o .venv/c.lock
 	cat .venv/a.lock .venv/b.lock > requirements.lock
 	awk 'NR==FNR {if (/==/) s[$$1]=1; next} /^[a-z]/ {keep=!($$1 in s)} keep' requirements.lock .venv/c.lock > requirements-dev.lock

@@ -195,7 +195,7 @@ def test_a_silent_run_of_the_command_line_is_left_alone_where_one_of_a_deploymen
     server.signal(command, signal.SIGSTOP)
     try:
         slow = server.config("silent", dataset={"path": str(server.folder / "all.json")}, scoring=SLOW)
-        silent = server.begin("score", slow).json()["id"]
+        silent = server.create_run("score", slow).json()["id"]
         server.until_heartbeat(silent)
         server.signal(server.worker, signal.SIGSTOP)
         noticed = server.wait(silent, "CRASHED")
