@@ -168,7 +168,7 @@ def _suspicions(signals: Columns, detection: Detection, labels: Labels | None) -
 def _log_detection(detection: Detection | None, trusted: int, rate: float) -> None:
     """Log which defects can be detected, which cannot, and the share of bad rows from which rows can be flagged."""
     if detection is None:
-        log().info("flag: no row is judged, because no kind of canary has the %d rows to learn from", MIN_EXAMPLES)
+        log().info("flag: no row is judged, because no kind of canary has %d examples to learn from", MIN_EXAMPLES)
         return
     intervals = {kind: f"{kind.kind} {kind.auc:.2f} ({kind.low:.2f} to {kind.high:.2f})" for kind in detection.kinds}
     detectable = [interval for kind, interval in intervals.items() if kind.is_detectable]

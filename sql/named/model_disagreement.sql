@@ -1,4 +1,4 @@
--- The rows on whose rank by value two models disagree most; a rank is the share of rows with a lower value.
+-- The rows whose rank by value differs most between two models; a rank is the share of rows with a lower value.
 -- parameter: n = 20
 WITH ranked AS (
     SELECT sample_id, dataset, reference, model, percent_rank() OVER (PARTITION BY dataset, reference, model ORDER BY value) AS rank

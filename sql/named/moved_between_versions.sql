@@ -1,4 +1,4 @@
--- The rows whose rank by value moved most between an earlier version of a model and the one that counts now.
+-- The rows whose rank by value changed most between an earlier version of a model and the current one.
 -- parameter: n = 20
 WITH ranked AS (
     SELECT s.sample_id, s.dataset, s.reference, s.model, m.now, m.why,

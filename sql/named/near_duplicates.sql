@@ -1,6 +1,6 @@
--- Prompts that are the same but for case, spaces and punctuation, with different answers; not of questions on pictures.
+-- Prompts that differ only in case, spaces and punctuation and have different answers; text rows only.
 -- parameter: n = 20
-WITH plain AS MATERIALIZED (  -- of hashes, because sorting texts takes longer than all the rest
+WITH plain AS MATERIALIZED (  -- hashes, because sorting the texts would take longer than everything else
     SELECT dataset, sample_id, hash(answer) AS answer, hash(translate(lower(rtrim(prompt, '.,!? ')), E' \t\r\n!?;:"''`()“”‘’', '')) AS plain
     FROM rows WHERE kind = 'instruction'
 ),

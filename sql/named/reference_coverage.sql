@@ -1,4 +1,4 @@
--- Which trusted rows the dataset teaches: how many rows of a sample have each as the one they teach most, and how much.
+-- How a sample of the dataset covers the trusted rows: for each, how many rows help it more than any other, and how much.
 -- parameter: rows = 2000
 WITH trusted AS MATERIALIZED (
     SELECT v.model, v.sample_id, v.vector FROM vectors AS v JOIN datasets AS d ON d.dataset = v.dataset AND d.role = 'reference'

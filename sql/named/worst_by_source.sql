@@ -1,4 +1,4 @@
--- The rows of the lowest value in each source file.
+-- The rows with the lowest values in each source file.
 -- parameter: n = 3
 WITH worst AS (
     SELECT r.source_file, s.dataset, s.reference, s.model, s.sample_id, s.value

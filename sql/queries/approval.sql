@@ -1,2 +1,2 @@
--- What counts of a version: asked (wait), approved, rejected, timed out; no row where nobody was asked.
+-- The current decision about a version: asked (waiting), approved, rejected, timed out. No row if nobody was asked.
 SELECT decision, who, note FROM approvals WHERE split = $split AND version = $version;

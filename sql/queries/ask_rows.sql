@@ -1,4 +1,4 @@
--- The rows of a dataset whose vectors have the largest and the smallest products with a given one.
+-- The rows of a dataset whose vectors have the largest and the smallest products with a given vector.
 SELECT p.value, p.sample_id, r.prompt, r.answer
 FROM (
     SELECT v.sample_id, list_inner_product(v.vector, $vector::FLOAT[]) AS value

@@ -1,4 +1,4 @@
--- A few bad rows of one check, the surest first, always the same.
+-- Up to 20 bad rows of one check, the lowest q-values first, in a fixed order.
 WITH worst AS (
     SELECT sample_id, dataset, reason, q_value FROM flags
     WHERE run_id = $run_id AND dataset = $dataset AND check_name = $check_name

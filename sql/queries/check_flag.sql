@@ -1,4 +1,4 @@
--- The bad rows of one check, whose text the variable `check_sql` holds; p_value, q_value and signals may be missing from it.
+-- Flag the bad rows of the check whose SQL is in the variable `check_sql`. Its p_value, q_value and signals are optional.
 INSERT INTO store.flags BY NAME
 SELECT sample_id, dataset, $check_name AS check_name, $severity AS severity, reason, p_value, q_value, signals, $run_id AS run_id
 FROM (

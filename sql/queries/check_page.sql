@@ -1,4 +1,4 @@
--- Every check of a run, what failed first.
+-- All checks of a run, failed ones first.
 SELECT dataset, stage, check_name, severity, success, rows_failed, rows_tested, why, seconds
 FROM checks
 WHERE run_id = $run_id

@@ -1,5 +1,5 @@
--- The truth that the rows' metadata state, beside every signal; a signal that a row has not is null. The order decides which rows a
--- bootstrap draws.
+-- The truth in the rows' metadata, with all signals of the row; a missing signal is null. The order is fixed, because the
+-- bootstrap draws rows by position.
 SELECT lower(trim(r.metadata->>$pointer)) AS truth, s.sample_id IS NOT NULL AS has_score, s.value, s.value_per_token,
        s.value_cosine, s.local_value, s.self_value, s.nll, s.worst_token, s.conditional_gain, s.image_gain,
        p.label_probe, p.agreement, p.suspicion, p.q_value

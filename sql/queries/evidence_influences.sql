@@ -1,4 +1,4 @@
--- The trusted rows that pull each asked row up most, and those that pull it down most, from the index.
+-- For each row to explain, the trusted rows that raise its value most and those that lower it most, from the index.
 WITH mine AS MATERIALIZED (
     SELECT v.sample_id, v.vector FROM store.vectors AS v SEMI JOIN rows_to_explain USING (sample_id) WHERE v.model_key = $model_key
 ),

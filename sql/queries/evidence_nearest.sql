@@ -1,4 +1,4 @@
--- The rows of the dataset without a flag that can drop them whose first answer state is nearest to each asked row's.
+-- For each row to explain, the nearest rows by first answer state, among rows without a warning or critical flag.
 WITH mine AS MATERIALIZED (
     SELECT v.sample_id, v.state FROM store.vectors AS v SEMI JOIN rows_to_explain USING (sample_id) WHERE v.model_key = $model_key
 ),

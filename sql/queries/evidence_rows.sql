@@ -1,4 +1,4 @@
--- Rows to show: those with a flag that can drop them, the surest first; or the most suspicious of the others.
+-- Rows to show: rows with a warning or critical flag, the lowest q-values first; or the most suspicious of the other rows.
 WITH flagged AS (
     SELECT sample_id, list({'check': check_name, 'severity': severity, 'reason': reason} ORDER BY check_name) AS flags,
            min(q_value) AS q_value
@@ -17,6 +17,6 @@ chosen AS (
     LIMIT $n
 )
 SELECT c.* EXCLUDE (images, messages, tools, metadata), c.metadata::VARCHAR AS metadata,
-       list_transform(c.images, lambda one: one.path) AS paths
+       list_transform(c.images, lambda image: image.path) AS paths
 FROM chosen AS c
 ORDER BY c.q_value NULLS LAST, c.suspicion DESC NULLS LAST, c.nll DESC NULLS LAST, c.sample_id;

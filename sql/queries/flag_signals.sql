@@ -1,5 +1,5 @@
--- What the detector looks at, of rows, trusted rows and canaries. A row that is trusted too is a trusted row; a canary
--- whose twin has no score says nothing.
+-- Signals of rows, trusted rows and canaries for the detector. A row of the dataset that is also trusted counts as trusted.
+-- A canary whose twin has no score is left out.
 WITH fresh AS (FROM store.fresh_scores($model_key, $reference, $reference_hash)),
 trusted AS (SELECT DISTINCT sample_id, answer FROM store.rows WHERE dataset = $reference AND retired_at IS NULL),
 part AS (

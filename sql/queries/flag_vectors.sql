@@ -1,2 +1,2 @@
--- Places in the index, in the order in which they are asked for.
+-- Index vectors and states, in the order of the requested rows.
 SELECT vector, state FROM vector_rows JOIN store.vectors USING (sample_id) WHERE model_key = $model_key ORDER BY position;

@@ -1,2 +1,2 @@
--- The next run reads the files again, as if they had changed, and does not find the row. What was tested quotes rows.
+-- Make the next run read the files again, as if they had changed. It then leaves the forgotten row out.
 UPDATE store.datasets SET source_hash = '' WHERE list_contains($datasets, dataset);

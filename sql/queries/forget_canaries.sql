@@ -1,2 +1,2 @@
--- The canaries of a reference are made of its rows' texts: those that hold this one's cannot be told apart, and all are planted anew.
+-- Delete all canaries of the reference: any may hold the row's text as a wrong answer. The next run plants them again.
 DELETE FROM store.canaries WHERE list_contains($datasets, reference);

@@ -1,4 +1,4 @@
--- What publishing.require looks at, and what a person decides by.
+-- The numbers that publishing.require bounds and that a person sees before approving.
 SELECT s.rows_kept, s.rows_dropped, s.rows_flagged, s.rows_dropped / (s.rows_kept + s.rows_dropped) AS dropped,
        (SELECT max(auc) FROM store.detectability
         WHERE dataset = s.dataset AND model_key = s.model_key AND reference = s.reference) AS detectability,

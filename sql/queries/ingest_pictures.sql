@@ -1,4 +1,4 @@
--- The pictures that were looked at, but for those that only forgotten rows name.
+-- Store the inspected pictures, except those that only forgotten rows name.
 INSERT INTO store.pictures BY NAME
 SELECT $dataset AS dataset, * FROM read_parquet($pictures)
 WHERE path NOT IN (

@@ -1,5 +1,4 @@
--- Where each staged row stands; narrow, because the rows themselves are read only once they are known to be wanted. A row that
--- was to be forgotten is none.
+-- The position of each staged row, without its content, which is read later for new rows only. Forgotten rows are left out.
 CREATE OR REPLACE TEMP TABLE places AS
 SELECT position, sample_id, kind, source_file, source_line,
        row_number() OVER (PARTITION BY sample_id ORDER BY source_file, source_line) = 1 AS is_first,

@@ -1,4 +1,4 @@
--- Rows that are back, stand elsewhere, or came in with other columns around the same content.
+-- Update rows that are back, have moved in the files, or have other columns around the same content.
 UPDATE store.rows AS r
 SET retired_at = NULL, prompt = s.prompt, tools = s.tools, images = s.images, metadata = s.metadata, record = s.record,
     source_file = s.source_file, source_line = s.source_line

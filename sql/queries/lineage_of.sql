@@ -1,4 +1,4 @@
--- All that a version of a split comes from, edge by edge, the files first.
+-- The lineage of a version of a split, edge by edge, files first.
 WITH RECURSIVE above AS (
     SELECT *, 0 AS depth FROM lineage WHERE child_kind = 'split' AND child = $split || '/v' || $version
     UNION

@@ -1,4 +1,4 @@
--- Comparisons of the numbers that page_numbers gives.
+-- Comparisons under the newest conditions, as in page_numbers.
 WITH newest AS (
     SELECT evaluation, dataset, model, setting, arg_max(conditions::VARCHAR, made_at) AS conditions
     FROM evaluation_summary GROUP BY ALL

@@ -1,5 +1,5 @@
 COPY (
-    SELECT d.sample_id, r.prompt, r.answer, list_transform(r.images, lambda one: one.path) AS images, d.reason, d.rank, d.value, f.flags
+    SELECT d.sample_id, r.prompt, r.answer, list_transform(r.images, lambda image: image.path) AS images, d.reason, d.rank, d.value, f.flags
     FROM store.split_rows AS d
     JOIN store.splits AS s USING (split, version)
     JOIN store.rows AS r ON r.sample_id = d.sample_id AND r.dataset = s.dataset

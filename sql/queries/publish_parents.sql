@@ -1,4 +1,4 @@
--- What a version was made from. The files of a dataset that has changed since then are no longer known.
+-- Dataset and reference of a version. Counts and files are null if the dataset has changed since.
 SELECT d.dataset, d.role, d.source, d.layout, d.kind, v.content_hash,
        CASE WHEN d.content_hash = v.content_hash THEN d.rows END AS rows,
        CASE WHEN d.content_hash = v.content_hash THEN d.rejected END AS rejected,

@@ -1,4 +1,4 @@
--- The pictures of the rows that stay, each once.
-SELECT DISTINCT one.name, one.path, one.sha256
-FROM (SELECT unnest(images) AS one FROM store.kept_rows($split, $version))
+-- The pictures of the kept rows, each once.
+SELECT DISTINCT image.name, image.path, image.sha256
+FROM (SELECT unnest(images) AS image FROM store.kept_rows($split, $version))
 ORDER BY ALL;

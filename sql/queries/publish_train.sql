@@ -1,4 +1,4 @@
--- Read in the types that are there, then cast to those that are wanted: from_json alone would make what does not fit NULL.
+-- Read in the inferred types, then cast to the target types: from_json alone would turn values that do not fit into NULL.
 COPY (
     SELECT unnest(fields)
     FROM (

@@ -1,4 +1,4 @@
--- Values in 40 bins between their 1st and 99th percentiles; what lies outside is in the first and the last.
+-- Values in 40 bins between their 1st and 99th percentiles. Values outside are in the first and the last bin.
 WITH marked AS (
     SELECT s.value, f.sample_id IS NOT NULL AS flagged
     FROM scores AS s JOIN store.models AS m ON m.model = s.model AND m.model_key = $model_key

@@ -1,5 +1,4 @@
--- Rows of the dataset and the reference, and the reference's canaries, that have neither a fresh score nor a refusal, the
--- longest first.
+-- Rows of the dataset and the reference, and canaries of the reference, without a fresh score or a refusal, the longest first.
 SELECT sample_id, bool_and(is_canary) AS is_canary
 FROM (
     SELECT sample_id, messages, false AS is_canary FROM store.rows

@@ -1,4 +1,4 @@
--- The rows of a version of a split with what decides about them elsewhere, in the order of their hashes.
+-- The rows of a version of a split with their decision and the signals of other methods, in the order of their sample_ids.
 SELECT r.sample_id, any_value(r.messages) AS messages, any_value(r.tools) AS tools, any_value(r.images) AS images, false AS is_blank,
        any_value(s.value) AS value, any_value(s.nll) AS nll, any_value(p.decision) AS decision
 FROM store.rows AS r

@@ -1,4 +1,5 @@
--- Keep or drop for every current row of the dataset, with rank, cause and reason. A person's verdict comes before flags and value.
+-- Decide keep or drop for every current row of the dataset, with rank, cause and reason. A person's verdict overrides flags
+-- and value.
 CREATE OR REPLACE TEMP TABLE decided AS
 WITH current_rows AS (
     SELECT r.sample_id, md5(coalesce(v.record::VARCHAR, r.record)) AS content, v.record, v.verdict, v.who, v.why,
@@ -42,7 +43,7 @@ judged AS (
     LEFT JOIN flagged AS f USING (sample_id)
     LEFT JOIN near_repeats AS t USING (sample_id)
 ),
--- What each part may keep: its share of the budget by its share of the rows, rounded by largest remainder.
+-- The budget of each part is proportional to its rows; row budgets are rounded by the largest-remainder method.
 parts AS (
     SELECT part, count(*) AS size, count(*) / sum(count(*)) OVER () AS share FROM judged GROUP BY part
 ),
@@ -50,20 +51,20 @@ quotas AS (
     SELECT part, share, size,
            CASE WHEN $keep IS NOT NULL THEN floor($keep * size + 1e-9)
                 WHEN $rows IS NOT NULL THEN floor($rows * share + 1e-9) ELSE size
-           END AS whole,
+           END AS floor_budget,
            CASE WHEN $rows IS NOT NULL THEN $rows * share - floor($rows * share + 1e-9) ELSE 0 END AS remainder
     FROM parts
 ),
 budgets AS (
     SELECT part, $tokens * share AS token_budget,
-           whole + CASE WHEN $rows IS NOT NULL
-                             AND row_number() OVER (ORDER BY remainder DESC, part) <= least($rows, sum(size) OVER ()) - sum(whole) OVER ()
+           floor_budget + CASE WHEN $rows IS NOT NULL
+                             AND row_number() OVER (ORDER BY remainder DESC, part) <= least($rows, sum(size) OVER ()) - sum(floor_budget) OVER ()
                         THEN 1 ELSE 0 END AS row_budget
     FROM quotas
 ),
-placed AS (
+part_ranks AS (
     SELECT sample_id, part, value, answer_tokens, draw,
-           row_number() OVER by_merit AS rank, row_number() OVER in_part AS place,
+           row_number() OVER by_merit AS rank, row_number() OVER in_part AS part_rank,
            sum(answer_tokens) OVER (in_part ROWS UNBOUNDED PRECEDING) AS tokens_so_far,
            count(*) OVER (PARTITION BY part) AS candidates
     FROM judged
@@ -71,13 +72,13 @@ placed AS (
     WINDOW by_merit AS (ORDER BY by_hand DESC, merit DESC, draw, sample_id),
            in_part AS (PARTITION BY part ORDER BY by_hand DESC, merit DESC, draw, sample_id)
 ),
--- The best have their share of the budget, and what is left of it is drawn.
+-- The best rows fill (1 - random_share) of the budget; the rest of the budget is drawn at random.
 ranked AS (
-    SELECT p.*, p.place <= floor((1 - $random_share) * b.row_budget + 1e-9)
+    SELECT p.*, p.part_rank <= floor((1 - $random_share) * b.row_budget + 1e-9)
                 AND coalesce(p.tokens_so_far <= (1 - $random_share) * b.token_budget, true) AS best,
            row_number() OVER turns AS turn, sum(p.answer_tokens) OVER (turns ROWS UNBOUNDED PRECEDING) AS tokens_by_turn
-    FROM placed AS p JOIN budgets AS b ON b.part IS NOT DISTINCT FROM p.part
-    WINDOW turns AS (PARTITION BY p.part ORDER BY best DESC, CASE WHEN best OR $random_share = 0 THEN p.place END, p.draw, p.sample_id)
+    FROM part_ranks AS p JOIN budgets AS b ON b.part IS NOT DISTINCT FROM p.part
+    WINDOW turns AS (PARTITION BY p.part ORDER BY best DESC, CASE WHEN best OR $random_share = 0 THEN p.part_rank END, p.draw, p.sample_id)
 )
 SELECT j.sample_id, j.content, j.record, r.rank, j.value, coalesce(j.answer_tokens, 0) AS answer_tokens,
        r.rank IS NOT NULL AND r.turn <= b.row_budget AND coalesce(r.tokens_by_turn <= b.token_budget, true) AS kept,
@@ -88,8 +89,8 @@ SELECT j.sample_id, j.content, j.record, r.rank, j.value, coalesce(j.answer_toke
        END AS cause,
        CASE WHEN cause = 'verdict' AND kept THEN 'kept by hand: ' || j.verdict_text
             WHEN j.refusal IS NOT NULL THEN j.refusal
-            WHEN cause = 'draw' THEN 'kept: drawn at random, rank ' || r.place || ' of ' || r.candidates || ' by ' || $by
-            ELSE CASE WHEN kept THEN 'kept: rank ' ELSE 'over budget: rank ' END || r.place || ' of ' || r.candidates
+            WHEN cause = 'draw' THEN 'kept: drawn at random, rank ' || r.part_rank || ' of ' || r.candidates || ' by ' || $by
+            ELSE CASE WHEN kept THEN 'kept: rank ' ELSE 'over budget: rank ' END || r.part_rank || ' of ' || r.candidates
                  || CASE WHEN $per IS NOT NULL THEN ' in ' || $per || ' ' || coalesce(left(j.part, 100), '(none)') ELSE '' END || ' by ' || $by
                  || CASE WHEN kept THEN ''
                          WHEN $tokens IS NOT NULL THEN ', ' || floor(b.token_budget)::BIGINT || ' answer tokens kept at most'

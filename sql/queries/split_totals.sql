@@ -1,5 +1,5 @@
--- What was decided, and a hash that changes when any decision, any rank or any kept record does: the same content may come
--- in with other columns around it, and is published with them. Hashed in 256 parts, so that no text grows with the rows.
+-- Totals of the decisions, and a hash that changes with any decision, rank or kept record. The record counts because the same
+-- content may come with other columns, which are published. It is hashed in 256 parts, so that no text grows with the rows.
 SELECT coalesce(sum(kept), 0)::BIGINT, coalesce(sum(dropped), 0)::BIGINT, coalesce(sum(tokens), 0)::BIGINT,
        coalesce(sha256(string_agg(decisions, '' ORDER BY part)), '')
 FROM (

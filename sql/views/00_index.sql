@@ -1,4 +1,4 @@
--- The index is kept in 8 bits a number, each list with the unit that they count in, and used as floats.
+-- The index is stored as 8-bit integers, each list with the unit that one step stands for. Queries use it as floats.
 CREATE OR REPLACE MACRO store.unit(list) AS (coalesce(list_max(list_transform(list, lambda x: abs(x))), 0) / 127)::FLOAT;
 
 CREATE OR REPLACE MACRO store.pack(list, unit) AS list_transform(list, lambda x: CASE WHEN unit > 0 THEN round(x / unit) ELSE 0 END)::TINYINT[];

@@ -1,13 +1,13 @@
--- What belongs to a scope: a dataset, a reference with the content that it had, and a model.
+-- Scores of a scope: a model, and a reference with the content that has this hash.
 CREATE OR REPLACE MACRO store.fresh_scores(of_model, against, with_hash) AS TABLE
 SELECT * FROM store.scores WHERE model_key = of_model AND reference = against AND reference_hash = with_hash;
 
--- How suspicious rows of a dataset ('dataset'), trusted rows ('reference') or canaries ('canary') are in that scope.
+-- Suspicions in a scope of the rows of a dataset ('dataset'), trusted rows ('reference') or canaries ('canary').
 CREATE OR REPLACE MACRO store.fresh_suspicions(of_dataset, of_model, against, with_hash, of_role) AS TABLE
 SELECT * FROM store.suspicions
 WHERE dataset = of_dataset AND role = of_role AND model_key = of_model AND reference = against AND reference_hash = with_hash;
 
--- The rows that a version of a split keeps, as they came in, or with the answer that a verdict gave them.
+-- The rows that a version of a split keeps: their original records, or the records with the answer of a verdict.
 CREATE OR REPLACE MACRO store.kept_rows(of_split, of_version) AS TABLE
 SELECT d.sample_id, coalesce(d.record, r.record) AS record, r.images
 FROM store.split_rows AS d

@@ -1,4 +1,4 @@
--- The public contract: every name here is stable from release to release. Made anew at each start.
+-- The public contract: every name here is stable from release to release. The views are created again at each start.
 CREATE OR REPLACE VIEW datasets AS
 SELECT dataset, role, source, layout, kind, rows, rejected, duplicates, content_hash, ingested_at
 FROM store.datasets;
@@ -9,7 +9,7 @@ SELECT sample_id, dataset, kind, prompt, answer, messages::JSON AS messages, too
 FROM store.rows
 WHERE retired_at IS NULL;
 
--- The files behind the rows' pictures; a reason says why one cannot be used.
+-- The files of the rows' pictures. For a picture that cannot be used, `reason` says why.
 CREATE OR REPLACE VIEW images AS
 SELECT dataset, path, reason, sha256, width, height, mode, format, size, spread, thumbnail
 FROM store.pictures;
@@ -19,18 +19,18 @@ SELECT dataset, sample_id, source_file, source_line FROM rows
 UNION ALL
 SELECT dataset, sample_id, source_file, source_line FROM store.duplicates;
 
--- A row that the model could not score is a reject like any other, whichever model it was.
+-- Rejected lines, and rows that some model could not score.
 CREATE OR REPLACE VIEW rejects AS
 SELECT dataset, source_file, source_line, reason, raw FROM store.rejects
 UNION ALL
 SELECT DISTINCT r.dataset, r.source_file, r.source_line, u.reason, left(r.record, 1000) AS raw
 FROM store.unscorable AS u JOIN store.rows AS r ON r.sample_id = u.sample_id AND r.retired_at IS NULL;
 
--- Rows that must not be known any more, by the hash that is left of them.
+-- Rows that were permanently deleted. Only their sample_id is left, which is a hash.
 CREATE OR REPLACE VIEW forgotten AS
 SELECT sample_id, reason, who, forgotten_at FROM store.forgotten;
 
--- Scores that hold now: against each reference as it stands.
+-- Current scores: against the present content of each reference.
 CREATE OR REPLACE VIEW scores AS
 SELECT s.sample_id, r.dataset, s.reference, m.model, s.value, s.value_per_token, s.value_cosine, s.self_value, s.nll,
        s.worst_token, s.conditional_gain, s.image_gain, s.local_value, p.label_probe, s.answer_tokens, s.prompt_tokens, s.truncated,
@@ -50,24 +50,24 @@ JOIN store.datasets AS d ON d.dataset = s.reference AND d.content_hash = s.refer
 JOIN store.models AS m ON m.model_key = s.model_key,
      unnest(range(1, len(s.tokens) + 1)) AS p(position);
 
--- How a run used a reference, and how good the index was.
+-- The form in which each run used a reference, and the quality of the index.
 CREATE OR REPLACE VIEW fits AS
 SELECT f.run_id, m.model, f.reference, f.reference_rows, f.rank, f.tokens, f.residual, f.deviation, f.index_correlation,
        f.index_pairs, f.dtype, f.device, f.fitted_at
 FROM store.fits AS f JOIN store.models AS m ON m.model_key = f.model_key;
 
--- The index: products of vectors approximate pairwise values (`fits` says how well); state is for neighbours and probes.
+-- The index. Products of vectors approximate pairwise values (`fits` says how well); states serve neighbours and probes.
 CREATE OR REPLACE VIEW vectors AS
 SELECT v.sample_id, r.dataset, m.model, v.vector, v.state
 FROM store.vectors AS v
 JOIN store.models AS m ON m.model_key = v.model_key
 JOIN store.rows AS r ON r.sample_id = v.sample_id AND r.retired_at IS NULL;
 
--- What scores hang on beside row and reference. Of the settings under one name those of the last run count; why says what is
--- another now in those of earlier runs, and is null where nothing is. Two names are two models, and both count.
+-- Everything that a score depends on other than the row and the reference. For each model name, the settings of the last run
+-- are current. For the settings of earlier runs, `why` says what has changed since; it is null for current settings.
 CREATE OR REPLACE VIEW models AS
-WITH known AS (SELECT *, regexp_extract(model, '^(.*)@', 1) AS name FROM store.models),
-newest AS (FROM known QUALIFY row_number() OVER (PARTITION BY name ORDER BY last_used_at DESC, model_key) = 1)
+WITH registered AS (SELECT *, regexp_extract(model, '^(.*)@', 1) AS name FROM store.models),
+newest AS (FROM registered QUALIFY row_number() OVER (PARTITION BY name ORDER BY last_used_at DESC, model_key) = 1)
 SELECT m.model_key, m.model, m.weights, m.adapter, m.template, m.masking, m.max_tokens, m.scoring_version, m.settings, m.last_used_at,
        n.model AS now, CASE WHEN m.model_key != n.model_key THEN concat_ws('; ',
            CASE WHEN m.weights != n.weights THEN 'the weights have changed' END,
@@ -78,9 +78,9 @@ SELECT m.model_key, m.model, m.weights, m.adapter, m.template, m.masking, m.max_
            CASE WHEN m.scoring_version != n.scoring_version THEN 'the scoring version has changed' END,
            CASE WHEN m.settings::VARCHAR != n.settings::VARCHAR THEN format('settings were {} and are {}', m.settings, n.settings) END
        ) END AS why
-FROM known AS m JOIN newest AS n USING (name);
+FROM registered AS m JOIN newest AS n USING (name);
 
--- Scores that no longer count, and why.
+-- Stale scores: those that no longer count, and why.
 CREATE OR REPLACE VIEW stale_scores AS
 FROM (
     SELECT s.sample_id, r.dataset, s.reference, m.model, concat_ws('; ',
@@ -95,7 +95,7 @@ FROM (
 )
 WHERE why != '';
 
--- Versions of splits that rest on what is another now, and why; those that are published have a folder.
+-- Stale versions of splits: their dataset, reference or model has changed since. Published versions have a folder.
 CREATE OR REPLACE VIEW stale_versions AS
 FROM (
     SELECT s.split, s.version, s.folder, concat_ws('; ',
@@ -117,7 +117,7 @@ CREATE OR REPLACE VIEW flags AS
 SELECT sample_id, dataset, check_name, severity, reason, p_value, q_value, signals, run_id
 FROM store.flags;
 
--- How suspicious each row is, as odds (natural logarithm, up to a constant), whether or not it is flagged. 
+-- How suspicious each row is, flagged or not: a natural logarithm of odds, up to a constant.
 CREATE OR REPLACE VIEW suspicions AS
 SELECT p.sample_id, p.dataset, p.reference, m.model, p.suspicion, p.p_value, p.q_value, p.looks_like, p.signals, p.label_probe,
        p.agreement, p.run_id
@@ -126,7 +126,7 @@ JOIN store.datasets AS d ON d.dataset = p.reference AND d.content_hash = p.refer
 JOIN store.models AS m ON m.model_key = p.model_key
 WHERE p.role = 'dataset';
 
--- Copies of trusted rows with a known defect, and how suspicious a detector that had not seen copy and twin found them.
+-- Canaries: copies of trusted rows with a known defect. Their suspicions come from models that saw neither copy nor twin.
 CREATE OR REPLACE VIEW canaries AS
 SELECT c.sample_id, c.reference, c.canary, c.twin, c.prompt, c.answer, c.images, c.is_blank, p.dataset, m.model, p.suspicion,
        t.suspicion AS twin_suspicion
@@ -135,18 +135,18 @@ LEFT JOIN store.suspicions AS p ON p.sample_id = c.sample_id AND p.looks_like = 
 LEFT JOIN store.suspicions AS t ON t.sample_id = c.twin AND t.role = 'reference' AND t.dataset = p.dataset AND t.model_key = p.model_key
 LEFT JOIN store.models AS m ON m.model_key = p.model_key;
 
--- Which planted defects this model can tell from trusted rows; detectable: the interval (95%, bootstrap) is above chance.
+-- How well each kind of planted defect is told from trusted rows. detectable: the 95% bootstrap interval is above chance.
 CREATE OR REPLACE VIEW detectability AS
 SELECT t.dataset, m.model, t.canary, t.auc, t.auc_low, t.auc_high, t.canaries, t.auc_low > 0.5 AS detectable, t.reference,
        t.best_signal, t.best_signal_auc
 FROM store.detectability AS t JOIN store.models AS m ON m.model_key = t.model_key;
 
--- Stated against measured false-discovery rate, on trusted rows and canaries that the detector had not seen.
+-- Stated against measured false-discovery rate, on held-out trusted rows and canaries.
 CREATE OR REPLACE VIEW calibration AS
 SELECT c.dataset, m.model, c.reference, c.stated, c.measured, c.standard_error, c.recall, c.clean_flagged
 FROM store.calibration AS c JOIN store.models AS m ON m.model_key = c.model_key;
 
--- What people decided about rows, every time; verdicts holds what counts now.
+-- Every verdict of people on rows. The view verdicts holds the current ones.
 CREATE OR REPLACE VIEW verdict_history AS
 SELECT sample_id, dataset, verdict, answer, why, who, decided_at FROM store.verdicts;
 
@@ -158,7 +158,7 @@ FROM (
 SELECT sample_id, dataset, verdict, answer, record::JSON AS record, why, who, decided_at
 WHERE verdict != 'undo';
 
--- How often people agreed with a check's flags, of those that they looked at, with Wilson's 95% interval.
+-- Share of the reviewed flags of each check that people confirmed, with Wilson's 95% interval.
 CREATE OR REPLACE VIEW flag_precision AS
 SELECT dataset, check_name, flagged, reviewed, confirmed, confirmed / reviewed AS precision,
        (confirmed + 1.92) / (reviewed + 3.84) - 1.96 * sqrt(confirmed * (reviewed - confirmed) / reviewed + 0.96) / (reviewed + 3.84) AS low,
@@ -176,7 +176,7 @@ CREATE OR REPLACE VIEW splits AS
 SELECT split, version, rows_kept, rows_dropped, tokens_kept, manifest_sha256, folder, created_at, run_id, rows_flagged
 FROM store.splits;
 
--- How far a version is from the one before it, as shares of all rows of each.
+-- Change of each version against the version before it, in shares of all rows.
 CREATE OR REPLACE VIEW split_drift AS
 SELECT split, version, lag(version) OVER versions AS previous, flagged, flagged - lag(flagged) OVER versions AS flagged_moved,
        kept, kept - lag(kept) OVER versions AS kept_moved, all_rows, all_rows - lag(all_rows) OVER versions AS rows_moved, created_at
@@ -187,7 +187,7 @@ FROM (
 )
 WINDOW versions AS (PARTITION BY split ORDER BY version);
 
--- What a person said of publishing a version. Nobody's answer until the deadline is a no.
+-- The decision of a person about publishing a version. Without an answer until the deadline, it is 'timed out'.
 CREATE OR REPLACE VIEW approvals AS
 SELECT split, version, CASE WHEN decision = 'asked' AND now() > deadline THEN 'timed out' ELSE decision END AS decision,
        who, note, decided_at, CASE WHEN decision = 'asked' THEN deadline END AS deadline
@@ -203,8 +203,8 @@ SELECT run_id, flow, state, config::JSON AS config, version, prefect_flow_run_id
        rows_scored, tokens_scored, notes::JSON AS notes
 FROM store.runs;
 
--- From raw files to a published folder: file -> dataset, reference -> scores -> flags -> split -> folder. A name holds the
--- beginning of a hash, so that a dataset that has changed is another one.
+-- From raw files to a published folder: file -> dataset, reference -> scores -> flags -> split -> folder. A name includes the
+-- beginning of a content hash, so that a changed dataset has another name.
 CREATE OR REPLACE VIEW lineage AS
 SELECT d.role AS child_kind, d.dataset || '@' || left(d.content_hash, 8) AS child,
        'file' AS parent_kind, f.file->>'path' || '@' || left(f.file->>'sha256', 8) AS parent, d.run_id

@@ -14,8 +14,8 @@ SELECT d.split, d.version, s.created_at, d.decision, d.reason, d.rank, d.value
 FROM split_rows AS d JOIN splits AS s USING (split, version)
 WHERE d.sample_id = id ORDER BY s.created_at, d.split, d.version;
 
--- The rows on which two versions differ, with the cause: what decided in b or, where that is the rank in both, whether the
--- row's own value has moved. If it has not, the other rows or the budget have.
+-- Rows whose decision differs between two versions, with the cause. If the rank decided in both versions, the cause is the
+-- row's own score if it changed ('score moved'), else the other rows or the budget ('budget').
 CREATE OR REPLACE MACRO split_diff(name, a, b) AS TABLE
 SELECT sample_id, o.decision AS decision_a, n.decision AS decision_b,
        CASE WHEN o.sample_id IS NULL THEN 'row is new'
@@ -37,8 +37,8 @@ FULL JOIN (SELECT * FROM split_rows WHERE split = name AND version = b) AS n USI
 WHERE o.decision IS DISTINCT FROM n.decision
 ORDER BY cause, sample_id;
 
--- Every row's value against any dataset whose rows have been scored once, from the index: no model is asked.
--- A row of that dataset is valued against its other rows.
+-- The value of every row against any scored dataset, computed from the index without the model.
+-- A row of that dataset is valued against the other rows of it (leave one out).
 CREATE OR REPLACE MACRO value_against(name) AS TABLE
 WITH target AS MATERIALIZED (
     SELECT v.model_key, v.sample_id, v.vector
@@ -63,7 +63,7 @@ JOIN store.rows AS r ON r.sample_id = v.sample_id AND r.retired_at IS NULL
 LEFT JOIN target AS t ON t.sample_id = v.sample_id AND t.model_key = v.model_key
 LEFT JOIN quality AS q ON q.model_key = v.model_key;
 
--- The n reference rows that pull a row up most, and the n that pull it down most, from the index.
+-- The n reference rows that raise the value of a row most, and the n that lower it most, from the index.
 CREATE OR REPLACE MACRO influences(id, n := 5) AS TABLE
 WITH mine AS MATERIALIZED (SELECT model_key, vector FROM store.vectors WHERE sample_id = id),
 pulls AS (
@@ -79,8 +79,8 @@ FROM pulls AS p JOIN store.models AS m USING (model_key)
 JOIN rows AS r ON r.sample_id = p.sample_id AND r.dataset = p.reference
 ORDER BY m.model, p.reference, p.value DESC;
 
--- The n rows of a row's own dataset that no check flags and whose first answer state is nearest, by cosine, which needs
--- no unit.
+-- The n nearest rows of the same dataset that no check flags, by the cosine of the first answer states. A cosine does not
+-- depend on the unit of the packed index.
 CREATE OR REPLACE MACRO nearest_accepted(id, n := 5) AS TABLE
 WITH mine AS MATERIALIZED (SELECT model_key, state FROM store.vectors WHERE sample_id = id),
 far AS (
@@ -100,14 +100,14 @@ FROM near AS e JOIN store.models AS m USING (model_key)
 JOIN rows AS r ON r.sample_id = e.sample_id AND r.dataset = e.dataset
 ORDER BY m.model, e.dataset, e.cosine DESC;
 
--- Everything known about a row, one fact a line.
+-- Everything that the database holds about a row, one fact per line.
 CREATE OR REPLACE MACRO explain(id) AS TABLE
 SELECT 1 AS step, 'source' AS fact, dataset AS about, source_file || ', line ' || source_line AS detail FROM row_sources WHERE sample_id = id
 UNION ALL SELECT 2, 'prompt', dataset, prompt FROM rows WHERE sample_id = id
 UNION ALL SELECT 3, 'answer', dataset, answer FROM rows WHERE sample_id = id
 UNION ALL
-SELECT 3, 'picture', dataset, format('{} ({} x {}, {})', one.path, one.width, one.height, one.mode)
-FROM (SELECT dataset, unnest(images) AS one FROM rows WHERE sample_id = id)
+SELECT 3, 'picture', dataset, format('{} ({} x {}, {})', image.path, image.width, image.height, image.mode)
+FROM (SELECT dataset, unnest(images) AS image FROM rows WHERE sample_id = id)
 UNION ALL
 SELECT 4, 'score', dataset || ' against ' || reference || ', ' || model,
        format('value {:.4g}, per token {:.4g}, nll {:.3f}, worst token {:.2f}, conditional gain {}', value, value_per_token, nll, worst_token,

@@ -1,7 +1,7 @@
--- What checks of scores share; they set the variables. Rows whose value is as low as hardly any trusted row's:
+-- Values of rows compared with those of trusted rows, for checks of scores, which set the variables:
 --     p(row) = (1 + trusted rows with a value as low or lower) / (1 + trusted rows)      (conformal p-value)
 --     q(row) = min over rows with an equal or larger p of  p * rows / rank of p          (Benjamini-Hochberg)
--- Both depend on the row only through `as_low`, of which there are at most as many as trusted rows, plus one.
+-- Both depend on a row only through `as_low`, which takes at most trusted rows + 1 different values.
 CREATE OR REPLACE MACRO store.valued_less() AS TABLE
 WITH fresh AS (
     SELECT sample_id, value AS good

@@ -1,5 +1,5 @@
 -- warning: an answer that repeats its question teaches the model to echo
--- Trimming long texts is slow, so the first test asks only if the prompt holds the beginning of the answer.
+-- Trimming long texts is slow, so the first test is only whether the prompt contains the beginning of the answer.
 WITH likely AS MATERIALIZED (
     SELECT sample_id, dataset, prompt, answer, messages
     FROM rows

@@ -1,4 +1,4 @@
--- warning: a row that is among the trusted rows would be valued against itself
+-- warning: a row that is also a trusted row would be valued against itself
 SELECT r.sample_id, r.dataset,
        format('The same content is a trusted row of {}: {}, line {}.',
               getvariable('reference'), t.source_file, t.source_line) AS reason

@@ -1,4 +1,4 @@
--- critical: a row without an answer teaches nothing, and ingest rejects it: one that is here slipped past it
+-- critical: a row without an answer teaches nothing; ingest should have rejected it
 SELECT sample_id, dataset,
        format('The answer is empty: {} characters, all of them white space ({}, line {}).',
               length(answer), source_file, source_line) AS reason

@@ -1,4 +1,4 @@
--- info: rows that answer one prompt differently may contradict each other; open questions may have several good answers
+-- info: rows with the same prompt and different answers may contradict each other; open questions may have several good answers
 WITH mine AS (
     SELECT sample_id, dataset, prompt, answer
     FROM rows

@@ -1,6 +1,6 @@
--- info: a row is valued against what the trusted rows say, also of its own picture
+-- info: a row that shares a picture with a trusted row is valued against that row too
 SELECT r.sample_id, r.dataset,
-       format('Its picture is also one of the trusted rows of {} ({}).', getvariable('reference'),
+       format('Its picture is also the picture of a trusted row of {} ({}).', getvariable('reference'),
               any_value(r.path)) AS reason
 FROM (
     SELECT sample_id, dataset, unnest(images).sha256 AS sha256, unnest(images).path AS path

@@ -1,4 +1,4 @@
--- info: an answer without a letter or a digit is often a placeholder, but brackets and signs can be right answers too
+-- info: an answer without a letter or a digit is often a placeholder, although a sign can be a right answer
 SELECT sample_id, dataset,
        format('The answer has {} characters and none of them is a letter or a digit: "{}".',
               length(answer), left(answer, 40)) AS reason

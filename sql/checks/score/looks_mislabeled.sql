@@ -1,10 +1,10 @@
--- warning: a row that is more suspicious than nearly every trusted row is likely to be wrong; false_discovery_rate says how likely
--- The rate holds if clean rows of the dataset behave as the trusted ones do.
+-- warning: a row that is more suspicious than nearly all trusted rows is likely to be wrong; false_discovery_rate bounds the false flags
+-- The rate holds if the clean rows of the dataset are distributed as the trusted rows.
 WITH trusted AS (
     SELECT count(*) AS n FROM store.fresh_suspicions(getvariable('dataset'), getvariable('model_key'), getvariable('reference'), getvariable('reference_hash'), 'reference')
 )
 SELECT p.sample_id, p.dataset,
-       format('It looks like {}: {:.0f} of {} trusted rows are as suspicious (p = {:.3g}, q = {:.3g}); what weighs most: {}.',
+       format('It looks like {}: {:.0f} of {} trusted rows are as suspicious (p = {:.3g}, q = {:.3g}); strongest signals: {}.',
               p.looks_like, p.p_value * (n + 1) - 1, n, p.p_value, p.q_value, array_to_string(p.signals, ', ')) AS reason,
        p.p_value, p.q_value, p.signals
 FROM store.fresh_suspicions(getvariable('dataset'), getvariable('model_key'), getvariable('reference'), getvariable('reference_hash'), 'dataset') AS p,

@@ -1,5 +1,5 @@
--- critical: a number that is not finite means that the model overflowed, and then no score of the run can be trusted
--- Every column is looked at but those that hold no number, so that a new signal is checked from the day that it is stored.
+-- critical: a number that is not finite means that the model overflowed, so that no score of the run can be trusted
+-- All columns are checked except those that hold no number, so that a new signal is checked too.
 WITH fresh AS (FROM store.fresh_scores(getvariable('model_key'), getvariable('reference'), getvariable('reference_hash'))),
 finite AS (
     SELECT sample_id FROM fresh

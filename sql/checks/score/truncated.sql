@@ -1,4 +1,4 @@
--- warning: part of the row was cut before it was scored, so the value is that of another row; training would cut it too
+-- warning: the row was cut before it was scored, so its value is that of the shorter row; training would cut it too
 SELECT r.sample_id, r.dataset,
        format('The row is longer than scoring.max_tokens = {}: only {} tokens of prompt and {} of answer were scored.',
               m.max_tokens, s.prompt_tokens, s.answer_tokens) AS reason

@@ -1,4 +1,4 @@
--- critical: a row without a score cannot be kept or dropped for its value; a few may be unscorable, many are a mistake
+-- critical: a row without a score cannot be kept or dropped by its value; a few rows may be unscorable, many are a mistake
 -- tolerate: 0.05
 SELECT r.sample_id, r.dataset,
        format('The row of {} characters has no score against {}: {}.', length(r.prompt) + length(r.answer),
