@@ -115,7 +115,7 @@ SELECT 4, 'score', dataset || ' against ' || reference || ', ' || model,
        || coalesce(format(', gain of the picture {:.3f}', image_gain), '')
 FROM scores WHERE sample_id = id
 UNION ALL
-(SELECT 5, 'token', model, format('{} {}: value {:.4g}, log-probability {:.2f}', position, token, value, logprob)
+(SELECT 5, 'token', model, format('{} {}: value {:.4g}, log-probability {:.2f}', position, coalesce(nullif(token, ''), '(no text)'), value, logprob)
  FROM token_scores WHERE sample_id = id ORDER BY value LIMIT 5)
 UNION ALL
 SELECT 6, 'suspicion', dataset || ' against ' || reference || ', ' || model,
