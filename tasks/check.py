@@ -198,9 +198,9 @@ def _record(connection: Connection, check_file: Check, result: Checked, run: dic
     """Flag the bad rows and write the result. Raises RuntimeError if their number differs from the counted one."""
     started = time.monotonic()
     keys = {"check_name": check_file.name, "severity": check_file.severity}
-    let(connection, check_sql=check_file.sql)
+    flag = keys | {"run_id": run["run_id"], "check_sql": check_file.sql}
     try:
-        (flagged,) = execute(connection, "check_flag", keys | {"run_id": run["run_id"]}).fetchone() or (0,)
+        (flagged,) = execute(connection, "check_flag", flag).fetchone() or (0,)
     except DatabaseError as error:
         raise check_file.crashed(str(error).splitlines()[0]) from error
     if flagged != result.rows_failed:
