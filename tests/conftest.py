@@ -12,6 +12,7 @@ from oresight.tasks.scoring.model import load
 from oresight.tasks.scoring.source import find
 from tests.support.curated import Curated
 from tests.support.server import Server
+from tests.support.store import Store, new_store
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for processes that tests start; two test files run at a time
@@ -35,6 +36,12 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def stories(shared: Path) -> Path:
     return shared / "stories260k"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A database with a dataset `raw` and a reference `trusted`, both empty."""
+    return new_store(str(tmp_path / "oresight.duckdb"))
 
 
 @pytest.fixture(scope="session")
