@@ -18,7 +18,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for processes that tests start; two test files run at a time
 torch.set_num_threads(1)
 SHARED = Path(__file__).parents[2] / "shared" / "data"
-LONGEST = ("test_server.py", "test_postgres.py", "test_settle.py", "test_trials.py")
+LONGEST = ("test_server.py", "test_server_faults.py", "test_postgres.py", "test_settle.py", "test_trials.py")
 """Slow files that start first, so that no worker runs one of them alone at the end."""
 
 
@@ -75,3 +75,15 @@ def curated(curated_and_copy: tuple[Curated, Path]) -> Curated:
     shutil.rmtree(demo.folder)
     shutil.copytree(copy, demo.folder, symlinks=True)
     return demo
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A Prefect server with our deployments, a worker and a secret."""
+    server = Server(tmp_path_factory.mktemp("server"))
+    try:
+        server.start()
+        server.keep_secret()
+        yield server
+    finally:
+        server.stop()

@@ -1,60 +1,20 @@
-"""On a real Prefect server: deployments run by schedule and API, and can be stopped, killed and refused."""
+"""On a real Prefect server: deployments run by schedule and API, and their pages show what they did."""
 
 import json
 import shutil
-import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import psutil
 import pytest
 import yaml
 
-from tests.support.server import BIN, COMPARED, ROOT, Server, query
+from tests.support.server import BIN, COMPARED, ROOT, TOKEN, Server, query
 
-TOKEN = "hub-token-that-nobody-must-see"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-SLOW = {"batch_tokens": 16}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    one = Server(tmp_path_factory.mktemp("server"))
-    try:
-        one.start()
-        secret = one.ask("GET", "/block_types/slug/secret")["id"]
-        schema = one.ask("POST", "/block_schemas/filter", {"block_schemas": {"block_type_id": {"any_": [secret]}}})[0]
-        block = {
-            "name": "hub-token",
-            "data": {"value": TOKEN},
-            "block_type_id": secret,
-            "block_schema_id": schema["id"],
-        }
-        one.ask("POST", "/block_documents/", block)
-        yield one
-    finally:
-        one.stop()
-
-
-class Killed(NamedTuple):
-    """A run whose worker was killed with it, while it was scoring; another worker is there since."""
-
-    config: dict[str, Any]
-    run: str
-
-
-@pytest.fixture(scope="module")
-def killed(server: Server) -> Killed:
-    config = server.config("killed", dataset={"path": str(server.folder / "all.json")}, scoring=SLOW)
-    run = server.create_run("score", config).json()["id"]
-    server.wait_for_log(run, "index correlation")
-    server.kill(server.worker)
-    server.worker = server.run("prefect", "worker", "start", "--pool", "oresight", "--type", "process", name="worker")
-    return Killed(config, run)
 
 
 @pytest.fixture(scope="module")
@@ -165,105 +125,6 @@ def test_score_reads_and_scores_and_decides_nothing(server: Server) -> None:
     assert answer == (run,)
 
 
-@pytest.fixture
-def impatient(server: Server) -> Iterator[str]:
-    """The automation that notices dead runs, with a deadline of 10 s; what it sets to Crashed says this message."""
-    file = yaml.safe_load((ROOT / "deployments" / "automations.yaml").read_text())
-    (watcher,) = (
-        automation for automation in file["automations"] if automation["name"] == "oresight notices runs that died"
-    )
-    watcher["name"], watcher["trigger"]["within"] = "impatient", 10
-    watcher["actions"][0]["message"] = "No sign of life for ten seconds."
-    created = server.ask("POST", "/automations/", watcher)["id"]
-    yield watcher["actions"][0]["message"]
-    server.ask("DELETE", f"/automations/{created}")
-
-
-def test_a_silent_run_of_the_command_line_is_left_alone_where_one_of_a_deployment_is_noticed(
-    server: Server, impatient: str
-) -> None:
-    """Both runs are alive, but stopped, so neither sends a heartbeat after its first."""
-    file = server.folder / "by-hand.yaml"
-    file.write_text(yaml.safe_dump(server.config("by-hand", scoring=SLOW)))
-    command = server.run("oresight", "curate", str(file), name="by-hand")
-    by_hand = {"deployment_id": {"is_null_": True}, "state": {"type": {"any_": ["RUNNING"]}}}
-    deadline = time.monotonic() + 120
-    while not (runs := server.ask("POST", "/flow_runs/filter", {"flow_runs": by_hand})):
-        assert time.monotonic() < deadline and command.poll() is None, (server.folder / "by-hand.log").read_text()
-        time.sleep(0.5)
-    server.until_heartbeat(runs[0]["id"])
-    server.signal(command, signal.SIGSTOP)
-    try:
-        slow = server.config("silent", dataset={"path": str(server.folder / "all.json")}, scoring=SLOW)
-        silent = server.create_run("score", slow).json()["id"]
-        server.until_heartbeat(silent)
-        server.signal(server.worker, signal.SIGSTOP)
-        noticed = server.wait(silent, "CRASHED")
-        assert noticed["state"]["message"] == impatient
-        assert server.ask("GET", f"/flow_runs/{runs[0]['id']}")["state"]["type"] == "RUNNING"
-    finally:
-        for process in psutil.Process(server.worker.pid).children(recursive=True):
-            process.kill()
-        server.signal(server.worker, signal.SIGCONT)
-        server.signal(command, signal.SIGCONT)
-    assert command.wait(240) == 0, (server.folder / "by-hand.log").read_text()
-    states = server.ask("GET", f"/flow_run_states/?flow_run_id={runs[0]['id']}")
-    assert [state["type"] for state in states][-2:] == ["RUNNING", "COMPLETED"]
-    assert "CRASHED" not in {state["type"] for state in states}
-
-
-def test_a_killed_worker_leaves_what_was_committed(server: Server, killed: Killed) -> None:
-    scored = query(killed.config["database"], COMPARED["scored once"])
-    assert 0 < scored[0][0] == scored[0][1]
-    assert server.ask("GET", f"/flow_runs/{killed.run}")["state"]["type"] == "RUNNING", "nobody has noticed yet"
-
-
-def test_a_run_waits_for_a_yes_and_a_no_publishes_nothing(server: Server) -> None:
-    asked = {"approval": "required"}
-    config = server.config("asked", publishing=asked)
-    run = server.create_run("curate", config).json()["id"]
-    assert server.wait(run)["state"]["name"] == "Suspended", server.log_text(run)
-    question = server.ask("POST", f"/flow_runs/{run}/input/filter", {"prefix": "", "limit": 10})
-    assert any("of 80 rows" in one["value"] for one in question)
-    assert not (server.folder / "out" / "asked" / "v1").exists()
-    assert server.ask("POST", f"/flow_runs/{run}/resume", {"run_input": {"decision": "perhaps"}})["status"] == "REJECT"
-    yes = {"decision": "approve", "who": "Ada", "note": "looked at twenty"}
-    server.ask("POST", f"/flow_runs/{run}/resume", {"run_input": yes})
-    assert server.wait(run, "COMPLETED", "FAILED")["state"]["type"] == "COMPLETED", server.log_text(run)
-    manifest = json.loads((server.folder / "out" / "asked" / "v1" / "manifest.json").read_text())
-    assert manifest["approval"] == {"decision": "approved", "who": "Ada", "note": "looked at twenty"}
-
-    config = server.config("asked", publishing=asked, splitting={"keep": 0.5})
-    run = server.create_run("curate", config).json()["id"]
-    assert server.wait(run)["state"]["name"] == "Suspended", server.log_text(run)
-    no = {"decision": "reject", "who": "Ada", "note": "too few"}
-    server.ask("POST", f"/flow_runs/{run}/resume", {"run_input": no})
-    ended = server.wait(run, "COMPLETED", "FAILED")
-    assert ended["state"]["type"] == "FAILED" and "Ada rejected it: too few" in ended["state"]["message"]
-    assert not (server.folder / "out" / "asked" / "v2").exists()
-    answers = query(config["database"], "SELECT version, decision, who, note FROM approvals ORDER BY version")
-    assert answers == [(1, "approved", "Ada", "looked at twenty"), (2, "rejected", "Ada", "too few")]
-    published = query(config["database"], "SELECT version FROM splits WHERE folder IS NOT NULL")
-    assert published == [(1,)]
-
-
-def test_a_cancelled_run_leaves_what_the_next_continues_from(server: Server) -> None:
-    config = server.config("cancelled", dataset={"path": str(server.folder / "all.json")}, scoring=SLOW)
-    run = server.create_run("curate", config).json()["id"]
-    server.wait_for_log(run, "index correlation")
-    server.ask("POST", f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
-    begun = time.monotonic()
-    assert server.wait(run, "CANCELLED", "COMPLETED")["state"]["type"] == "CANCELLED"
-    assert time.monotonic() - begun < 60
-    (scored,) = query(config["database"], "SELECT count(*) FROM store.scores")[0]
-    run = server.create_run("curate", config | {"scoring": {}}).json()["id"]
-    assert server.wait(run)["state"]["type"] == "COMPLETED", server.log_text(run)
-    states = query(config["database"], "SELECT state FROM runs ORDER BY started_at")
-    assert [state for (state,) in states] == ["interrupted", "completed"]
-    ((rows, different),) = query(config["database"], COMPARED["scored once"])
-    assert 0 < scored < rows == different
-
-
 @pytest.mark.usefixtures("nightly")
 def test_runs_that_meet_take_turns(server: Server) -> None:
     config = server.folder / "meeting.yaml"
@@ -343,15 +204,3 @@ def test_a_runs_log_names_dataset_run_and_step_and_holds_no_text_of_rows(server:
     said = [line["message"] for line in lines]
     said += [line["message"] for line in server.ask("POST", "/logs/filter", {"limit": 200})]
     assert texts and not [text for text in texts for message in said if text in message]
-
-
-def test_a_killed_run_is_noticed_and_ends_as_if_undisturbed(server: Server, killed: Killed) -> None:
-    ended = server.wait(killed.run, "COMPLETED", "FAILED", "CRASHED", seconds=300)
-    assert ended["state"]["type"] == "COMPLETED" and ended["run_count"] == 2, server.log_text(killed.run)
-    undisturbed = server.config("undisturbed", dataset={"path": str(server.folder / "all.json")})
-    other = server.create_run("score", undisturbed).json()["id"]
-    assert server.wait(other)["state"]["type"] == "COMPLETED", server.log_text(other)
-    for name in ("rows", "scores", "scored once"):
-        assert query(killed.config["database"], COMPARED[name]) == query(undisturbed["database"], COMPARED[name]), name
-    states = query(killed.config["database"], "SELECT state FROM runs ORDER BY started_at")
-    assert states == [("interrupted",), ("completed",)]
