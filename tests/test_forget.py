@@ -308,5 +308,5 @@ def test_the_command_says_what_is_left_to_do(config: Curate) -> None:  # noqa: F
     Path(f"{config.database}.before-0009").write_bytes(b"")
     done = oresight("forget", of_words(config), "--reason", "asked for", "--database", config.database)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"the next run reads dolly again without it\n.*o.duckdb.before-0009, a copy", done.stdout)
+    assert re.search(r"the next run ingests dolly again without it\n.*o.duckdb.before-0009, a copy", done.stdout)
     assert held(config) == []

@@ -85,13 +85,21 @@ def test_a_killed_worker_leaves_what_was_committed(server: Server, killed: Kille
     assert server.ask("GET", f"/flow_runs/{killed.run}")["state"]["type"] == "RUNNING", "nobody has noticed yet"
 
 
+def inputs_of(server: Server, run: str) -> list[str]:
+    """What the server keeps for the form that a suspended run waits for."""
+    stored = server.ask("POST", f"/flow_runs/{run}/input/filter", {"prefix": "", "limit": 10})
+    return [entry["value"] for entry in stored]
+
+
 def test_a_run_waits_for_a_yes_and_a_no_publishes_nothing(server: Server) -> None:
     asked = {"approval": "required"}
     config = server.config("asked", publishing=asked)
     run = server.create_run("curate", config).json()["id"]
     assert server.wait(run)["state"]["name"] == "Suspended", server.log_text(run)
-    question = server.ask("POST", f"/flow_runs/{run}/input/filter", {"prefix": "", "limit": 10})
-    assert any("of 80 rows" in one["value"] for one in question)
+    deadline = time.monotonic() + 60
+    while not any("of 80 rows" in text for text in inputs_of(server, run)):  # Prefect writes it behind the state
+        assert time.monotonic() < deadline, inputs_of(server, run)
+        time.sleep(0.5)
     assert not (server.folder / "out" / "asked" / "v1").exists()
     assert server.ask("POST", f"/flow_runs/{run}/resume", {"run_input": {"decision": "perhaps"}})["status"] == "REJECT"
     yes = {"decision": "approve", "who": "Ada", "note": "looked at twenty"}
