@@ -4,7 +4,7 @@ WITH trusted AS (
     SELECT count(*) AS n FROM store.fresh_suspicions(getvariable('dataset'), getvariable('model_key'), getvariable('reference'), getvariable('reference_hash'), 'reference')
 )
 SELECT p.sample_id, p.dataset,
-       format('It looks like {}: {:.0f} of {} trusted rows are as suspicious (p = {:.3g}, q = {:.3g}); strongest signals: {}.',
+       format('It looks like {}: {:.0f} of {} trusted rows are as suspicious (p = {:.3g}, q = {:.3g}); what weighs most: {}.',
               p.looks_like, p.p_value * (n + 1) - 1, n, p.p_value, p.q_value, array_to_string(p.signals, ', ')) AS reason,
        p.p_value, p.q_value, p.signals
 FROM store.fresh_suspicions(getvariable('dataset'), getvariable('model_key'), getvariable('reference'), getvariable('reference_hash'), 'dataset') AS p,
