@@ -81,7 +81,7 @@ serve: .venv/installed
 
 # Installs all locked versions with their hashes, through uv, which takes seconds where pip takes minutes. torch is not in
 # the lock, because the right build depends on the machine.
-UV = .venv/bin/uv pip install -q --python .venv/bin/python
+UV = .venv/bin/uv pip install -q --compile-bytecode --python .venv/bin/python
 .venv/installed: requirements.lock pyproject.toml hatch_build.py Makefile
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/pip install -q uv==$(UV_VERSION) $(TORCH)
