@@ -46,8 +46,9 @@ def evaluate(
 
 def evaluate_truth(config: Curate, truth: str) -> Evaluation:
     """Measure signals and flags against a truth column and store the results. Needs no Prefect server."""
-    evaluation = measure_against_truth(Run(config), truth)
-    with recorded(config, "evaluate", flow_run.id) as run:
+    reader = Run(config)
+    evaluation = measure_against_truth(reader, truth)
+    with recorded(config, "evaluate", flow_run.id, reader.model) as run:
         ledger = Ledger.of(run, "truth")
         ledger = ledger.under(truth=truth, of=ledger.unit(lines=evaluation.lines())[:HASH])
         ledger.compute_once(ledger.unit(), evaluation.results, f"{truth} of {evaluation.rows} rows")

@@ -25,13 +25,13 @@ def run_trials(run: Run) -> list[str]:
     units = [ledger.unit(seed=seed) for seed in range(settings.seeds)]
     todo = {seed: draw_trial(config, seed) for seed, unit in enumerate(units) if not ledger.has(unit)}
     if todo:
-        with recorded(combined_trials(config, list(todo.values())), "evaluate") as trial:
+        with recorded(combined_trials(config, list(todo.values())), "evaluate", model=run.model) as trial:
             _score_trial(trial)
     embeddings = EmbeddingCache(run.model.files, config)
     for seed, unit in enumerate(units):
 
         def compute(seed: int = seed) -> Iterator[Result]:
-            with recorded(todo[seed], "evaluate") as trial:
+            with recorded(todo[seed], "evaluate", model=run.model) as trial:
                 _score_trial(trial)
                 flag(trial)
             yield from judge_trial(trial, embeddings, seed)

@@ -79,14 +79,19 @@ def test_deploying_again_writes_nothing(client: SyncPrefectClient, monkeypatch: 
     assert client.read_automations() == before
 
 
-@pytest.mark.parametrize("stamps", [False, True])
-def test_what_an_operator_disabled_or_enabled_stays_so_while_its_trigger_is_corrected(
-    client: SyncPrefectClient, stamps: bool
-) -> None:
+def install_earlier(client: SyncPrefectClient, stamps: bool) -> None:
+    """What an earlier `oresight deploy` left on the server: before it wrote stamps, or since."""
     if stamps:
         update_automations(client, definitions_without_stamps())
     else:
         install_former(client)
+
+
+@pytest.mark.parametrize("stamps", [False, True])
+def test_what_an_operator_disabled_or_enabled_stays_so_while_its_trigger_is_corrected(
+    client: SyncPrefectClient, stamps: bool
+) -> None:
+    install_earlier(client, stamps)
     client.pause_automation(stored(client, DIED).id)
     change(client, NOTICE, enabled=True)
     for _ in range(2):
@@ -99,10 +104,7 @@ def test_what_an_operator_disabled_or_enabled_stays_so_while_its_trigger_is_corr
 def test_a_trigger_or_action_that_an_operator_changed_stays_and_is_named(
     client: SyncPrefectClient, stamps: bool
 ) -> None:
-    if stamps:
-        update_automations(client, definitions_without_stamps())
-    else:
-        install_former(client)
+    install_earlier(client, stamps)
     trigger = stored(client, DIED).trigger.model_dump() | {"within": 600}
     change(client, DIED, trigger=trigger)
     block = "11111111-1111-1111-1111-111111111111"

@@ -63,8 +63,13 @@ class Run:
 
 
 @contextmanager
-def recorded(config: Curate, flow: str, prefect_flow_run_id: str | None = None) -> Iterator[Run]:
-    """Take the database's turn and keep a row in `runs` while a run's steps are running. Raises what they raise."""
+def recorded(
+    config: Curate, flow: str, prefect_flow_run_id: str | None = None, model: ModelIdentity | None = None
+) -> Iterator[Run]:
+    """Take the database's turn and keep a row in `runs` while a run's steps are running. Raises what they raise.
+
+    model: the configured model, if the caller has identified it already: hashing its files takes a while.
+    """
     run_id = uuid.uuid4().hex
     with (
         explain_faults(database=config.database, publishing__folder=config.publishing.folder),
@@ -77,7 +82,7 @@ def recorded(config: Curate, flow: str, prefect_flow_run_id: str | None = None) 
             execute(connection, "start_run", values | {"prefect_flow_run_id": prefect_flow_run_id})
         state = "interrupted"  # a cancelled run raises a BaseException that is no Exception
         try:
-            yield Run(config, run_id)
+            yield Run(config, run_id, model)
             state = "completed"
         except Waiting:
             state = "waiting"
