@@ -13,11 +13,11 @@ from oresight.tasks.database import newest_version
 from oresight.tasks.evaluation.finetunes import Contest, compare_choices, datamodeling_score, removal_curves
 from oresight.tasks.evaluation.page import write_evaluations
 from oresight.tasks.evaluation.samples import dataset_rows, encode_for_training
+from oresight.tasks.evaluation.training import TestRow
 from oresight.tasks.evaluation.trials import evaluation_folder
 from oresight.tasks.ingest import ingest
 from oresight.tasks.runs.progress import BestEffort, log
 from oresight.tasks.runs.record import Run, recorded
-from oresight.tasks.scoring.prompt import Encoded
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Experiments:
     """Which experiments run, and on which test rows. The arguments of `settle` explain them."""
 
     test: str
+    truth: str | None = None
     finetune: bool = True
     curves: bool = False
     datamodels: bool = False
@@ -32,7 +33,12 @@ class Experiments:
 
 @flow(name="settle", flow_run_name=run_name, validate_parameters=False)
 def settle(
-    config: Curate, test: str, finetune: bool = True, curves: bool = False, datamodels: bool = False
+    config: Curate,
+    test: str,
+    truth: str | None = None,
+    finetune: bool = True,
+    curves: bool = False,
+    datamodels: bool = False,
 ) -> list[str]:
     """Finetune on the rows that the newest split keeps and on rows that other methods choose; compare the test loss.
 
@@ -41,13 +47,14 @@ def settle(
     Args:
         config: The configuration of the curated database. Its section `finetuning` says how to train.
         test: A file of test rows in the layout of the dataset. Rows that dataset or reference hold are left out.
+        truth: A column that says which rows are wrong. The share of wrong rows is then shown, and clean rows compared.
         finetune: Compare methods that choose rows.
         curves: Also train without the 10, 20 and 40% of rows of the highest value, and of the lowest.
         datamodels: Also compute the linear datamodeling score, from finetunes on halves of some rows; for small models.
     """
     config = start_run(config)
     with on_accelerator(config.model.device):
-        lines = run_experiments(config, Experiments(test, finetune=finetune, curves=curves, datamodels=datamodels))
+        lines = run_experiments(config, Experiments(test, truth, finetune, curves, datamodels))
     with BestEffort():
         create_markdown_artifact("\n".join(lines), key=artifact_key(config.splitting.name, "settled"))
     return lines
@@ -60,7 +67,7 @@ def run_experiments(config: Curate, experiments: Experiments) -> list[str]:
     with recorded(config, "settle", flow_run.id) as run:
         test = _test_rows(run, experiments.test)
         if experiments.finetune:
-            lines += compare_choices(Contest(run, "finetune", version, test))
+            lines += compare_choices(Contest(run, "finetune", version, test, experiments.truth))
         if experiments.curves:
             lines += ["", *removal_curves(Contest(run, "removal", version, test))]
         if experiments.datamodels:
@@ -68,7 +75,7 @@ def run_experiments(config: Curate, experiments: Experiments) -> list[str]:
     return [*lines, "", f"report: {write_evaluations(config)}"]
 
 
-def _test_rows(run: Run, test: str) -> list[Encoded]:
+def _test_rows(run: Run, test: str) -> list[TestRow]:
     """Ingest the test file into a separate database. Rows that dataset or reference hold are left out.
 
     Raises ValueError if no row is left.
@@ -84,9 +91,10 @@ def _test_rows(run: Run, test: str) -> list[Encoded]:
     new = [row for row in rows if row["sample_id"] not in seen]
     if len(new) < len(rows):
         log().warning("settle: %d test rows are left out: dataset or reference have them", len(rows) - len(new))
+    answers = {row["sample_id"]: row["answer"] for row in new}
     encoded = encode_for_training(config, run.model.files, new)
     if not encoded:
         raise ValueError(
             f"--test: {test} has no row that the model can read and that is neither in dataset nor reference"
         )
-    return [row for _, row in encoded]
+    return [TestRow(row, answers[sample_id]) for sample_id, row in encoded]

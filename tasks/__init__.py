@@ -15,6 +15,7 @@ workload/     what lacks a score, cut into shards, encoded, committed; what it w
 score.py      rows without a fresh score -> scores, shard by shard
 plan.py       rows without a fresh score -> what scoring them would take
 detection/    known defects, signals, labels, the detector; nothing here knows the database
+matching/     which rows teach what the trusted rows ask; nothing here knows the database
 flag.py       scores and canaries -> how suspicious each row is, and what can be detected
 split.py      flags and a budget -> keep or drop for every row, with its reason
 pages/        charts, evidence and the HTML templates

@@ -11,7 +11,7 @@ from oresight.tasks.database import Connection, execute, writing
 if TYPE_CHECKING:
     from oresight.tasks.scoring.source import Source  # torch takes seconds to import, and `oresight sql` needs none
 
-SCORING_VERSION = 2
+SCORING_VERSION = 3
 """Raise it when a change in the code gives the same row, model and reference another number."""
 
 

@@ -10,18 +10,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from oresight.tasks.config import Splitting
-from oresight.tasks.database import Connection, execute, transaction, writing
+from oresight.tasks.database import Connection, execute, records, transaction, writing
+from oresight.tasks.matching.coverage import COVERAGE, Coverage
+from oresight.tasks.matching.policy import Candidates, choose
+from oresight.tasks.matching.repeats import NO_REPEATS, near_repeats
+from oresight.tasks.matching.similarity import Cosines, Vectors
 from oresight.tasks.runs.progress import log
 from oresight.tasks.runs.record import Run
 from oresight.tasks.scope import Scope, json_pointer
 
-BATCH = 1024
-"""Rows whose neighbours are looked up at once: a batch against 100,000 rows is 0.4 GB of cosines."""
-NO_REPEATS = pa.table(
-    {"sample_id": pa.array([], pa.string()), "better": pa.array([], pa.string()), "cosine": pa.array([], pa.float64())}
-)
+READ = 16_384
+"""Rows whose vectors are read at a time."""
+MATCHES = pa.schema([
+    ("sample_id", pa.string()), ("place", pa.int64()), ("matched_to", pa.string()), ("round", pa.int32()),
+    ("similarity", pa.float32()), ("is_suspicious", pa.bool_()),
+])  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,8 @@ def split(run: Run) -> Split:
         with transaction(connection):
             execute(connection, "split_insert_version", scope.parameters | totals.figures | keys | hashes)
             execute(connection, "split_insert_rows", keys)
+            connection.register("new_coverage", totals.coverage)
+            execute(connection, "split_insert_coverage", keys)
         previous, flagged, moved = execute(connection, "split_drift", keys).fetchone() or (None, None, None)
     log().info("split: %s/v%d keeps %d rows, drops %d", splitting.name, version, totals.kept, totals.dropped)
     if moved is not None:
@@ -77,6 +85,8 @@ class _Totals(NamedTuple):
     tokens: int
     decisions: str
     """Hash of all decisions, ranks and kept records."""
+    coverage: pa.Table
+    """What the rows have for each trusted row; empty unless rows are matched."""
 
     @property
     def figures(self) -> dict[str, int]:
@@ -96,11 +106,12 @@ def _totals(connection: Connection, scope: Scope, splitting: Splitting) -> _Tota
     settings = splitting.model_dump(exclude={"name", "distinct", "seed"})
     pointer = None if splitting.per is None else json_pointer(splitting.per)
     values = scope.parameters | settings | {"seed": str(splitting.seed), "pointer": pointer}
-    _decide(connection, values, NO_REPEATS)
+    coverage = _decide(connection, values, NO_REPEATS)
     if splitting.distinct:
         candidates = execute(connection, "split_candidates", values).to_arrow_table()
-        _decide(connection, values, near_repeats(candidates, splitting.distinct))
-    totals = _Totals(*(execute(connection, "split_totals").fetchone() or (0, 0, 0, "")))
+        coverage = _decide(connection, values, near_repeats(candidates, splitting.distinct))
+    kept, dropped, tokens, decisions = execute(connection, "split_totals").fetchone() or (0, 0, 0, "")
+    totals = _Totals(kept, dropped, tokens, decisions, coverage)
     if totals.kept == 0:
         raise ValueError(
             f"splitting: none of the {totals.dropped} rows of {scope.dataset!r} would be kept;"
@@ -110,48 +121,75 @@ def _totals(connection: Connection, scope: Scope, splitting: Splitting) -> _Tota
     return totals
 
 
-def _decide(connection: Connection, values: dict[str, Any], repeats: pa.Table) -> None:
-    """Fill the table `decided`. repeats: the result of `near_repeats`."""
+def _decide(connection: Connection, values: dict[str, Any], repeats: pa.Table) -> pa.Table:
+    """Fill the table `decided`. repeats: the result of `near_repeats`. Returns what the rows have for trusted rows."""
     connection.register("new_near_repeats", repeats)
-    execute(connection, "split_near")
-    execute(connection, "split_decide", values)
+    for query in ("split_near", "split_judge", "split_budgets"):
+        execute(connection, query, values)
+    none = MATCHES.empty_table(), COVERAGE.empty_table()
+    matches, coverage = _match(connection, values) if values["by"] == "match" else none
+    connection.register("new_matches", matches)
+    execute(connection, "split_matches")
+    execute(connection, "split_rank", values)
+    return coverage
 
 
-def near_repeats(candidates: pa.Table, least: float) -> pa.Table:
-    """Candidates that nearly repeat a better one: columns sample_id, better (the row that is kept instead), cosine.
+class _Part(NamedTuple):
+    """Rows with their vectors, in the order of the query."""
 
-    Greedy, as in the non-maximum suppression of object detection: the best row is kept, and rows with a cosine of
-    `least` or more to it are removed; then the best of the remaining rows, and so on. A row is never removed because of
-    a row that is itself removed.
+    sample_ids: pa.Array
+    vectors: Vectors
+    candidates: Candidates
 
-    Args:
-        candidates: Columns sample_id and vector (all of one length), best first.
-        least: Cosine from which on two rows count as nearly the same, above 0.
-    """
-    from sklearn.neighbors import NearestNeighbors  # takes a second to import, and few runs need it
 
-    if candidates.num_rows < 2:
-        return NO_REPEATS
-    sample_ids = candidates["sample_id"].to_pylist()
-    vectors = np.stack(candidates["vector"].to_numpy()).astype(np.float32)
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit_ND = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
-    # For unit vectors |a - b|^2 = 2 - 2 cos. A row of zeros is at distance 1 from all others and repeats none.
-    neighbors = NearestNeighbors(radius=float(np.sqrt(max(0.0, 2 - 2 * least))) + 1e-4, algorithm="brute").fit(unit_ND)
-    better = np.full(len(sample_ids), -1)
-    for start in range(0, len(sample_ids), BATCH):
-        batch = unit_ND[start : start + BATCH]
-        for row, others in enumerate(neighbors.radius_neighbors(batch, return_distance=False), start):
-            if better[row] < 0:
-                later = others[(others > row) & (better[others] < 0)]
-                better[later[unit_ND[later] @ unit_ND[row] >= least - 1e-6]] = row
-    (removed,) = np.nonzero(better >= 0)
-    cosines = np.einsum("nd,nd->n", unit_ND[removed], unit_ND[better[removed]])
-    return pa.table(
-        {
-            "sample_id": [sample_ids[row] for row in removed],
-            "better": [sample_ids[row] for row in better[removed]],
-            "cosine": cosines.astype(float),
-        },
-        schema=NO_REPEATS.schema,
+def _match(connection: Connection, values: dict[str, Any]) -> tuple[pa.Table, pa.Table]:
+    """Match the rows of each part within its budget. Returns tables of MATCHES and of COVERAGE."""
+    trusted = _read_part(connection, "split_trusted", values)
+    budgets = records(connection, "split_parts", values) if len(trusted.sample_ids) else []
+    tables, covered = [MATCHES.empty_table()], Coverage.of(len(trusted.sample_ids))
+    for budget in budgets:
+        part = _read_part(connection, "split_vectors", values | {"part": budget["part"]})
+        if len(part.sample_ids) == 0:
+            continue
+        similarity = Cosines.between(part.vectors, trusted.vectors)
+        choice = choose(similarity, part.candidates, rows=budget["row_budget"], tokens=budget["token_budget"])
+        matches = choice.matches
+        place_N = np.empty(len(part.sample_ids), dtype=np.int64)
+        place_N[choice.order_N] = np.arange(1, len(place_N) + 1)
+        rounds = pa.array(matches.round_N, pa.int32(), mask=matches.round_N == 0)
+        takers = trusted.sample_ids.take(pa.array(matches.trusted_N))
+        columns = [part.sample_ids, place_N, takers, rounds, matches.similarity_N, choice.is_suspicious_N]
+        tables.append(pa.table([pa.array(column) for column in columns], schema=MATCHES))
+        covered.add(part.sample_ids, similarity, choice)
+    return pa.concat_tables(tables), covered.table(trusted.sample_ids)
+
+
+def _read_part(connection: Connection, query: str, values: dict[str, Any]) -> _Part:
+    """Read rows with their packed vectors, a batch at a time: a million rows take 0.5 GB."""
+    reader = execute(connection, query, values).to_arrow_reader(READ)
+    pieces: dict[str, list[Any]] = {name: [] for name in (*reader.schema.names, "sample_id")}
+    for batch in reader:
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            is_list = name in ("vector", "text_state")
+            pieces[name].append(_matrix(column) if is_list else column)
+    sample_ids = pa.concat_arrays(pieces["sample_id"]) if pieces["sample_id"] else pa.array([], pa.string())
+    n = len(sample_ids)
+
+    def numbers(name: str, dtype: type) -> Any:
+        arrays = [piece.to_numpy(zero_copy_only=False) for piece in pieces.get(name, [])]
+        return np.concatenate(arrays).astype(dtype) if arrays else np.full(n, np.nan).astype(dtype)
+
+    vectors = Vectors(
+        np.concatenate(pieces["vector"]) if n else np.empty((0, 0), dtype=np.int8),
+        np.concatenate(pieces["text_state"]) if n else np.empty((0, 0), dtype=np.int8),
+        numbers("text_unit", np.float32),
     )
+    tokens_N = numbers("answer_tokens", np.int64) if "answer_tokens" in pieces else np.zeros(n, dtype=np.int64)
+    candidates = Candidates(tokens_N, numbers("suspicion", np.float64), numbers("p_value", np.float64))
+    return _Part(sample_ids, vectors, candidates)
+
+
+def _matrix(lists: pa.ListArray) -> NDArray[np.int8]:
+    """N lists of m 8-bit integers as an array [N, m]."""
+    flat: NDArray[np.int8] = lists.flatten().to_numpy()
+    return flat.reshape(len(lists), -1)

@@ -235,8 +235,8 @@ def test_a_model_without_a_head_of_plain_weights_is_refused() -> None:
 
 
 def test_answers_are_cut_between_rows() -> None:
-    part = Answers([4, 5, 6], torch.arange(9.0)[:, None], torch.arange(9), [2, 5, 2])
-    assert [(tile.rows, tile.lengths, tile.y_T.tolist()) for tile in part.tiles(4)] == [
-        ([4], [2], [0, 1]), ([5], [5], [2, 3, 4, 5, 6]), ([6], [2], [7, 8])
+    part = Answers([4, 5, 6], torch.arange(9.0)[:, None], torch.arange(9), [2, 5, 2], torch.arange(3.0)[:, None])
+    assert [(tile.rows, tile.lengths, tile.y_T.tolist(), tile.text_ND.tolist()) for tile in part.tiles(4)] == [
+        ([4], [2], [0, 1], [[0]]), ([5], [5], [2, 3, 4, 5, 6], [[1]]), ([6], [2], [7, 8], [[2]])
     ]  # fmt: skip
     assert part.first().flatten().tolist() == [0, 2, 7]

@@ -106,6 +106,18 @@ def test_a_rows_numbers_do_not_depend_on_its_batch_or_place(stories: Path) -> No
                 assert getattr(one, name) == pytest.approx(getattr(judge, name), rel=1e-9)
             torch.testing.assert_close(one.vector, judge.vector, rtol=1e-9, atol=1e-9)
             torch.testing.assert_close(one.state, judge.state, rtol=1e-9, atol=1e-9)
+            torch.testing.assert_close(one.text_state, judge.text_state, rtol=1e-9, atol=1e-9)
+
+
+def test_a_text_state_is_the_position_weighted_mean_of_all_states_of_the_text(stories: Path) -> None:
+    model = load(find(str(stories)), device="cpu", dtype="float64")
+    rows, done = opening(model)
+    basis = done.engine.gauge.basis
+    for one in in_order(done.engine, rows)[::7]:
+        h_LD = model.states(torch.tensor([rows[one.row].ids]))[0]
+        weight_L = torch.arange(1, len(h_LD) + 1, dtype=torch.float64)
+        mean_D = (weight_L[:, None] * h_LD).sum(0) / weight_L.sum()
+        torch.testing.assert_close(one.text_state, basis.texts(mean_D[None])[0], rtol=1e-9, atol=1e-9)
 
 
 def test_a_lone_reference_row_has_no_value(stories: Path) -> None:

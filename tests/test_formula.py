@@ -105,7 +105,8 @@ def some_answers(generator: torch.Generator, head: Head, rows: int, kinds: Tenso
     directions = torch.randn(len(kinds), head.weight_VD.shape[1], generator=generator, dtype=torch.float64)
     mixed = torch.randn(rows * 4, len(kinds), generator=generator, dtype=torch.float64) * kinds
     y = torch.randint(0, len(head.weight_VD), (rows * 4,), generator=generator)
-    return Answers(list(range(rows)), mixed @ directions, y, [4] * rows)
+    h_TD = mixed @ directions
+    return Answers(list(range(rows)), h_TD, y, [4] * rows, h_TD[::4])
 
 
 def test_the_cheap_form_stays_within_its_tolerance_and_zero_is_exact() -> None:
@@ -114,7 +115,8 @@ def test_the_cheap_form_stays_within_its_tolerance_and_zero_is_exact() -> None:
     kinds = 0.8 ** torch.arange(96, dtype=torch.float64)
     everyone = some_answers(generator, head, 90, kinds)
     parts = [
-        Answers(list(range(30)), everyone.h_TD[a : a + 120], everyone.y_T[a : a + 120], [4] * 30) for a in (0, 120, 240)
+        Answers(list(range(30)), everyone.h_TD[a : a + 120], everyone.y_T[a : a + 120], [4] * 30, everyone.text_ND[:30])
+        for a in (0, 120, 240)
     ]
     reference, probe, others = parts
     exact, cheap = fit(head, [reference], probe=[probe], tolerance=0.03)
@@ -140,7 +142,7 @@ def test_where_the_whole_gradient_has_no_room_the_tokens_that_weigh_most_are_tak
     generator = torch.Generator().manual_seed(0)
     head = a_head(generator, 50, 4)
     h = torch.randn(6, 4, generator=generator, dtype=torch.float64)
-    part = Answers([0, 1], h, torch.tensor([3, 3, 7, 7, 9, 9]), [3, 3])
+    part = Answers([0, 1], h, torch.tensor([3, 3, 7, 7, 9, 9]), [3, 3], h[:2])
     mass = sum(by_autograd(h[t : t + 1], part.y_T[t : t + 1], head).norm(dim=1) for t in range(6))
     assert heavy_tokens([part], head, 12 * 4).tolist() == mass.topk(12).indices.sort().values.tolist()
     assert heavy_tokens([part], head, 200).tolist() == list(range(50))

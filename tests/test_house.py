@@ -27,10 +27,21 @@ MAY_IMPORT = {
     "tasks/scoring": set[str](),
     "tasks/workload": {"config", "database", "runs", "scope", "scoring"},
     "tasks/detection": set[str](),
+    "tasks/matching": set[str](),
     "tasks/pages": {"database", "scope"},
     "tasks/publishing": {"config", "database", "runs", "evaluation.measure"},
-    "tasks/evaluation": {"config", "database", "runs", "scope", "scoring", "workload", "detection", "pages"},
-    "tasks": {*FOUNDATIONS, "runs", "formats", "scoring", "workload", "detection", "pages", "publishing"},
+    "tasks/evaluation": {
+        "config",
+        "database",
+        "runs",
+        "scope",
+        "scoring",
+        "workload",
+        "detection",
+        "matching",
+        "pages",
+    },
+    "tasks": {*FOUNDATIONS, "runs", "formats", "scoring", "workload", "detection", "matching", "pages", "publishing"},
 }
 ONE_HOME = {
     "duckdb": "tasks/database.py",

@@ -12,8 +12,10 @@ import pytest
 from oresight.flows.settle import Experiments, run_experiments
 from oresight.tasks.config import Curate
 from oresight.tasks.database import reading
+from oresight.tasks.evaluation.choices import METHODS
 from oresight.tasks.evaluation.ledger import Ledger, Result
 from oresight.tasks.evaluation.tables import finetune_verdict
+from oresight.tasks.evaluation.training import is_same_answer
 from oresight.tasks.flag import flag
 from oresight.tasks.ingest import ingest
 from oresight.tasks.publish import publish
@@ -24,6 +26,7 @@ from tests.test_publish import release, some
 from tests.test_split import settings
 
 FEW = {"tokens": 1000, "seeds": 2, "rate": 3e-3}
+ONE = FEW | {"against": ["lowest nll"]}
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +36,7 @@ def decided(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Curate:
     lines = (shared / "dolly" / "rows.jsonl").read_text(encoding="utf-8").split("\n")
     rows = [row for row in map(json.loads, filter(None, lines)) if len(row["output"]) < 200 > len(row["instruction"])]
     rows = random.Random(0).sample(rows, 180)
+    rows = [row | {"wrong": i % 4 == 0} for i, row in enumerate(rows)]
     for name, part in (("rows", rows[:120]), ("trusted", rows[120:150]), ("test", [*rows[150:], rows[0], rows[120]])):
         (folder / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in part))
     config = Curate.model_validate(
@@ -82,14 +86,15 @@ def test_all_methods_spend_one_budget_and_a_verdict_ends_it(decided: Curate, cap
     assert "2 test rows are left out: dataset or reference have them" in caplog.text
     numbers = ask(decided, "SELECT method, metric, seed, value FROM evaluations WHERE setting = 'curated/v1'")
     spent = {(method, seed): value for method, metric, seed, value in numbers if metric == "answer tokens"}
-    methods = {"kept", "random", "lowest nll", "highest embedding cosine", "highest value", "lowest value"}
-    assert {method for method, _ in spent} == methods | {"highest gradient"} and len(spent) == 14
-    assert max(spent.values()) <= 1000 and min(spent.values()) > 950
+    methods = {"kept", "random", *METHODS} - {"clean rows"}
+    assert {method for method, _ in spent} == methods and len(spent) == 2 * len(methods)
+    whole = [spent.pop(("all rows", seed)) for seed in range(2)]
+    assert min(whole) > 1200 and max(spent.values()) <= 1000 and min(spent.values()) > 950
     losses = {(method, seed): value for method, metric, seed, value in numbers if metric == "test loss"}
     plain = losses.pop(("no finetune", None))
     assert all(loss < plain for loss in losses.values())
     compared = ask(decided, "SELECT against, pairs, test, difference FROM comparisons WHERE method = 'kept'")
-    rivals = (methods - {"kept"}) | {"highest gradient"}
+    rivals = methods - {"kept", "match", "all rows"}
     assert {against: (pairs, test) for against, pairs, test, _ in compared} == dict.fromkeys(rivals, (2, "t"))
     difference_from = {against: difference for against, _, _, difference in compared}
     expected = np.mean([losses["kept", seed] - losses["random", seed] for seed in range(2)])
@@ -97,13 +102,13 @@ def test_all_methods_spend_one_budget_and_a_verdict_ends_it(decided: Curate, cap
 
 
 def test_stored_finetunes_are_not_repeated(decided: Curate, monkeypatch: pytest.MonkeyPatch) -> None:
-    few = FEW | {"against": ["lowest nll"]}
+    few = ONE
     first = settled(decided, **few)
 
-    def refuse(*_: Any) -> list[float]:
+    def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("oresight.tasks.evaluation.finetunes.losses_after", refuse)
+    monkeypatch.setattr("oresight.tasks.evaluation.finetunes.outcome_after", refuse)
     assert settled(decided, **few) == first
     with pytest.raises(AssertionError, match="trained again"):
         settled(decided, **(few | {"seeds": 3}))
@@ -114,8 +119,60 @@ def test_the_methods_can_be_chosen(decided: Curate) -> None:
     assert {line.split("|")[2].strip() for line in lines if line.startswith("| curated/v1 ")} == {
         "kept", "random", "lowest nll", "no finetune"
     }  # fmt: skip
-    with pytest.raises(ValueError, match="--against: 'nll' is not one of lowest nll, highest embedding cosine, "):
+    with pytest.raises(ValueError, match="--against: 'nll' is not one of match, match on index, "):
         settled(decided, **FEW, against=["nll"])
+    with pytest.raises(ValueError, match="--against: 'clean rows' needs --truth COLUMN"):
+        settled(decided, **FEW, against=["clean rows"])
+
+
+def test_a_library_that_is_missing_leaves_its_method_out(
+    decided: Curate, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("oresight.tasks.evaluation.choices.find_spec", lambda _: None)
+    settled(decided, **FEW | {"against": ["lowest nll", "BM25"]})
+    assert "settle: BM25 left out; to include it: pip install 'oresight[baselines]'" in caplog.text
+
+
+def test_shares_of_the_tokens_a_truth_and_answers(decided: Curate, caplog: pytest.LogCaptureFixture) -> None:
+    """Two budgets; the column `category` cannot be a truth, `wrong` is one."""
+    few = {"shares": [0.2, 0.4], "seeds": 2, "against": ["match", "clean rows"], "metric": "exact", "rate": None}
+    lines = settled(decided, Experiments(heldout_file(decided), truth="wrong"), **few)
+    assert sum(line.startswith("Verdict: ") for line in lines) == 2
+    assert "settle: learning rate" in caplog.text
+    shares = {
+        setting: share
+        for share, setting in ((0.2, "curated/v1, 20% of the tokens"), (0.4, "curated/v1, 40% of the tokens"))
+    }
+    numbers = ask(decided, "SELECT setting, method, metric, value FROM evaluations WHERE setting LIKE '%of the tokens'")
+    assert {setting for setting, *_ in numbers} == set(shares)
+    assert all(value == 0 for _, method, metric, value in numbers if (method, metric) == ("clean rows", "wrong rows"))
+    assert any(value > 0 for _, method, metric, value in numbers if (method, metric) == ("random", "wrong rows"))
+    assert {method for _, method, metric, _ in numbers if metric == "exact answers"} == {
+        "kept", "random", "match", "clean rows", "no finetune"
+    }  # fmt: skip
+    tokens = {(setting, method): value for setting, method, metric, value in numbers if metric == "answer tokens"}
+    for method in ("random", "match"):
+        less, more = (tokens[setting, method] for setting in shares)
+        assert 1.8 < more / less < 2.2
+    swept = ask(decided, "SELECT setting FROM evaluations WHERE evaluation = 'sweep'")
+    assert {setting for (setting,) in swept} == {"0.0003", "0.001", "0.003"}
+    with pytest.raises(ValueError, match="--truth: no row of 'rows' has a column 'bad'"):
+        settled(decided, Experiments(heldout_file(decided), truth="bad"), **few)
+
+
+@pytest.mark.parametrize(
+    ("answer", "right", "same"),
+    [
+        ("It is 1,200 dollars. #### 1200", "So 30 * 40. #### 1,200", True),
+        ("12 and then 13", "#### 12", False),
+        ("no number", "#### 12", False),
+        (" Paris.\n", "paris", True),
+        ("Paris or Rome", "Paris", False),
+        ("-3.50", "#### -3.5", True),
+    ],
+)
+def test_answers_are_compared_after_normalising(answer: str, right: str, same: bool) -> None:
+    assert is_same_answer(answer, right) is same
 
 
 def test_curves_and_datamodels_are_printed_and_stored(decided: Curate, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,7 @@ def settings(folder: Path, **splitting: Any) -> Curate:
             "database": str(folder / "t.duckdb"),
             "dataset": {"name": "raw", "path": "x"},
             "reference": {"name": "trusted", "path": "y"},
-            "splitting": {"name": "chosen"} | splitting,
+            "splitting": {"name": "chosen", "by": "value"} | splitting,
             "publishing": {"folder": str(folder / "out")},
         }
     )

@@ -49,12 +49,25 @@ def settle(
     test: Annotated[
         str, typer.Option(metavar="FILE", help="Test rows that are neither in the dataset nor in the reference.")
     ],
+    truth: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="A column that is true or 1 for wrong rows: how many each method takes."),
+    ] = None,
     tokens: Annotated[int | None, typer.Option(min=1, help="Answer tokens per finetune.")] = None,
+    shares: Annotated[
+        list[float] | None,
+        typer.Option("--share", help="A budget: a share of the answer tokens that a seed draws. Can be repeated."),
+    ] = None,
     seeds: Annotated[int | None, typer.Option(min=2, help="Number of seeds. Each seed draws half of the rows.")] = None,
-    rate: Annotated[float | None, typer.Option(min=0, help="The highest learning rate.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0, help="The highest learning rate. Default: a sweep decides.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the rows.")] = None,
     lora: Annotated[
         bool | None, typer.Option("--lora/--full", help="Train LoRA matrices only, or all weights.")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(metavar="METRIC", help="exact: also compare the finetuned models' answers.")
     ] = None,
     finetune: Annotated[bool, typer.Option(help="Compare methods that choose rows.")] = True,
     curves: Annotated[
@@ -71,15 +84,17 @@ def settle(
 ) -> None:
     """Finetune on the kept rows and on as many tokens of other rows, and compare the test loss.
 
-    --tokens, --seeds, --rate, --epochs, --lora and --against override the keys of the section `finetuning`.
+    --tokens, --share, --seeds, --rate, --epochs, --lora, --metric and --against override the keys of the section
+    `finetuning`.
     """
     overrides = _as_changes(
-        "finetuning", tokens=tokens, seeds=seeds, rate=rate, epochs=epochs, lora=lora, against=against or None
-    )
+        "finetuning", tokens=tokens, shares=shares or None, seeds=seeds, rate=rate, epochs=epochs, lora=lora,
+        metric=metric, against=against or None,
+    )  # fmt: skip
     settings = read_config(config, [*(changes or []), *overrides])
     from oresight.flows.settle import Experiments, run_experiments
 
-    experiments = Experiments(test, finetune=finetune, curves=curves, datamodels=datamodels)
+    experiments = Experiments(test, truth, finetune, curves, datamodels)
     typer.echo("\n".join(run_experiments(settings, experiments)))
 
 

@@ -1,4 +1,4 @@
 INSERT INTO store.split_rows BY NAME
 SELECT $split AS split, $version AS version, sample_id, CASE WHEN kept THEN 'keep' ELSE 'drop' END AS decision, cause, reason, rank, value,
-       CASE WHEN kept THEN record::VARCHAR END AS record
+       matched_to, round, similarity, CASE WHEN kept THEN record::VARCHAR END AS record
 FROM decided;

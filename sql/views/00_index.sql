@@ -6,5 +6,6 @@ CREATE OR REPLACE MACRO store.pack(list, unit) AS list_transform(list, lambda x:
 CREATE OR REPLACE MACRO store.floats(list, unit) AS list_transform(list, lambda x: x * unit);
 
 CREATE OR REPLACE VIEW store.vectors AS
-SELECT sample_id, model_key, store.floats(vector, unit) AS vector, store.floats(state, state_unit) AS state
+SELECT sample_id, model_key, store.floats(vector, unit) AS vector, store.floats(state, state_unit) AS state,
+       store.floats(text_state, text_unit) AS text_state
 FROM store.packed;

@@ -58,7 +58,7 @@ FROM store.fits AS f JOIN store.models AS m ON m.model_key = f.model_key;
 
 -- The index. Products of vectors approximate pairwise values (`fits` says how well); states serve neighbours and probes.
 CREATE OR REPLACE VIEW vectors AS
-SELECT v.sample_id, r.dataset, m.model, v.vector, v.state
+SELECT v.sample_id, r.dataset, m.model, v.vector, v.state, v.text_state
 FROM store.vectors AS v
 JOIN store.models AS m ON m.model_key = v.model_key
 JOIN store.rows AS r ON r.sample_id = v.sample_id AND r.retired_at IS NULL;

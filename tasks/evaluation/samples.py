@@ -6,7 +6,6 @@ from oresight.tasks.config import Curate
 from oresight.tasks.database import reading, records
 from oresight.tasks.evaluation.trainable import trainable
 from oresight.tasks.scope import json_pointer
-from oresight.tasks.scoring.prompt import Encoded
 from oresight.tasks.scoring.source import Source
 from oresight.tasks.workload.encode import EncodedRows, encode_rows
 
@@ -25,10 +24,3 @@ def encode_for_training(config: Curate, source: Source, rows: list[dict[str, Any
     """Encode rows as token ids. Rows that the model cannot read are left out."""
     encoded, _ = encode_rows(rows, trainable(source, "cpu", lora=False), config.scoring.max_tokens)
     return encoded
-
-
-def trusted_rows(config: Curate, source: Source) -> list[Encoded]:
-    """The rows of the reference as token ids."""
-    with reading(config.database) as connection:
-        rows = records(connection, "plant_rows", {"reference": config.reference.name})
-    return [row for _, row in encode_for_training(config, source, [row | {"is_blank": False} for row in rows])]

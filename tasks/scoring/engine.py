@@ -183,6 +183,7 @@ def select_rows(parts: Sequence[Answers], rows: Sequence[int]) -> list[Answers]:
                     torch.cat([h[i] for i in positions]),
                     torch.cat([y[i] for i in positions]),
                     [part.lengths[i] for i in positions],
+                    part.text_ND[positions],
                 )
             )
     return selected
@@ -193,4 +194,5 @@ def concatenate(parts: Sequence[Answers]) -> Answers | None:
     if not parts:
         return None
     rows, lengths = [row for part in parts for row in part.rows], [n for part in parts for n in part.lengths]
-    return Answers(rows, torch.cat([part.h_TD for part in parts]), torch.cat([part.y_T for part in parts]), lengths)
+    h_TD, y_T, text_ND = (torch.cat([getattr(part, name) for part in parts]) for name in ("h_TD", "y_T", "text_ND"))
+    return Answers(rows, h_TD, y_T, lengths, text_ND)

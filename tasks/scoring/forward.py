@@ -16,7 +16,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from oresight.tasks.scoring.loaded import Loaded
+from oresight.tasks.scoring.loaded import Loaded, weighted_sum
 from oresight.tasks.scoring.prompt import Encoded, common_prefix
 
 Result = TypeVar("Result")
@@ -57,6 +57,8 @@ class Answers:
     """The tokens themselves, int64."""
     lengths: list[int]
     """How many tokens each row has; they add up to T."""
+    text_ND: Tensor
+    """For each row the mean of the states at all positions of its text, position i weighted by i + 1 (RDS+)."""
 
     def first(self) -> Tensor:
         """The state that predicts each row's first answer token [N, D]."""
@@ -69,7 +71,9 @@ class Answers:
         for i, length in enumerate([*self.lengths, size]):
             if tokens and (i == len(self.lengths) or tokens + length > size):
                 piece = slice(begin, begin + tokens)
-                yield Answers(self.rows[first:i], self.h_TD[piece], self.y_T[piece], self.lengths[first:i])
+                yield Answers(
+                    self.rows[first:i], self.h_TD[piece], self.y_T[piece], self.lengths[first:i], self.text_ND[first:i]
+                )
                 first, begin, tokens = i, begin + tokens, 0
             tokens += length
 
@@ -188,18 +192,27 @@ def _answers(model: Loaded, rows: Sequence[Encoded], batch: Batch, pictures: dic
         first_row = rows[order[0]]
         past = model.prefix(first_row.ids[:skip], first_row.key[:skip], pictures) if skip else None
         h_NLD = model.states(ids, past=past, pictures=None if skip else pictures)
+        sum_ND = weighted_sum(h_NLD, [len(rows[i].ids) - skip for i in order], skip)
+        text_ND = _mean(sum_ND + model.prefix_sum if skip else sum_ND, [len(rows[i].ids) for i in order])
     else:
         first = [0] * len(order)  # the decoder's position j predicts answer token j
         sources = [rows[i].ids[: rows[i].start] for i in order]
         targets = [[model.start_token, *rows[i].answer[:-1]] for i in order]
         h_NLD = model.states(_padded(sources), lengths=[len(s) for s in sources], decoder=_padded(targets))
+        text_ND = _mean(weighted_sum(h_NLD, [len(t) for t in targets]), [len(t) for t in targets])
     for line, (i, begin) in enumerate(zip(order, first, strict=True)):
         lines += [line] * len(rows[i].answer)
         positions += range(begin, begin + len(rows[i].answer))
     h_TD = h_NLD[torch.tensor(lines, device=model.device), torch.tensor(positions, device=model.device)]
     wide = h_TD if h_TD.dtype == torch.float64 else h_TD.float()
     y_T = torch.tensor([token for i in order for token in rows[i].answer], device=model.device)
-    return Answers(order, wide, y_T, [len(rows[i].answer) for i in order])
+    return Answers(order, wide, y_T, [len(rows[i].answer) for i in order], text_ND)
+
+
+def _mean(sum_ND: Tensor, lengths: Sequence[int]) -> Tensor:
+    """Weighted sums over whole texts of so many positions, divided by their weights 1 + 2 + ... + length."""
+    weight_N = torch.tensor([n * (n + 1) / 2 for n in lengths], device=sum_ND.device, dtype=sum_ND.dtype)
+    return sum_ND / weight_N[:, None]
 
 
 def _families(rows: Sequence[Encoded]) -> list[tuple[list[int], int]]:

@@ -7,8 +7,9 @@ All directions are orthonormal, so <vector(i), vector(j)> is close to <G(i), G(j
 sample of rows. Every run measures how close the products are, on pairs of rows outside that sample. Random projections
 of many times the length do worse (correlation 0.7 to 0.9): the directions of the data are what matters.
 
-The index also holds the state that predicts the first answer token, less its mean, on its top directions. Probes and
-neighbours need it.
+The index also holds the state that predicts the first answer token, less its mean, on its top directions: probes and
+neighbours need it. And it holds the position-weighted mean state of the whole text (RDS+, arXiv 2503.01807) in the same
+form, which says what a row is about.
 """
 
 import math
@@ -25,7 +26,7 @@ from oresight.tasks.scoring.forward import Answers
 TOKENS = 2048
 """Answer tokens on which the directions of errors and states are fitted."""
 K1, K2, M, STATE = 256, 128, 256, 128
-"""Numbers of directions, at most: k1 of errors, k2 of states, m of rows, and of first answer states."""
+"""Numbers of directions, at most: k1 of errors, k2 of states, m of rows, and of first answer states and text states."""
 TAIL = 1e-4
 """Share of the errors' directions that may lie in the vocabulary's tokens that are left out."""
 
@@ -45,6 +46,10 @@ class Basis:
     """Mean of the first answer states."""
     state_DS: Tensor
     """The top directions of the first answer states."""
+    text_mean_D: Tensor
+    """Mean of the text states."""
+    text_DS: Tensor
+    """The top directions of the text states."""
 
     @property
     def along(self) -> Directions:
@@ -62,6 +67,10 @@ class Basis:
     def states(self, first_ND: Tensor) -> Tensor:
         """The index's states [N, S], for the states [N, D] that predict the first answer tokens."""
         return quantise((first_ND - self.mean_D.to(first_ND.dtype)) @ self.state_DS.to(first_ND.dtype))
+
+    def texts(self, text_ND: Tensor) -> Tensor:
+        """The index's text states [N, S], for the mean states [N, D] of whole texts."""
+        return quantise((text_ND - self.text_mean_D.to(text_ND.dtype)) @ self.text_DS.to(text_ND.dtype))
 
     def to(self, device: torch.device) -> "Basis":
         """The same directions on another device."""
@@ -90,9 +99,8 @@ def fit_basis(sample: Sequence[Answers], head: Head) -> Basis:
     chosen = torch.linspace(0, len(y_T) - 1, min(len(y_T), TOKENS)).round().long().unique().to(y_T.device)
     left = _error_directions(h_TD[chosen], y_T[chosen], head)
     right_DK = _half(_top(h_TD[chosen], K2))
-    first_ND = torch.cat([part.first() for part in sample])
-    mean_D = _half(first_ND.mean(0))
-    state_DS = _half(_top(first_ND - mean_D.to(first_ND.dtype), STATE))
+    mean_D, state_DS = _centred_top(torch.cat([part.first() for part in sample]))
+    text_mean_D, text_DS = _centred_top(torch.cat([part.text_ND for part in sample]))
     outer_NK = torch.cat([
         _outer(_along(tile, head, left), tile.h_TD @ right_DK.to(tile.h_TD.dtype), tile.lengths)
         for part in sample for tile in part.tiles(512)
@@ -105,7 +113,15 @@ def fit_basis(sample: Sequence[Answers], head: Head) -> Basis:
         mix_MK=mix_MK,
         mean_D=mean_D,
         state_DS=state_DS,
+        text_mean_D=text_mean_D,
+        text_DS=text_DS,
     )
+
+
+def _centred_top(x_ND: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean [D] of states, and the top directions [D, S] around it."""
+    mean_D = _half(x_ND.mean(0))
+    return mean_D, _half(_top(x_ND - mean_D.to(x_ND.dtype), STATE))
 
 
 def correlation(basis: Basis, a: Answers, b: Answers, head: Head) -> tuple[float, int]:

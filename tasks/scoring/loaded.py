@@ -1,7 +1,7 @@
 """A loaded model: its body, which computes states, its head, which we compute ourselves, and its tokenizer."""
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,18 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from oresight.tasks.scoring.formula import Head
 from oresight.tasks.scoring.vision import Vision
+
+
+def weighted_sum(h_NLD: Tensor, lengths: Sequence[int], skipped: int = 0) -> Tensor:
+    """Each row's sum of its states, position i weighted by i + 1: [N, D] in float32 (float64 for a float64 model).
+
+    lengths: how many positions count; padding does not. skipped: positions of the text before these.
+    """
+    wide_NLD = h_NLD if h_NLD.dtype == torch.float64 else h_NLD.float()
+    at_L = torch.arange(h_NLD.shape[1], device=h_NLD.device)
+    inside_NL = at_L < torch.tensor(lengths, device=h_NLD.device)[:, None]
+    weight_NL = torch.where(inside_NL, at_L + skipped + 1, 0).to(wide_NLD.dtype)
+    return torch.bmm(weight_NL[:, None], wide_NLD)[:, 0]
 
 
 @dataclass
@@ -33,8 +45,9 @@ class Loaded:
     """The processor of a vision-language model."""
     shares: bool = False
     """Whether rows may share the keys and values of a prefix. This is tried when the model is loaded."""
-    _prefix: tuple[list[int], Cache, list[Any]] | None = field(default=None, repr=False)
-    """The last shared prefix: its key, its keys and values, and the positions where it ends (M-RoPE)."""
+    _prefix: tuple[list[int], Cache, list[Any], Tensor] | None = field(default=None, repr=False)
+    """The last shared prefix: its key, its keys and values, the positions where it ends (M-RoPE), and the weighted sum
+    of its states."""
 
     def states(
         self,
@@ -77,10 +90,17 @@ class Loaded:
         key = ids if key is None else key
         if self._prefix is None or self._prefix[0] != key:
             cache = Cache(layer_class_to_replicate=DynamicLayer)
-            self.states(torch.tensor([ids]), past=cache, pictures=pictures)
+            h_1LD = self.states(torch.tensor([ids]), past=cache, pictures=pictures)
             ends = [module.rope_deltas for module in self._rope_modules()]
-            self._prefix = key, Cache(layers=[SharedLayer(layer.keys, layer.values) for layer in cache.layers]), ends
+            shared = Cache(layers=[SharedLayer(layer.keys, layer.values) for layer in cache.layers])
+            self._prefix = key, shared, ends, weighted_sum(h_1LD, [len(ids)])
         return self._prefix[1]
+
+    @property
+    def prefix_sum(self) -> Tensor:
+        """The `weighted_sum` of the states of the latest prefix [1, D]."""
+        assert self._prefix is not None, "no prefix was computed"
+        return self._prefix[3]
 
     def _rope_modules(self) -> list[Any]:
         """Modules that shift positions by the pictures before them (M-RoPE), and remember the shift."""

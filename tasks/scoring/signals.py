@@ -37,6 +37,8 @@ class Signals:
     """The row's vector in the index [m]."""
     state: Tensor
     """The state that predicts the first answer token, in the basis [S]."""
+    text_state: Tensor
+    """The position-weighted mean state of the whole text, in the basis [S]."""
     likeliest: list[int] | None = None
     """For a short answer: the model's likeliest token at each position, given the row's tokens before it."""
     local_value: float | None = None
@@ -87,6 +89,7 @@ class Gauge:
         value_T = (visited.along_TR[:, :rank] * self.reference.states(tile.h_TD)).sum(1)
         vector_NM = self.basis.vectors(visited.along_TR[:, rank:], tile.h_TD, tile.lengths).cpu()
         state_NS = self.basis.states(tile.first()).cpu()
+        text_NS = self.basis.texts(tile.text_ND).cpu()
         values, logs = value_T.tolist(), visited.logprob_T.tolist()
         is_short_T = torch.tensor([n <= SHORT for n in tile.lengths for _ in range(n)], device=tile.h_TD.device)
         predictions = iter(likeliest(tile.h_TD[is_short_T], self.head).tolist())
@@ -105,6 +108,7 @@ class Gauge:
                 token_logprobs=logprobs,
                 vector=vector_NM[i],
                 state=state_NS[i],
+                text_state=text_NS[i],
                 likeliest=[next(predictions) for _ in range(length)] if length <= SHORT else None,
             )
             result.append(signals)

@@ -64,6 +64,7 @@ class Job:
             "run_id": self.run.run_id,
             "vector": signals.vector.tolist(),
             "state": signals.state.tolist(),
+            "text_state": signals.text_state.tolist(),
         }
 
 

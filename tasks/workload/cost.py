@@ -115,6 +115,7 @@ class SyntheticStates:
     def __init__(self, parts: Sequence[Answers]) -> None:
         self.h_TD = torch.cat([part.h_TD for part in parts])
         self.y_T = torch.cat([part.y_T for part in parts])
+        self.text_ND = torch.cat([part.text_ND for part in parts])
         self.length = max(len(self.y_T) // sum(len(part.rows) for part in parts), 1)
 
     def answers(self, tokens: int) -> Answers:
@@ -124,7 +125,8 @@ class SyntheticStates:
         noise_TD = torch.randn(tokens, self.h_TD.shape[1], generator=draw).to(self.h_TD)
         lengths = [self.length] * (tokens // self.length) + ([tokens % self.length] if tokens % self.length else [])
         h_TD = self.h_TD[real_T] + NOISE * self.h_TD.std() * noise_TD
-        return Answers(list(range(len(lengths))), h_TD, self.y_T[real_T], lengths)
+        text_ND = self.text_ND[torch.arange(len(lengths)) % len(self.text_ND)]
+        return Answers(list(range(len(lengths))), h_TD, self.y_T[real_T], lengths, text_ND)
 
 
 def scoring_ids(model: Loaded, rows: Sequence[Encoded], options: Options) -> int:
@@ -180,9 +182,9 @@ def _lengthened(basis: Basis, rows: int) -> Basis:
         more = torch.randn(max(size - len(x), 0), x.shape[1], generator=draw) / x.shape[1] ** 0.5
         return torch.cat([x, more.to(x)])
 
-    width = basis.state_DS.shape[0]
-    state_DS = longer(basis.state_DS.T, min(STATE, rows, width)).T.contiguous()
-    return replace(basis, mix_MK=longer(basis.mix_MK, min(M, rows)), state_DS=state_DS)
+    states = min(STATE, rows, basis.state_DS.shape[0])
+    state_DS, text_DS = (longer(x_DS.T, states).T.contiguous() for x_DS in (basis.state_DS, basis.text_DS))
+    return replace(basis, mix_MK=longer(basis.mix_MK, min(M, rows)), state_DS=state_DS, text_DS=text_DS)
 
 
 def _time_reference(engine: Engine, states: SyntheticStates, clock: Clock, tokens: int, probe: int) -> float:

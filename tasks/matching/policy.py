@@ -1,0 +1,64 @@
+"""The rule of `splitting.by: match`: a round robin in which rows that look wrong come last.
+
+A row is suspicious if it looks as wrong as the most suspicious tenth of the trusted rows. So about one good row in ten,
+of the trusted rows' kinds, is put last; so are the wrong rows that the signals can tell, however many there are.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oresight.tasks.matching.round_robin import Matches, round_robin
+from oresight.tasks.matching.similarity import BLOCK, Floats, Ints, Similarity
+
+SUSPICIOUS = 0.1
+"""p-value up to which a row is suspicious."""
+
+
+class Candidates(NamedTuple):
+    """What the rule knows about N rows, besides their similarity to the trusted rows. NaN where there is no number."""
+
+    tokens_N: Ints
+    suspicion_N: NDArray[np.float64]
+    p_N: NDArray[np.float64]
+
+    def is_suspicious(self, trusted: int) -> NDArray[np.bool_]:
+        """Which rows look as wrong as the most suspicious tenth of so many trusted rows, or as the worst of a few."""
+        return self.p_N <= max(SUSPICIOUS, 1 / (1 + trusted)) + 1e-9
+
+
+class Choice(NamedTuple):
+    """The rows in the order in which they are chosen, and why."""
+
+    order_N: Ints
+    matches: Matches
+    is_suspicious_N: NDArray[np.bool_]
+    floor: float
+
+
+def choose(
+    similarity: Similarity, candidates: Candidates, rows: int | None = None, tokens: int | None = None
+) -> Choice:
+    """Order rows: those that trusted rows take within the budget, other rows by their similarity, then suspicious rows.
+
+    Suspicious rows are in the order of their suspicion, the least suspicious first.
+    """
+    is_suspicious_N = candidates.is_suspicious(similarity.shape[0])
+    floor = random_similarity(similarity)
+    matches = round_robin(
+        similarity, candidates.tokens_N, rows=rows, tokens=tokens, floor=floor, is_free_N=~is_suspicious_N
+    )
+    last = np.flatnonzero(is_suspicious_N)
+    last = last[np.argsort(candidates.suspicion_N[last], kind="stable")]
+    order_N = np.concatenate([matches.order_N[~is_suspicious_N[matches.order_N]], last])
+    return Choice(order_N, matches, is_suspicious_N, floor)
+
+
+def random_similarity(similarity: Similarity) -> float:
+    """The similarity that random pairs rarely reach: their mean, plus one standard deviation."""
+    n = similarity.shape[1]
+    if n == 0:
+        return 0.0
+    x_RB: Floats = similarity.of(np.unique(np.linspace(0, n - 1, min(n, BLOCK)).astype(np.int64)))
+    return float(x_RB.mean(dtype=np.float64) + x_RB.std(dtype=np.float64))

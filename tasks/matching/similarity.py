@@ -1,0 +1,130 @@
+"""How near rows are to trusted rows: the mean of two cosines.
+
+    index cosine  of index vectors: do the rows teach the same?
+    text cosine   of text states, less the mean of all rows: are they about the same?
+
+Cosines do not grow with the length or the error of a row. Vectors are 8-bit integers, and products of integers are
+exact, so that neither blocks nor threads change a similarity.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+BLOCK = 4096
+"""Rows that are compared with all trusted rows at a time."""
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """The stored vectors of N rows."""
+
+    index_NM: NDArray[np.int8]
+    """Index vectors; a cosine needs no unit."""
+    text_NS: NDArray[np.int8]
+    """Text states, in steps of text_unit_N."""
+    text_unit_N: Floats
+
+    def centred(self, mean_S: NDArray[np.float64]) -> NDArray[np.int8]:
+        """The text states less their mean, in steps of their own."""
+        result = np.empty_like(self.text_NS)
+        for start in range(0, len(result), BLOCK):
+            block = slice(start, start + BLOCK)
+            x_BS = self.text_NS[block] * self.text_unit_N[block, None] - mean_S.astype(np.float32)
+            step_B1 = np.maximum(np.abs(x_BS).max(1, keepdims=True), np.float32(1e-30)) / np.float32(127)
+            result[block] = np.rint(x_BS / step_B1)
+        return result
+
+    def text_mean(self) -> NDArray[np.float64]:
+        """The mean text state [S]."""
+        total_S = np.zeros(self.text_NS.shape[1])
+        for start in range(0, len(self.text_NS), BLOCK):
+            block = slice(start, start + BLOCK)
+            total_S += self.text_unit_N[block].astype(np.float64) @ self.text_NS[block].astype(np.float64)
+        return total_S / max(len(self.text_NS), 1)
+
+
+class Similarity(Protocol):
+    """How near N rows are to R trusted rows."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """R and N."""
+
+    def of(self, rows: Ints) -> Floats:
+        """The similarities of these rows [R, rows]."""
+
+
+@dataclass(frozen=True)
+class Cosines:
+    """The mean of cosines, as a rule of those of index vectors and of text states."""
+
+    parts: list[tuple[Floats, NDArray[np.int8]]]
+    """Vectors of the trusted rows and of the rows, which are whole numbers below 128. Each part has its cosine."""
+
+    @staticmethod
+    def between(rows: Vectors, trusted: Vectors, parts: Sequence[str] = ("index", "text")) -> "Cosines":
+        """The similarity of rows and trusted rows. parts: which cosines the mean is over."""
+        mean_S = rows.text_mean()
+        made = [
+            (trusted.index_NM, rows.index_NM) if part == "index" else (trusted.centred(mean_S), rows.centred(mean_S))
+            for part in parts
+        ]
+        return Cosines([(trusted_RD.astype(np.float32), rows_ND) for trusted_RD, rows_ND in made])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """R and N."""
+        trusted_RD, rows_ND = self.parts[0]
+        return len(trusted_RD), len(rows_ND)
+
+    def of(self, rows: Ints) -> Floats:
+        """The similarities of these rows [R, rows]."""
+        total_RB = np.zeros((self.shape[0], len(rows)), dtype=np.float32)
+        for trusted_RD, rows_ND in self.parts:
+            x_BD = rows_ND[rows].astype(np.float32)
+            scale_R, scale_B = _inverse_norms(trusted_RD), _inverse_norms(x_BD)
+            # Sums of at most 256 products of 8-bit integers are below 2^24: float32 holds them exactly, in any order.
+            total_RB += (trusted_RD @ x_BD.T) * scale_R[:, None] * scale_B
+        return total_RB / np.float32(len(self.parts))
+
+    def twins(self) -> tuple[Ints, Floats]:
+        """For each trusted row the most similar other one, and their similarity; -1 for a lone row."""
+        trusted = self.shape[0]
+        twin_R, near_R = np.full(trusted, -1), np.full(trusted, -np.inf, dtype=np.float32)
+        if trusted > 1:
+            alike = Cosines([(trusted_RD, trusted_RD.astype(np.int8)) for trusted_RD, _ in self.parts])
+            for start in range(0, trusted, BLOCK):
+                rows = np.arange(start, min(start + BLOCK, trusted))
+                x_RB = alike.of(rows)
+                x_RB[rows, rows - start] = -np.inf
+                twin_R[rows], near_R[rows] = x_RB.argmax(0), x_RB.max(0)
+        return twin_R, near_R
+
+
+def _inverse_norms(x_ND: Floats) -> Floats:
+    """1 / |x| of each row, 0 for a row of zeros."""
+    square_N = np.einsum("nd,nd->n", x_ND, x_ND)
+    inverse_N: Floats = np.divide(1, np.sqrt(square_N), out=np.zeros_like(square_N), where=square_N > 0)
+    return inverse_N
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Similarities that are there already."""
+
+    similarity_RN: Floats
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """R and N."""
+        return self.similarity_RN.shape[0], self.similarity_RN.shape[1]
+
+    def of(self, rows: Ints) -> Floats:
+        """The similarities of these rows [R, rows]."""
+        return self.similarity_RN[:, rows]

@@ -1,0 +1,143 @@
+"""The round robin is that of a plain second computation, whatever its blocks, and wrong-looking rows come last."""
+
+from itertools import product
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from oresight.tasks.matching import round_robin as module
+from oresight.tasks.matching.coverage import Coverage
+from oresight.tasks.matching.policy import Candidates, choose, random_similarity
+from oresight.tasks.matching.round_robin import round_robin
+from oresight.tasks.matching.similarity import Cosines, Floats, Ints, Matrix, Vectors
+
+RANDOM = np.random.default_rng(0)
+
+
+def some_vectors(n: int, width: int = 40) -> Vectors:
+    index_NM, text_NS = (RANDOM.integers(-127, 128, (n, width)).astype(np.int8) for _ in range(2))
+    return Vectors(index_NM, text_NS, RANDOM.uniform(0.01, 1, n).astype(np.float32))
+
+
+def plainly(near_RN: Floats, tokens_N: Ints, rows: int, tokens: float, floor: float) -> list[tuple[int, int, int]]:
+    """(row, trusted row, round) in the order of turns, one look at all rows for each turn."""
+    free, left, taken, turn, number = set(range(near_RN.shape[1])), tokens, [], list(range(len(near_RN))), 1
+    while turn and len(taken) < rows and left >= tokens_N.min():
+        for t in list(turn):
+            fits = [i for i in free if tokens_N[i] <= left and near_RN[t, i] >= floor]
+            if len(taken) == rows or left < tokens_N.min():
+                break
+            if not fits:
+                turn.remove(t)
+                continue
+            best = max(fits, key=lambda i: (near_RN[t, i], -i))
+            free.remove(best)
+            left -= int(tokens_N[best])
+            taken.append((best, t, number))
+        number += 1
+    return taken
+
+
+@pytest.mark.parametrize("listed", [2**24, 150, 20])
+def test_turns_are_those_of_a_plain_computation(listed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LISTED", listed)  # short lists end, and are made anew
+    for (n, trusted), block in product([(50, 3), (200, 20), (30, 1)], [7, 4096]):
+        near_RN = np.round(RANDOM.normal(size=(trusted, n)), 1).astype(np.float32)  # ties on purpose
+        tokens_N = RANDOM.integers(1, 20, n)
+        for rows, tokens, floor in ((n, 9**9, -9), (n // 3, 9**9, -9), (n, 90, -9), (n, n * 4, 0.5), (0, 50, -9)):
+            done = round_robin(Matrix(near_RN), tokens_N, rows=rows, tokens=tokens, floor=floor, block=block)
+            wanted = plainly(near_RN, tokens_N, rows, tokens, floor)
+            order = done.order_N[: done.taken].tolist()
+            assert [(i, done.trusted_N[i], done.round_N[i]) for i in order] == wanted
+            assert sorted(done.order_N) == list(range(n))
+            rest = done.order_N[done.taken :]
+            assert np.array_equal(done.trusted_N[rest], near_RN[:, rest].argmax(0)) and not done.round_N[rest].any()
+            assert (np.diff(done.similarity_N[rest]) <= 0).all()
+            assert np.array_equal(done.closest_similarity_R, near_RN.max(1))
+            assert np.array_equal(near_RN[np.arange(trusted), done.closest_R], near_RN.max(1))
+
+
+def test_a_row_that_may_not_be_taken_is_not() -> None:
+    near_RN, is_free_N = RANDOM.normal(size=(4, 60)).astype(np.float32), np.arange(60) % 3 > 0
+    done = round_robin(Matrix(near_RN), np.ones(60, dtype=np.int64), is_free_N=is_free_N)
+    assert set(done.order_N[: done.taken]) == set(np.flatnonzero(is_free_N))
+
+
+def test_the_cosines_are_those_of_centred_float_vectors_and_do_not_depend_on_blocks() -> None:
+    rows, trusted = some_vectors(300), some_vectors(7)
+    similarity = Cosines.between(rows, trusted)
+    near_RN = similarity.of(np.arange(300))
+    scattered = RANDOM.permutation(300)
+    assert np.array_equal(
+        np.hstack([similarity.of(part) for part in np.array_split(scattered, 11)]), near_RN[:, scattered]
+    )
+
+    def cosine(a: Floats, b: Floats) -> Floats:
+        return (a / np.linalg.norm(a, axis=1, keepdims=True)) @ (b / np.linalg.norm(b, axis=1, keepdims=True)).T
+
+    texts_ND, trusted_RD = (v.text_NS * v.text_unit_N[:, None].astype(float) for v in (rows, trusted))
+    mean_D = texts_ND.mean(0)
+    index_RN = cosine(trusted.index_NM.astype(float), rows.index_NM.astype(float))
+    text_RN = cosine(trusted_RD - mean_D, texts_ND - mean_D)
+    np.testing.assert_allclose(near_RN, (index_RN + text_RN) / 2, atol=0.02)  # 8 bits
+    np.testing.assert_allclose(Cosines.between(rows, trusted, ["index"]).of(np.arange(300)), index_RN, atol=1e-5)
+
+
+def test_a_row_of_zeros_is_like_no_other() -> None:
+    nothing = Vectors(np.zeros((2, 5), dtype=np.int8), np.zeros((2, 5), dtype=np.int8), np.zeros(2, dtype=np.float32))
+    assert not Cosines.between(nothing, some_vectors(3, 5), ["index"]).of(np.arange(2)).any()
+
+
+def test_rows_that_look_wrong_come_last_and_the_worst_of_them_at_the_end() -> None:
+    near_RN = RANDOM.normal(size=(30, 200)).astype(np.float32)
+    p_N = RANDOM.uniform(0, 1, 200)
+    p_N[:5] = np.nan  # rows that were not judged
+    candidates = Candidates(np.ones(200, dtype=np.int64), -p_N, p_N)
+    done = choose(Matrix(near_RN), candidates, rows=40)
+    suspicious = np.flatnonzero(p_N <= 0.1)
+    assert np.array_equal(np.flatnonzero(done.is_suspicious_N), suspicious) and len(suspicious) > 5
+    assert done.order_N[-len(suspicious) :].tolist() == sorted(suspicious, key=lambda i: -p_N[i])
+    assert sorted(done.order_N) == list(range(200)) and done.matches.taken == 40
+    assert done.floor == pytest.approx(near_RN.mean() + near_RN.std(), rel=1e-4) == random_similarity(Matrix(near_RN))
+
+
+def test_of_few_trusted_rows_the_worst_is_the_limit() -> None:
+    candidates = Candidates(np.ones(3, dtype=np.int64), np.zeros(3), np.array([0.25, 0.5, np.nan]))
+    assert candidates.is_suspicious(3).tolist() == [True, False, False]
+    assert candidates.is_suspicious(50).tolist() == [False, False, False]
+
+
+def test_coverage_takes_the_nearest_row_of_all_parts_and_names_the_twin() -> None:
+    trusted = some_vectors(5)
+    trusted.index_NM[3], trusted.text_NS[3], trusted.text_unit_N[3] = (
+        trusted.index_NM[1],
+        trusted.text_NS[1],
+        trusted.text_unit_N[1],
+    )
+    covered, near = Coverage.of(5), list[Floats]()
+    for part in range(2):
+        rows = some_vectors(40)
+        similarity = Cosines.between(rows, trusted)
+        near.append(similarity.of(np.arange(40)))
+        candidates = Candidates(np.ones(40, dtype=np.int64), np.full(40, np.nan), np.full(40, np.nan))
+        covered.add(pa.array([f"{part}-{i}" for i in range(40)]), similarity, choose(similarity, candidates, rows=9))
+    table = covered.table(pa.array([f"t{r}" for r in range(5)])).to_pylist()
+    for r, row in enumerate(table):
+        part = int(near[1][r].max() > near[0][r].max())
+        assert row["nearest"] == f"{part}-{near[part][r].argmax()}"
+        assert row["similarity"] == pytest.approx(near[part][r].max())
+    assert (table[1]["twin"], table[3]["twin"]) == ("t3", "t1") and table[1]["twin_similarity"] == pytest.approx(
+        1, abs=1e-6
+    )
+
+
+def test_a_lone_trusted_row_has_no_twin_and_no_rows_cover_nothing() -> None:
+    rows, trusted = some_vectors(4), some_vectors(1)
+    similarity = Cosines.between(rows, trusted)
+    candidates = Candidates(np.ones(4, dtype=np.int64), np.full(4, np.nan), np.full(4, np.nan))
+    covered = Coverage.of(1)
+    assert covered.table(pa.array(["t"])).num_rows == 0
+    covered.add(pa.array(list("abcd")), similarity, choose(similarity, candidates))
+    (row,) = covered.table(pa.array(["t"])).to_pylist()
+    assert row["twin"] is None and row["twin_similarity"] is None and row["nearest"] in "abcd"
