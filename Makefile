@@ -10,10 +10,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 demo: .venv/installed
 	.venv/bin/oresight curate tests/data/demo.yaml
+	@.venv/bin/python tests/data/outcome.py tests/data/truth.csv demo/splits/curated
 	@cat tests/data/questions.txt
 
 demo-vqa: .venv/installed
 	.venv/bin/oresight curate tests/data/demo-vqa.yaml
+	@.venv/bin/python tests/data/outcome.py tests/data/easy_vqa/truth.csv demo-vqa/splits/curated
 	@cat tests/data/questions-vqa.txt
 
 # Runs two test files at a time, in the order of tests/conftest.py, because most tests wait for one core or for a server.
@@ -35,19 +37,27 @@ bench: .venv/dev-installed
 	.venv/bin/python tests/bench/bench_sql.py
 	.venv/bin/python tests/bench/bench_against.py
 	.venv/bin/python tests/bench/bench_plan.py
+	.venv/bin/python tests/bench/bench_match.py
 	.venv/bin/pip install -q --no-deps dattri==0.3.0
 	.venv/bin/python tests/bench/bench_scoring.py
 	.venv/bin/python tests/bench/bench_scale.py
 
 # Prints the tables of docs/evaluation.md, from the data beside the project. Known results are not measured again; to
-# measure all of them, first run `rm -r evaluate`.
+# measure all of them, first run `rm -r evaluate`. `make evaluate QUICK=1` compares ways to choose rows on small pools only.
 ROOT = $(shell .venv/bin/python -c "import easy_vqa as e; print(e.get_test_image_paths()[0].rsplit('/', 1)[0])")
 ORESIGHT = .venv/bin/oresight
 CONFIGS = tests/data/evaluate
 # The ways of choosing rows, besides random, that finetunes are compared with. `make evaluate AGAINST=` compares with all.
 AGAINST = --against "lowest value"
 PICTURES = --set dataset.root=$(ROOT) --set reference.root=$(ROOT)
-evaluate: .venv/dev-installed
+evaluate: .venv/dev-installed $(if $(QUICK),,methods)
+	.venv/bin/python tests/data/make_pools.py $(if $(QUICK),quick)
+	for target in $(TARGETS); do $(MAKE) pool-$$target || exit 1; done
+	$(MAKE) pool-easy
+	.venv/bin/python tests/data/collect_pools.py $(TARGETS)
+
+.PHONY: methods
+methods: .venv/dev-installed
 	.venv/bin/python tests/data/make_evaluation.py
 	$(ORESIGHT) ingest $(CONFIGS)/grammars.yaml
 	$(ORESIGHT) evaluate $(CONFIGS)/grammars.yaml --classes variation --text text --seeds 5
@@ -61,7 +71,20 @@ evaluate: .venv/dev-installed
 	$(ORESIGHT) evaluate $(CONFIGS)/swapped.yaml --truth swapped
 	$(ORESIGHT) settle $(CONFIGS)/swapped.yaml --test evaluate/swapped-test.jsonl --tokens 900 --rate 3e-3 $(AGAINST)
 	$(ORESIGHT) curate $(CONFIGS)/stories.yaml
-	$(ORESIGHT) settle $(CONFIGS)/stories.yaml --test evaluate/stories-test.jsonl --full --no-finetune --curves --datamodels
+	$(ORESIGHT) settle $(CONFIGS)/stories.yaml --test evaluate/stories-test.jsonl --full --rate 1e-3 --no-finetune --curves --datamodels
+
+# Which choice of rows trains the better model? One pool, several kinds of trusted rows (tests/data/make_pools.py).
+TARGETS = $(if $(QUICK),dolly gsm8k all,dolly gsm8k grammars two all)
+BUDGETS = $(if $(QUICK),--share 0.1 --seeds 2,--share 0.1 --share 0.3 --seeds 5)
+CHOICES = --against match --against TF-IDF --against "match on states" --against "highest value" $(if $(QUICK),,\
+	--against BM25 --against "match on index" --against "highest value cosine" --against "lowest nll" \
+	--against "highest embedding cosine" --against "clean rows" --against "all rows")
+pool-easy: POOL = $(CONFIGS)/pool-easy.yaml $(PICTURES)
+pool-%: POOL = $(CONFIGS)/pools.yaml --set database=evaluate/pool-$*.duckdb --set reference.name=trusted-$* \
+	--set reference.path=evaluate/pool-$*-trusted.jsonl --set splitting.name=$*
+pool-%:
+	$(ORESIGHT) curate $(POOL)
+	$(ORESIGHT) settle $(POOL) --test evaluate/pool-$*-test.jsonl --truth wrong $(BUDGETS) $(CHOICES)
 
 ALIVE = import urllib.request as u; u.urlopen('http://127.0.0.1:4200/api/health')
 # Starts a Prefect server on loopback, all of deployments/, and a worker. CONFIG=FILE runs your data, not the demo's.

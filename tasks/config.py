@@ -137,9 +137,10 @@ class Splitting(Section):
     def rule(self) -> str:
         """The rule of the split in words."""
         merit = self.by if not self.length_penalty else f"value / answer tokens^{self.length_penalty:g}"
-        words = {"random": ["drawn at random"], "match": ["matched to the trusted rows in turn"]}.get(
-            self.by, [f"the highest by {merit}"]
-        )
+        words = {
+            "random": ["drawn at random"],
+            "match": ["the nearest to each trusted row in turn, suspicious rows last"],
+        }.get(self.by, [f"the highest by {merit}"])
         words += [f"{key} {value:g}" for key in ("keep", "rows", "tokens") if (value := getattr(self, key)) is not None]
         words += [f"per {self.per}"] if self.per else []
         words += [f"{self.random_share:g} of the budget at random"] if self.random_share else []

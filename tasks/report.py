@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from oresight.tasks.database import execute, reading, records
 from oresight.tasks.detection.detector import reach
+from oresight.tasks.matching.kinds import kinds_of
 from oresight.tasks.pages.charts import calibration, detectability, histogram, sources
 from oresight.tasks.pages.evidence import rows_with_evidence
 from oresight.tasks.pages.html import write_page
@@ -22,6 +25,12 @@ OTHER_ROWS = 24
 """Most rows without a flag that are shown."""
 TOP_ROWS = 10
 """Flagged rows that the summary lists."""
+
+
+TRUSTED_ROWS = 10
+"""Trusted rows that each list of the coverage shows."""
+ALIKE = 0.9
+"""Similarity from which on two trusted rows are called alike."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,8 @@ def report(run: Run) -> Reported:
             "precision": records(connection, "report_precision", parameters),
             "reasons": records(connection, "report_reasons", parameters),
         }
+        covered = records(connection, "report_coverage", parameters)
+        unasked = records(connection, "report_unasked", parameters)
         bins = records(connection, "report_histogram", parameters)
         files = records(connection, "report_sources", parameters)
         (trusted,) = execute(connection, "report_trusted", parameters).fetchone() or (0,)
@@ -64,7 +75,7 @@ def report(run: Run) -> Reported:
     }
     page = Path(config.publishing.folder) / config.splitting.name / "report.html"
     head = {"names": parameters, "model": scope.model, "rate": rate, "reach": reach(trusted, rate) if trusted else ""}
-    write_page(page, "report.html", **head, plots=plots, **facts)
+    write_page(page, "report.html", **head, plots=plots, coverage=_coverage(covered, unasked), **facts)
     log().info("report: %d flagged rows shown in %s", len(facts["flagged"]), page)
     worst = [
         {"row": row["sample_id"], "file": row["source_file"], "line": row["source_line"]}
@@ -72,3 +83,29 @@ def report(run: Run) -> Reported:
         for row in facts["flagged"][:TOP_ROWS]
     ]
     return Reported(page, plots, facts["kinds"], worst)
+
+
+def _coverage(covered: list[dict[str, Any]], unasked: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the trusted rows ask for and the dataset lacks, what the dataset has and nobody asks for, and twins."""
+    starved = [row for row in covered if row["is_starved"]]
+    alike = [row for row in covered if row["twin"] and row["twin_similarity"] >= ALIKE]
+    alike = [row for row in alike if row["sample_id"] < row["twin"] or not _is_pair(row, alike)]
+    kinds = kinds_of(np.array([row["text_state"] for row in unasked])) if unasked else []
+    rows, shown = (unasked[0]["rows"] if unasked else 0), len(unasked)
+    return {
+        "trusted": len(covered),
+        "starved": starved[:TRUSTED_ROWS],
+        "starved_count": len(starved),
+        "unserved_count": sum(row["rows_kept"] == 0 for row in covered),
+        "alike": sorted(alike, key=lambda row: -row["twin_similarity"])[:TRUSTED_ROWS],
+        "alike_count": len(alike),
+        "unasked_count": rows,
+        "kinds": [
+            {"rows": round(kind.size * rows / shown), "examples": [unasked[i] for i in kind.typical]} for kind in kinds
+        ],
+    }
+
+
+def _is_pair(row: dict[str, Any], rows: list[dict[str, Any]]) -> bool:
+    """Whether a row's twin has the row as its own twin."""
+    return any(other["sample_id"] == row["twin"] and other["twin"] == row["sample_id"] for other in rows)

@@ -170,7 +170,8 @@ def test_every_view_and_macro_of_the_contract_answers_on_an_empty_database(tmp_p
         " rows_flagged",
         "split_drift": "split version previous flagged flagged_moved kept kept_moved all_rows rows_moved created_at",
         "approvals": "split version decision who note decided_at deadline",
-        "split_rows": "split version sample_id decision cause reason rank value",
+        "split_rows": "split version sample_id decision cause reason rank value matched_to round similarity",
+        "coverage": "split version sample_id rows_kept nearest similarity is_starved twin twin_similarity floor prompt",
         "lineage": "child_kind child parent_kind parent run_id",
         "runs": "run_id flow state config version prefect_flow_run_id started_at finished_at rows_scored tokens_scored",
         "stale_scores": "sample_id dataset reference model why",
@@ -183,7 +184,7 @@ def test_every_view_and_macro_of_the_contract_answers_on_an_empty_database(tmp_p
         "comparisons": "evaluation dataset model conditions setting method against metric pairs difference low high"
         " test p p_holm",
         "fits": "run_id model reference reference_rows rank tokens residual deviation index_correlation index_pairs",
-        "vectors": "sample_id dataset model vector state",
+        "vectors": "sample_id dataset model vector state text_state",
         "images": "dataset path reason sha256 width height mode format size spread thumbnail",
     }
     with turn(database):

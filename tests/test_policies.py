@@ -70,7 +70,7 @@ def test_rows_that_nearly_repeat_a_better_one_go_and_each_has_one_that_stays(tmp
         with writing(config.database) as connection, transaction(connection):
             connection.register("frame", frame)
             connection.execute(
-                f"INSERT INTO store.packed SELECT sample_id, '{KEY}', store.pack(vector, unit), unit, [], 0"
+                f"INSERT INTO store.packed SELECT sample_id, '{KEY}', store.pack(vector, unit), unit, [], 0, [], 0"
                 " FROM (SELECT *, store.unit(vector) AS unit FROM frame)"
             )
         divide(run)
@@ -96,7 +96,12 @@ def test_settings_that_do_not_go_together_are_refused_in_a_sentence() -> None:
 
 
 def test_the_rule_is_told_in_words() -> None:
-    rule = Splitting(keep=0.8, per="topic", length_penalty=0.5, random_share=0.1, distinct=0.98, seed=3).rule()
+    assert Splitting(rows=9).rule() == (
+        "the nearest to each trusted row in turn, suspicious rows last, rows 9, drop flagged, seed 0"
+    )
+    rule = Splitting(
+        by="value", keep=0.8, per="topic", length_penalty=0.5, random_share=0.1, distinct=0.98, seed=3
+    ).rule()
     assert rule == (
         "the highest by value / answer tokens^0.5, keep 0.8, per topic, 0.1 of the budget at random,"
         " none within cosine 0.98 of a better one, drop flagged, seed 3"

@@ -195,8 +195,19 @@ FROM store.approvals
 QUALIFY row_number() OVER (PARTITION BY split, version ORDER BY decided_at DESC, rowid DESC) = 1;
 
 CREATE OR REPLACE VIEW split_rows AS
-SELECT split, version, sample_id, decision, cause, reason, rank, value
+SELECT split, version, sample_id, decision, cause, reason, rank, value, matched_to, round, similarity
 FROM store.split_rows;
+
+-- What each version of a split has for each trusted row. is_starved: no row of the dataset is nearer than random pairs are.
+CREATE OR REPLACE VIEW coverage AS
+SELECT c.split, c.version, c.sample_id, coalesce(k.rows_kept, 0) AS rows_kept, c.nearest, c.similarity, c.similarity < c.floor AS is_starved,
+       c.twin, c.twin_similarity, c.floor, r.prompt, r.answer
+FROM store.coverage AS c
+JOIN store.splits AS s USING (split, version)
+LEFT JOIN (
+    SELECT split, version, matched_to, count(*) AS rows_kept FROM store.split_rows WHERE round IS NOT NULL GROUP BY ALL
+) AS k ON k.split = c.split AND k.version = c.version AND k.matched_to = c.sample_id
+LEFT JOIN store.rows AS r ON r.sample_id = c.sample_id AND r.dataset = s.reference;
 
 CREATE OR REPLACE VIEW runs AS
 SELECT run_id, flow, state, config::JSON AS config, version, prefect_flow_run_id, started_at, finished_at,

@@ -29,6 +29,8 @@ SELECT sample_id, o.decision AS decision_a, n.decision AS decision_b,
             WHEN n.cause = 'near duplicate' THEN 'nearly the same as a better row'
             WHEN o.cause = 'near duplicate' THEN 'no longer nearly the same as a better row'
             WHEN n.cause = 'draw' OR o.cause = 'draw' THEN 'draw'
+            WHEN n.cause = 'suspicion' THEN 'became suspicious'
+            WHEN o.cause = 'suspicion' THEN 'no longer suspicious'
             WHEN o.value IS DISTINCT FROM n.value THEN 'score moved'
             ELSE 'budget'
        END AS cause, o.reason AS reason_a, n.reason AS reason_b, o.value AS value_a, n.value AS value_b

@@ -1,5 +1,7 @@
 """Write all evaluations of a database as one HTML file, with figures."""
 
+import re
+from collections import defaultdict
 from dataclasses import fields
 from itertools import groupby
 from pathlib import Path
@@ -8,8 +10,8 @@ from typing import Any
 from oresight.tasks.config import Curate
 from oresight.tasks.database import reading, records
 from oresight.tasks.evaluation.measure import Comparison
-from oresight.tasks.evaluation.tables import finetune_verdict
-from oresight.tasks.pages.charts import curves, dots
+from oresight.tasks.evaluation.tables import choice_sentence, finetune_verdict, target_verdicts
+from oresight.tasks.pages.charts import curves, dots, losses_by_budget
 from oresight.tasks.pages.html import write_page
 
 COMPARISON_COLUMNS = [column.name for column in fields(Comparison)]
@@ -41,6 +43,7 @@ def write_evaluations(config: Curate) -> Path:
             rows = [*group]
             drawing = curves(rows) if evaluation == "removal" else dots(rows, metric.removesuffix(" of seeds"))
             figures.append({"svg": drawing, "caption": f"{caption}. {', '.join(filter(None, series))}"})
+    figures = _budget_figures(numbers) + figures
     page = Path(config.publishing.folder) / config.splitting.name / "evaluations.html"
     verdicts = [
         (
@@ -58,9 +61,30 @@ def write_evaluations(config: Curate) -> Path:
         numbers=numbers,
         compared=compared,
         settled=verdicts,
+        choice=choice_sentence(targets := target_verdicts(compared, numbers)),
+        targets=targets,
+        rivals=list(dict.fromkeys(name for target in targets for name in target.against)),
         conditions=conditions,
     )
     return page
+
+
+def _budget_figures(numbers: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """For each split that was tested with several budgets: test loss against the budget, one line per method."""
+    rows = [
+        row | {"target": match[1], "share": int(match[2])}
+        for row in numbers
+        if (row["evaluation"], row["metric"]) == ("finetune", "test loss")
+        and (match := re.fullmatch(r"(.+), (\d+)% of the tokens", row["setting"]))
+    ]
+    targets: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        targets[row["dataset"], row["model"], row["target"]].append(row)
+    return [
+        {"svg": losses_by_budget(group), "caption": f"Test loss against the budget. {', '.join(key)}"}
+        for key, group in targets.items()
+        if len({row["share"] for row in group}) > 1
+    ]
 
 
 def _figure_key(row: dict[str, Any]) -> tuple[str, ...]:

@@ -2,11 +2,18 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from statsmodels.stats.multitest import multipletests
 
 from oresight.tasks.evaluation.ledger import MethodComparison, Result
 from oresight.tasks.evaluation.measure import ALPHA, Comparison, mean_and_deviation
+
+Rows = Sequence[dict[str, Any]]
+CHOICE = ("finetune", "match", "test loss")
+"""Evaluation, method and metric that the verdict on choosing rows is about."""
 
 
 def result_table(results: Sequence[Result], metrics: Sequence[str], first: str = "setting") -> list[str]:
@@ -71,3 +78,77 @@ def finetune_verdict(comparison: Comparison | None) -> str:
         word = "better than" if comparison.difference < 0 else "WORSE than"
         return f"Verdict: kept rows are {word} as many tokens of random rows: {numbers}."
     return f"Verdict: no difference is shown between kept rows and as many tokens of random rows: {numbers}."
+
+
+@dataclass(frozen=True)
+class TargetVerdict:
+    """How the default choice of rows did for one target and budget, in nats of test loss; below 0 is better."""
+
+    setting: str
+    against: dict[str, float]
+    """Mean difference from each rival."""
+    p: float
+    """Of the difference from random rows, Holm-corrected over the targets of the same budget."""
+    wrong: tuple[float, float] | None
+    """Share of wrong rows among random rows and among the chosen ones; None without a known truth."""
+
+    @property
+    def word(self) -> str:
+        """'better', 'worse' or 'not shown to differ', against random rows."""
+        if not self.p < ALPHA:
+            return "not shown to differ"
+        return "better" if self.against["random"] < 0 else "worse"
+
+
+def target_verdicts(compared: Rows, numbers: Rows) -> list[TargetVerdict]:
+    """The verdicts on `match`, one per setting of the finetunes. Rows are those of the views comparisons and
+    evaluation_summary."""
+    ours = [row for row in compared if (row["evaluation"], row["method"], row["metric"]) == CHOICE]
+    wrong: dict[tuple[str, ...], float] = {
+        (row["dataset"], row["model"], row["setting"], row["method"]): row["mean"]
+        for row in numbers
+        if (row["evaluation"], row["metric"]) == ("finetune", "wrong rows")
+    }
+    by_target: dict[tuple[str, ...], dict[str, dict[str, Any]]] = defaultdict(dict)
+    for row in ours:
+        by_target[row["dataset"], row["model"], row["setting"]][row["against"]] = row
+    targets = {key: rivals for key, rivals in by_target.items() if "random" in rivals}
+    budgets = {key: key[2].partition(", ")[2] for key in targets}
+    corrected: dict[tuple[str, ...], float] = {}
+    for budget in set(budgets.values()):
+        keys = [key for key in targets if budgets[key] == budget]
+        ps = multipletests([targets[key]["random"]["p"] for key in keys], method="holm")[1]
+        corrected |= dict(zip(keys, map(float, ps), strict=True))
+    return [
+        TargetVerdict(
+            setting=key[2],
+            against={name: row["difference"] for name, row in rivals.items()},
+            p=corrected[key],
+            wrong=(wrong[(*key, "random")], wrong[(*key, "match")]) if (*key, "match") in wrong else None,
+        )
+        for key, rivals in sorted(targets.items())
+    ]
+
+
+def choice_sentence(verdicts: Sequence[TargetVerdict]) -> str:
+    """What the verdicts say in sum: the first sentence of the page. Empty without verdicts."""
+    if not verdicts:
+        return ""
+    count = {word: sum(verdict.word == word for verdict in verdicts) for word in ("better", "worse")}
+    text = (
+        f"Rows chosen by match trained better models than as many tokens of random rows for {count['better']} of"
+        f" {len(verdicts)} targets and budgets, and worse ones for {count['worse']} (paired t, p below {ALPHA:g} after"
+        " Holm's correction)."
+    )
+    rivals = sorted({name for verdict in verdicts for name in verdict.against} - {"random", "clean rows"})
+    beaten = []
+    for name in rivals:
+        differences = [verdict.against[name] for verdict in verdicts if name in verdict.against]
+        beaten.append(f"{name} {np.mean(differences):+.3f}")
+    if beaten:
+        text += f" Mean difference of the test loss from the other ways to choose, in nats: {', '.join(beaten)}."
+    wrong = [verdict.wrong for verdict in verdicts if verdict.wrong]
+    if wrong:
+        random_share, our_share = np.mean(wrong, axis=0)
+        text += f" Wrong rows: {random_share:.1%} of random rows, {our_share:.1%} of the chosen ones."
+    return text

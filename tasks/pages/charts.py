@@ -114,6 +114,27 @@ def curves(rows: Rows) -> str:
     return _svg(shown.mark_rule().encode(y=alt.Y("low:Q", **loss), y2="high:Q") + lines)
 
 
+def losses_by_budget(rows: Rows) -> str:
+    """One line per method: mean test loss over the budget, with standard deviations as bars.
+
+    Columns of rows: share (in percent), method, mean, deviation.
+    """
+    data = pd.DataFrame(rows)
+    data = data[data["method"] != "all rows"].sort_values("method")
+    names = list(data["method"].unique())
+    data["share"] += data["method"].map({name: i / 3 for i, name in enumerate(names)})  # so that bars do not overlap
+    data["low"], data["high"] = (data["mean"] + sign * data["deviation"].fillna(0) for sign in (-1, 1))
+    loss = {"title": "test loss", "scale": alt.Scale(zero=False)}
+    shown = alt.Chart(data).encode(
+        x=alt.X("share:Q", title="budget, % of the answer tokens", scale=alt.Scale(zero=False)),
+        color=alt.Color(
+            "method:N", title=None, scale=alt.Scale(scheme="tableau20"), legend=alt.Legend(orient="top", columns=3)
+        ),
+    )
+    lines = shown.mark_line(point=True).encode(y=alt.Y("mean:Q", **loss))
+    return _svg(shown.mark_rule().encode(y=alt.Y("low:Q", **loss), y2="high:Q") + lines, height=280)
+
+
 def _svg(chart: Any, height: int = 200) -> str:
     sized = chart.properties(width=WIDTH, height=height, autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
     styled = (

@@ -29,7 +29,7 @@ def main() -> None:
         (HERE / name).write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in part), encoding="utf-8")
     with (HERE / "truth.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["id", "swapped"])
+        writer.writerow(["id", "wrong"])
         writer.writerows([row["id"], int(i in answers)] for i, row in enumerate(raw))
 
 

@@ -26,7 +26,7 @@ QUESTION = """
 
 def main(database: str) -> None:
     with (Path(__file__).parent / "truth.csv").open() as file:
-        swapped = {row["id"]: int(row["swapped"]) for row in csv.DictReader(file)}
+        swapped = {row["id"]: int(row["wrong"]) for row in csv.DictReader(file)}
     with reading(database) as connection:
         rows = connection.execute(QUESTION.format(", ".join(SUSPICIOUS))).fetchall()
     truth = [swapped[row[0]] for row in rows]
