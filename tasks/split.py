@@ -5,6 +5,7 @@ A new version is stored only if something changed.
 
 import hashlib
 import json
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,9 +16,9 @@ from numpy.typing import NDArray
 from oresight.tasks.config import Splitting
 from oresight.tasks.database import Connection, execute, records, transaction, writing
 from oresight.tasks.matching.coverage import COVERAGE, Coverage
-from oresight.tasks.matching.policy import Candidates, choose
+from oresight.tasks.matching.policy import Candidates, choose, random_similarity
 from oresight.tasks.matching.repeats import NO_REPEATS, near_repeats
-from oresight.tasks.matching.similarity import Cosines, Vectors
+from oresight.tasks.matching.similarity import Cosines, Some, Vectors
 from oresight.tasks.runs.progress import log
 from oresight.tasks.runs.record import Run
 from oresight.tasks.scope import Scope, json_pointer
@@ -134,37 +135,50 @@ def _decide(connection: Connection, values: dict[str, Any], repeats: pa.Table) -
     return coverage
 
 
-class _Part(NamedTuple):
+class _Vectors(NamedTuple):
     """Rows with their vectors, in the order of the query."""
 
     sample_ids: pa.Array
+    parts: list[str | None]
+    """The part of the dataset, by splitting.per, that each row is in."""
     vectors: Vectors
     candidates: Candidates
 
 
 def _match(connection: Connection, values: dict[str, Any]) -> tuple[pa.Table, pa.Table]:
     """Match the rows of each part within its budget. Returns tables of MATCHES and of COVERAGE."""
-    trusted = _read_part(connection, "split_trusted", values)
-    budgets = records(connection, "split_parts", values) if len(trusted.sample_ids) else []
-    tables, covered = [MATCHES.empty_table()], Coverage.of(len(trusted.sample_ids))
-    for budget in budgets:
-        part = _read_part(connection, "split_vectors", values | {"part": budget["part"]})
-        if len(part.sample_ids) == 0:
-            continue
-        similarity = Cosines.between(part.vectors, trusted.vectors)
-        choice = choose(similarity, part.candidates, rows=budget["row_budget"], tokens=budget["token_budget"])
+    trusted = _read_vectors(connection, "split_trusted", values)
+    rows = _read_vectors(connection, "split_vectors", values)
+    if len(trusted.sample_ids) == 0 or len(rows.sample_ids) == 0:
+        return MATCHES.empty_table(), COVERAGE.empty_table()
+    similarity = Cosines.between(rows.vectors, trusted.vectors)
+    floor, covered, tables = random_similarity(similarity), Coverage(len(trusted.sample_ids)), []
+    rows_of: dict[str | None, list[int]] = defaultdict(list)
+    for number, part in enumerate(rows.parts):
+        rows_of[part].append(number)
+    budgets = {budget["part"]: budget for budget in records(connection, "split_parts", values)}
+    for part, numbers in rows_of.items():
+        part_N, budget = np.array(numbers), budgets[part]
+        choice = choose(
+            Some(similarity, part_N),
+            rows.candidates.some(part_N),
+            floor,
+            rows=budget["row_budget"],
+            tokens=budget["token_budget"],
+        )
         matches = choice.matches
-        place_N = np.empty(len(part.sample_ids), dtype=np.int64)
-        place_N[choice.order_N] = np.arange(1, len(place_N) + 1)
+        place_N = np.empty(len(part_N), dtype=np.int64)
+        place_N[choice.order_N] = np.arange(1, len(part_N) + 1)
         rounds = pa.array(matches.round_N, pa.int32(), mask=matches.round_N == 0)
         takers = trusted.sample_ids.take(pa.array(matches.trusted_N))
-        columns = [part.sample_ids, place_N, takers, rounds, matches.similarity_N, choice.is_suspicious_N]
+        ids = rows.sample_ids.take(pa.array(part_N))
+        columns = [ids, place_N, takers, rounds, matches.similarity_N, choice.is_suspicious_N]
         tables.append(pa.table([pa.array(column) for column in columns], schema=MATCHES))
-        covered.add(part.sample_ids, similarity, choice)
-    return pa.concat_tables(tables), covered.table(trusted.sample_ids)
+        covered.add(part_N, matches)
+    return pa.concat_tables(tables), covered.table(trusted.sample_ids, rows.sample_ids, similarity, floor)
 
 
-def _read_part(connection: Connection, query: str, values: dict[str, Any]) -> _Part:
+def _read_vectors(connection: Connection, query: str, values: dict[str, Any]) -> _Vectors:
     """Read rows with their packed vectors, a batch at a time: a million rows take 0.5 GB."""
     reader = execute(connection, query, values).to_arrow_reader(READ)
     pieces: dict[str, list[Any]] = {name: [] for name in (*reader.schema.names, "sample_id")}
@@ -186,7 +200,8 @@ def _read_part(connection: Connection, query: str, values: dict[str, Any]) -> _P
     )
     tokens_N = numbers("answer_tokens", np.int64) if "answer_tokens" in pieces else np.zeros(n, dtype=np.int64)
     candidates = Candidates(tokens_N, numbers("suspicion", np.float64), numbers("p_value", np.float64))
-    return _Part(sample_ids, vectors, candidates)
+    parts = [part for piece in pieces.get("part", []) for part in piece.to_pylist()]
+    return _Vectors(sample_ids, parts, vectors, candidates)
 
 
 def _matrix(lists: pa.ListArray) -> NDArray[np.int8]:

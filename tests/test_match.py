@@ -57,7 +57,7 @@ def fill_vectors(database: str, rows: list[dict[str, Any]], p_of: dict[str, floa
         connection.execute(
             "INSERT INTO store.suspicions BY NAME SELECT sample_id, 'raw' AS dataset, 'key' AS model_key, 'trusted' AS"
             " reference, 'trusted-hash' AS reference_hash, 'dataset' AS role, suspicion, p_value, 0.5 AS q_value,"
-            " 'r' AS run_id FROM judged_frame"
+            " 'truncated_answer' AS looks_like, 'r' AS run_id FROM judged_frame"
         )
 
 
@@ -123,10 +123,12 @@ def test_suspicious_rows_come_last(tmp_path: Path) -> None:
     last = [i for i in frame.index[frame.decision == "keep"] if i in suspicious]
     assert len(suspicious) == 17 and len(last) == 66 - 63
     assert set(last) == set(sorted(suspicious, key=lambda i: -p_of[i])[:3])
-    assert frame.reason[last].str.startswith("kept: the budget had room for suspicious rows, nearest").all()
+    assert (
+        frame.reason[last].str.match("kept: the budget had room for suspicious rows .like truncated_answer, p 0").all()
+    )
     dropped = frame.loc[frame.decision == "drop"]
     assert (dropped.cause == "suspicion").all() and dropped.reason.str.startswith(
-        "suspicious: nearest trusted row "
+        "suspicious: like truncated_answer, p "
     ).all()
 
 

@@ -10,7 +10,7 @@ from oresight.tasks.matching import round_robin as module
 from oresight.tasks.matching.coverage import Coverage
 from oresight.tasks.matching.policy import Candidates, choose, random_similarity
 from oresight.tasks.matching.round_robin import round_robin
-from oresight.tasks.matching.similarity import Cosines, Floats, Ints, Matrix, Vectors
+from oresight.tasks.matching.similarity import Cosines, Floats, Ints, Matrix, Some, Vectors
 
 RANDOM = np.random.default_rng(0)
 
@@ -94,12 +94,12 @@ def test_rows_that_look_wrong_come_last_and_the_worst_of_them_at_the_end() -> No
     p_N = RANDOM.uniform(0, 1, 200)
     p_N[:5] = np.nan  # rows that were not judged
     candidates = Candidates(np.ones(200, dtype=np.int64), -p_N, p_N)
-    done = choose(Matrix(near_RN), candidates, rows=40)
+    done = choose(Matrix(near_RN), candidates, random_similarity(Matrix(near_RN)), rows=40)
     suspicious = np.flatnonzero(p_N <= 0.1)
     assert np.array_equal(np.flatnonzero(done.is_suspicious_N), suspicious) and len(suspicious) > 5
     assert done.order_N[-len(suspicious) :].tolist() == sorted(suspicious, key=lambda i: -p_N[i])
     assert sorted(done.order_N) == list(range(200)) and done.matches.taken == 40
-    assert done.floor == pytest.approx(near_RN.mean() + near_RN.std(), rel=1e-4) == random_similarity(Matrix(near_RN))
+    assert random_similarity(Matrix(near_RN)) == pytest.approx(near_RN.mean() + near_RN.std(), rel=1e-4)
 
 
 def test_of_few_trusted_rows_the_worst_is_the_limit() -> None:
@@ -108,36 +108,31 @@ def test_of_few_trusted_rows_the_worst_is_the_limit() -> None:
     assert candidates.is_suspicious(50).tolist() == [False, False, False]
 
 
+def test_some_of_the_rows_have_the_same_similarities() -> None:
+    near_RN, rows = RANDOM.normal(size=(3, 20)).astype(np.float32), np.array([7, 3, 11])
+    some = Some(Matrix(near_RN), rows)
+    assert some.shape == (3, 3) and np.array_equal(some.of(np.array([2, 0])), near_RN[:, [11, 7]])
+
+
 def test_coverage_takes_the_nearest_row_of_all_parts_and_names_the_twin() -> None:
-    trusted = some_vectors(5)
-    trusted.index_NM[3], trusted.text_NS[3], trusted.text_unit_N[3] = (
-        trusted.index_NM[1],
-        trusted.text_NS[1],
-        trusted.text_unit_N[1],
-    )
-    covered, near = Coverage.of(5), list[Floats]()
-    for part in range(2):
-        rows = some_vectors(40)
-        similarity = Cosines.between(rows, trusted)
-        near.append(similarity.of(np.arange(40)))
-        candidates = Candidates(np.ones(40, dtype=np.int64), np.full(40, np.nan), np.full(40, np.nan))
-        covered.add(pa.array([f"{part}-{i}" for i in range(40)]), similarity, choose(similarity, candidates, rows=9))
-    table = covered.table(pa.array([f"t{r}" for r in range(5)])).to_pylist()
-    for r, row in enumerate(table):
-        part = int(near[1][r].max() > near[0][r].max())
-        assert row["nearest"] == f"{part}-{near[part][r].argmax()}"
-        assert row["similarity"] == pytest.approx(near[part][r].max())
-    assert (table[1]["twin"], table[3]["twin"]) == ("t3", "t1") and table[1]["twin_similarity"] == pytest.approx(
-        1, abs=1e-6
-    )
+    trusted, rows = some_vectors(5), some_vectors(80)
+    for name in ("index_NM", "text_NS", "text_unit_N"):
+        getattr(trusted, name)[3] = getattr(trusted, name)[1]
+    similarity, covered = Cosines.between(rows, trusted), Coverage(5)
+    for part_N in np.array_split(RANDOM.permutation(80), 3):
+        ones_N = np.ones(len(part_N), dtype=np.int64)
+        covered.add(part_N, round_robin(Some(similarity, part_N), ones_N, rows=9))
+    ids = pa.array([str(i) for i in range(80)])
+    table = covered.table(pa.array([f"t{r}" for r in range(5)]), ids, similarity, 0.3).to_pylist()
+    near_RN = similarity.of(np.arange(80))
+    assert [row["nearest"] for row in table] == [str(i) for i in near_RN.argmax(1)]
+    assert [row["similarity"] for row in table] == pytest.approx(near_RN.max(1).tolist())
+    assert (table[1]["twin"], table[3]["twin"]) == ("t3", "t1")
+    assert table[1]["twin_similarity"] == pytest.approx(1, abs=1e-6) and table[0]["floor"] == pytest.approx(0.3)
 
 
-def test_a_lone_trusted_row_has_no_twin_and_no_rows_cover_nothing() -> None:
-    rows, trusted = some_vectors(4), some_vectors(1)
-    similarity = Cosines.between(rows, trusted)
-    candidates = Candidates(np.ones(4, dtype=np.int64), np.full(4, np.nan), np.full(4, np.nan))
-    covered = Coverage.of(1)
-    assert covered.table(pa.array(["t"])).num_rows == 0
-    covered.add(pa.array(list("abcd")), similarity, choose(similarity, candidates))
-    (row,) = covered.table(pa.array(["t"])).to_pylist()
+def test_a_lone_trusted_row_has_no_twin() -> None:
+    similarity, covered = Cosines.between(some_vectors(4), some_vectors(1)), Coverage(1)
+    covered.add(np.arange(4), round_robin(similarity, np.ones(4, dtype=np.int64)))
+    (row,) = covered.table(pa.array(["t"]), pa.array(list("abcd")), similarity, 0).to_pylist()
     assert row["twin"] is None and row["twin_similarity"] is None and row["nearest"] in "abcd"

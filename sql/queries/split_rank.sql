@@ -2,8 +2,10 @@
 -- by match, the places of the table `matches`, else the merit.
 CREATE OR REPLACE TEMP TABLE decided AS
 WITH placed AS (
-    SELECT j.*, m.place, m.matched_to, m.round, m.similarity, m.is_suspicious, CASE WHEN $by = 'match' THEN -m.place ELSE j.merit END AS order_by
+    SELECT j.*, m.place, m.matched_to, m.round, m.similarity, m.is_suspicious, CASE WHEN $by = 'match' THEN -m.place ELSE j.merit END AS order_by,
+           CASE WHEN m.is_suspicious THEN coalesce('like ' || s.looks_like || ', ', '') || format('p {:.2g}', s.p_value) END AS looks
     FROM judged AS j LEFT JOIN matches AS m USING (sample_id)
+    LEFT JOIN store.fresh_suspicions($dataset, $model_key, $reference, $reference_hash, 'dataset') AS s ON s.sample_id = j.sample_id
 ),
 part_ranks AS (
     SELECT sample_id, part, value, answer_tokens, draw,
@@ -40,10 +42,8 @@ SELECT j.sample_id, j.content, j.record, r.rank, j.value, coalesce(j.answer_toke
             WHEN cause = 'draw' THEN 'kept: drawn at random, rank ' || r.part_rank || ' of ' || r.candidates || ' by ' || $by
             WHEN $by = 'match' AND kept AND j.round IS NOT NULL THEN 'kept: round ' || j.round || ' for ' || teacher || in_part
             WHEN $by = 'match' AND kept AND j.matched_to IS NOT NULL
-                THEN 'kept: ' || CASE WHEN j.is_suspicious THEN 'the budget had room for suspicious rows' ELSE 'the budget had room' END
-                     || ', nearest ' || teacher || in_part
-            WHEN $by = 'match' AND cause = 'suspicion' THEN 'suspicious: ' || CASE WHEN j.matched_to IS NOT NULL THEN 'nearest ' || teacher || ', ' ELSE '' END
-                || 'rows that look less wrong are taken first, ' || budget || in_part
+                THEN 'kept: the budget had room' || coalesce(' for suspicious rows (' || j.looks || ')', '') || ', nearest ' || teacher || in_part
+            WHEN cause = 'suspicion' THEN 'suspicious: ' || j.looks || '; rows that look less wrong come first, ' || budget || in_part
             WHEN $by = 'match' AND NOT kept AND j.matched_to IS NOT NULL THEN 'over budget: nearest ' || teacher || in_part || ', ' || budget
             ELSE CASE WHEN kept THEN 'kept: rank ' ELSE 'over budget: rank ' END || r.part_rank || ' of ' || r.candidates
                  || in_part || ' by ' || $by || CASE WHEN kept THEN '' ELSE ', ' || budget END

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from oresight.tasks.config import Curate
 from oresight.tasks.evaluation.pairs import score_pairs
 from oresight.tasks.evaluation.trainable import ModelSpec
-from oresight.tasks.matching.policy import Candidates, choose
+from oresight.tasks.matching.policy import Candidates, choose, random_similarity
 from oresight.tasks.matching.round_robin import round_robin
 from oresight.tasks.matching.similarity import Cosines, Matrix, Similarity, Vectors
 from oresight.tasks.runs.progress import log
@@ -115,7 +115,8 @@ class Choices:
         similarity = self._similarity(method, pool, turns)
         if method == MATCH:
             suspicion_N, p_N = self.column("suspicion")[pool], self.column("p_value")[pool]
-            order_N = choose(similarity, Candidates(tokens_N, suspicion_N, p_N), tokens=budget).order_N
+            candidates, floor = Candidates(tokens_N, suspicion_N, p_N), random_similarity(similarity)
+            order_N = choose(similarity, candidates, floor, tokens=budget).order_N
         else:
             order_N = round_robin(similarity, tokens_N, tokens=budget).order_N
         return [pool[n] for n in order_N]
@@ -169,8 +170,9 @@ def _bm25(rows: list[str], trusted: list[str]) -> NDArray[np.float32]:
 
     index = bm25s.BM25()
     index.index(bm25s.tokenize(rows, show_progress=False), show_progress=False)
-    queries = bm25s.tokenize(trusted, return_ids=False, show_progress=False)
-    return np.stack([index.get_scores(query) for query in queries]).astype(np.float32)
+    queries = bm25s.tokenize(trusted, return_ids=False, show_progress=False)  # without stop words: some are empty
+    none_N = np.zeros(len(rows))
+    return np.stack([index.get_scores(query) if query else none_N for query in queries]).astype(np.float32)
 
 
 LEXICAL_SCORES = {"TF-IDF": _tf_idf, "BM25": _bm25}

@@ -23,6 +23,10 @@ class Candidates(NamedTuple):
     suspicion_N: NDArray[np.float64]
     p_N: NDArray[np.float64]
 
+    def some(self, rows: Ints) -> "Candidates":
+        """The same about some of the rows."""
+        return Candidates(self.tokens_N[rows], self.suspicion_N[rows], self.p_N[rows])
+
     def is_suspicious(self, trusted: int) -> NDArray[np.bool_]:
         """Which rows look as wrong as the most suspicious tenth of so many trusted rows, or as the worst of a few."""
         return self.p_N <= max(SUSPICIOUS, 1 / (1 + trusted)) + 1e-9
@@ -34,25 +38,24 @@ class Choice(NamedTuple):
     order_N: Ints
     matches: Matches
     is_suspicious_N: NDArray[np.bool_]
-    floor: float
 
 
 def choose(
-    similarity: Similarity, candidates: Candidates, rows: int | None = None, tokens: int | None = None
+    similarity: Similarity, candidates: Candidates, floor: float, rows: int | None = None, tokens: int | None = None
 ) -> Choice:
     """Order rows: those that trusted rows take within the budget, other rows by their similarity, then suspicious rows.
 
-    Suspicious rows are in the order of their suspicion, the least suspicious first.
+    Suspicious rows are in the order of their suspicion, the least suspicious first. floor: the similarity below which
+    a trusted row takes no row (`random_similarity`).
     """
     is_suspicious_N = candidates.is_suspicious(similarity.shape[0])
-    floor = random_similarity(similarity)
     matches = round_robin(
         similarity, candidates.tokens_N, rows=rows, tokens=tokens, floor=floor, is_free_N=~is_suspicious_N
     )
     last = np.flatnonzero(is_suspicious_N)
     last = last[np.argsort(candidates.suspicion_N[last], kind="stable")]
     order_N = np.concatenate([matches.order_N[~is_suspicious_N[matches.order_N]], last])
-    return Choice(order_N, matches, is_suspicious_N, floor)
+    return Choice(order_N, matches, is_suspicious_N)
 
 
 def random_similarity(similarity: Similarity) -> float:

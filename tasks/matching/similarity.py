@@ -107,6 +107,23 @@ class Cosines:
         return twin_R, near_R
 
 
+@dataclass(frozen=True)
+class Some:
+    """The similarities of some of the rows."""
+
+    everything: Similarity
+    rows_N: Ints
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """R and N."""
+        return self.everything.shape[0], len(self.rows_N)
+
+    def of(self, rows: Ints) -> Floats:
+        """The similarities of these rows [R, rows]."""
+        return self.everything.of(self.rows_N[rows])
+
+
 def _inverse_norms(x_ND: Floats) -> Floats:
     """1 / |x| of each row, 0 for a row of zeros."""
     square_N = np.einsum("nd,nd->n", x_ND, x_ND)
