@@ -137,7 +137,11 @@ def test_published_versions_that_hold_the_row_are_listed(config: Curate) -> None
                 [version, folder],
             )  # fmt: skip
             values = [version, sample_id, decision, f"says {WORDS}"]
-            connection.execute("INSERT INTO store.split_rows VALUES ('s', ?, ?, ?, ?, 1, 0.5, NULL, 'rank')", values)
+            connection.execute(
+                "INSERT INTO store.split_rows BY POSITION"
+                " SELECT 's', ?, ?, ?, ?, 1, 0.5, NULL, 'rank', NULL, NULL, NULL",
+                values,
+            )
     Path(f"{config.database}.before-0009").write_bytes(b"")
     done = forget(config.database, sample_id, "asked for", "Ada")
     assert done.versions == {"out/v1": "the train files", "out/v2": "dropped.parquet"}

@@ -126,7 +126,7 @@ def published(folder: Path, raw: list[Record]) -> Path:
             "database": str(folder / "o.duckdb"),
             "dataset": {"name": "raw", "path": str(folder / "rows.jsonl")},
             "reference": {"name": "trusted", "path": str(folder / "trusted.jsonl")},
-            "splitting": {"name": "chosen", "rows": len(raw) - 1},
+            "splitting": {"name": "chosen", "by": "value", "rows": len(raw) - 1},
             "publishing": {"folder": str(folder / "out"), "copy_images": True},
         }
     )

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from oresight.tasks.evaluation.pairs import full_gradient, score_pairs
 from oresight.tasks.evaluation.trainable import ModelSpec, Trainable, trainable
-from oresight.tasks.evaluation.training import Recipe, losses_after
+from oresight.tasks.evaluation.training import Recipe, TestRow, outcome_after, share_exact
 from oresight.tasks.scoring.prompt import Encoded, encode, plain_text
 from oresight.tasks.scoring.source import Source, find
 from oresight.tasks.workload.clock import peak_memory
@@ -109,6 +109,25 @@ def test_a_finetune_lowers_the_loss_of_its_rows_and_a_seed_decides_the_result(
         assert np.mean(after) < np.mean(before) - 0.05
         assert losses_after(spec, rows[:8], rows[:8], recipe, seed=0) == pytest.approx(after, rel=1e-5)
     assert losses_after(spec, rows[:8], rows[:8], recipe, seed=1) != pytest.approx(after, rel=1e-5)
+
+
+def losses_after(spec: ModelSpec, rows: list[Encoded], test: list[Encoded], recipe: Recipe, seed: int) -> list[float]:
+    return outcome_after(spec, rows, [TestRow(row, "") for row in test], recipe, seed).losses
+
+
+def test_answers_are_greedy_ones_whatever_rows_are_answered_beside(source: Source, rows: list[Encoded]) -> None:
+    model = trainable(source, "cpu", lora=False)
+    right = []
+    for row in rows[:4]:
+        made = model.model.generate(
+            torch.tensor([row.ids[: row.start]]),
+            max_new_tokens=max(len(r.answer) for r in rows[:4]) + 8,
+            do_sample=False,
+        )
+        right.append(model.tokenizer.decode(made[0, row.start :], skip_special_tokens=True))
+    answers = [*right[:3], "something else"]
+    test = [TestRow(row, answer) for row, answer in zip(rows[:4], answers, strict=True)]
+    assert share_exact(model, test) == 0.75
 
 
 def test_the_loss_is_that_of_transformers(source: Source, rows: list[Encoded]) -> None:

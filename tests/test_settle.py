@@ -13,6 +13,7 @@ from oresight.flows.settle import Experiments, run_experiments
 from oresight.tasks.config import Curate
 from oresight.tasks.database import reading
 from oresight.tasks.evaluation.choices import METHODS
+from oresight.tasks.evaluation.finetunes import Contest
 from oresight.tasks.evaluation.ledger import Ledger, Result
 from oresight.tasks.evaluation.tables import finetune_verdict
 from oresight.tasks.evaluation.training import is_same_answer
@@ -77,7 +78,8 @@ def settled(config: Curate, experiments: Experiments | None = None, **finetuning
 
 
 def test_all_methods_spend_one_budget_and_a_verdict_ends_it(decided: Curate, caplog: pytest.LogCaptureFixture) -> None:
-    lines = settled(decided, **FEW)
+    against = ["match", "match on states", "TF-IDF", "highest value", "highest gradient", "all rows"]
+    lines = settled(decided, **FEW, against=against)
     assert lines[-3].startswith("Verdict: ") and lines[-3] in Path(lines[-1].removeprefix("report: ")).read_text()
     assert (
         lines[-5] == "Conditions: lora 1, rate 0.003, epochs 1, rows_a_step 4, tokens 1000, test_rows 30, rows_drawn 60"
@@ -86,7 +88,7 @@ def test_all_methods_spend_one_budget_and_a_verdict_ends_it(decided: Curate, cap
     assert "2 test rows are left out: dataset or reference have them" in caplog.text
     numbers = ask(decided, "SELECT method, metric, seed, value FROM evaluations WHERE setting = 'curated/v1'")
     spent = {(method, seed): value for method, metric, seed, value in numbers if metric == "answer tokens"}
-    methods = {"kept", "random", *METHODS} - {"clean rows"}
+    methods = {"kept", "random", *against}
     assert {method for method, _ in spent} == methods and len(spent) == 2 * len(methods)
     whole = [spent.pop(("all rows", seed)) for seed in range(2)]
     assert min(whole) > 1200 and max(spent.values()) <= 1000 and min(spent.values()) > 950
@@ -133,9 +135,27 @@ def test_a_library_that_is_missing_leaves_its_method_out(
     assert "settle: BM25 left out; to include it: pip install 'oresight[baselines]'" in caplog.text
 
 
-def test_shares_of_the_tokens_a_truth_and_answers(decided: Curate, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_choice_all_methods_that_can_be_used_are_compared(decided: Curate) -> None:
+    for truth, methods in ((None, set(METHODS) - {"clean rows"}), ("wrong", set(METHODS))):
+        contest = Contest(Run(decided), "finetune", 1, [], truth)
+        assert set(contest.choices.methods) == methods
+        for method in contest.choices.methods:
+            if "gradient" not in method:
+                chosen = contest.choices.chosen(method, 0, 300)
+                assert len(set(chosen)) == len(chosen) and set(chosen) <= set(contest.choices.pool(0))
+                assert method == "all rows" or 250 < contest.tokens(chosen) <= 300
+
+
+def test_finetuned_models_answer_the_test_rows(decided: Curate) -> None:
+    settled(decided, **FEW | {"tokens": 200, "against": ["lowest nll"], "metric": "exact"})
+    numbers = ask(decided, "SELECT method, value FROM evaluations WHERE metric = 'exact answers'")
+    assert {method for method, _ in numbers} == {"kept", "random", "lowest nll", "no finetune"}
+    assert all(0 <= value <= 1 for _, value in numbers)
+
+
+def test_shares_of_the_tokens_and_a_truth(decided: Curate, caplog: pytest.LogCaptureFixture) -> None:
     """Two budgets; the column `category` cannot be a truth, `wrong` is one."""
-    few = {"shares": [0.2, 0.4], "seeds": 2, "against": ["match", "clean rows"], "metric": "exact", "rate": None}
+    few = {"shares": [0.2, 0.4], "seeds": 2, "against": ["match", "clean rows"], "rate": None}
     lines = settled(decided, Experiments(heldout_file(decided), truth="wrong"), **few)
     assert sum(line.startswith("Verdict: ") for line in lines) == 2
     assert "settle: learning rate" in caplog.text
@@ -147,9 +167,6 @@ def test_shares_of_the_tokens_a_truth_and_answers(decided: Curate, caplog: pytes
     assert {setting for setting, *_ in numbers} == set(shares)
     assert all(value == 0 for _, method, metric, value in numbers if (method, metric) == ("clean rows", "wrong rows"))
     assert any(value > 0 for _, method, metric, value in numbers if (method, metric) == ("random", "wrong rows"))
-    assert {method for _, method, metric, _ in numbers if metric == "exact answers"} == {
-        "kept", "random", "match", "clean rows", "no finetune"
-    }  # fmt: skip
     tokens = {(setting, method): value for setting, method, metric, value in numbers if metric == "answer tokens"}
     for method in ("random", "match"):
         less, more = (tokens[setting, method] for setting in shares)
