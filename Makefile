@@ -18,9 +18,9 @@ demo-vqa: .venv/installed
 	@.venv/bin/python tests/data/outcome.py tests/data/easy_vqa/truth.csv demo-vqa/splits/curated
 	@cat tests/data/questions-vqa.txt
 
-# Runs four test files at a time, in the order of tests/conftest.py, because most tests wait for one core or for a server.
+# Runs three test files at a time, in the order of tests/conftest.py, because most tests wait for one core or for a server.
 test: .venv/dev-installed
-	$(RUN) pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(RUN) pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: .venv/dev-installed
 	.venv/bin/ruff format --check flows tasks tests oresight.py

@@ -15,7 +15,7 @@ from tests.support.server import Server
 from tests.support.store import Store, new_store
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # for processes that tests start; four test files run at a time
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for processes that tests start; three test files run at a time
 torch.set_num_threads(1)
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 LONGEST = ("test_server.py", "test_server_faults.py", "test_postgres.py", "test_settle.py", "test_trials.py")
