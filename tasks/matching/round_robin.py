@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from oresight.tasks.matching.similarity import BLOCK, Floats, Ints, Similarity
 
-LISTED = 2**24
-"""Nearest rows that are listed at a time, of all trusted rows together: 0.3 GB."""
+LISTED = 2**22
+"""Nearest rows that are listed at a time, of all trusted rows together: 0.1 GB."""
 WINDOW = 256
 """Listed rows that are looked at together for those that are free."""
 

@@ -40,11 +40,11 @@ class Vectors:
             result[block] = np.rint(x_BS / step_B1)
         return result
 
-    def text_mean(self) -> NDArray[np.float64]:
-        """The mean text state [S]."""
+    def text_mean(self, order_N: Ints) -> NDArray[np.float64]:
+        """The mean text state [S], added up in this order of the rows: another order may differ in the last digit."""
         total_S = np.zeros(self.text_NS.shape[1])
-        for start in range(0, len(self.text_NS), BLOCK):
-            block = slice(start, start + BLOCK)
+        for start in range(0, len(order_N), BLOCK):
+            block = order_N[start : start + BLOCK]
             total_S += self.text_unit_N[block].astype(np.float64) @ self.text_NS[block].astype(np.float64)
         return total_S / max(len(self.text_NS), 1)
 
@@ -68,9 +68,14 @@ class Cosines:
     """Vectors of the trusted rows and of the rows, which are whole numbers below 128. Each part has its cosine."""
 
     @staticmethod
-    def between(rows: Vectors, trusted: Vectors, parts: Sequence[str] = ("index", "text")) -> "Cosines":
-        """The similarity of rows and trusted rows. parts: which cosines the mean is over."""
-        mean_S = rows.text_mean()
+    def between(
+        rows: Vectors, trusted: Vectors, parts: Sequence[str] = ("index", "text"), order_N: Ints | None = None
+    ) -> "Cosines":
+        """The similarity of rows and trusted rows.
+
+        parts: which cosines the mean is over. order_N: the order of the rows in which their mean is computed.
+        """
+        mean_S = rows.text_mean(np.arange(len(rows.text_NS)) if order_N is None else order_N)
         made = [
             (trusted.index_NM, rows.index_NM) if part == "index" else (trusted.centred(mean_S), rows.centred(mean_S))
             for part in parts

@@ -4,8 +4,8 @@ Prints the time and the peak memory of `split` on a database of synthetic rows, 
 Before that, a small case against the plain way: all similarities in one matrix, the list of each trusted row sorted.
 """
 
-import os
 import resource
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -104,22 +104,26 @@ def main(rows: int = 1_000_000, trusted: int = 1000) -> None:
     with TemporaryDirectory() as folder:
         database = str(Path(folder) / "match.duckdb")
         fill(database, rows, trusted)
-        if (child := os.fork()) == 0:  # the peak memory is that of `split`, not of filling the database
-            for keep in (0.1, 0.8):
-                config = Curate.model_validate({
-                    "database": database, "dataset": {"name": "raw", "path": "f"},
-                    "reference": {"name": "trusted", "path": "f"}, "splitting": {"name": f"keep{keep}", "keep": keep},
-                })  # fmt: skip
-                with recorded(config, "bench") as run:
-                    started = time.monotonic()
-                    split(Run(config, run.run_id, ModelIdentity("key", "synthetic@key")))
-                    seconds = time.monotonic() - started
-                peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-                print(f"{rows:,} x {trusted:,}, {keep:.0%} kept: split {seconds:.1f} s, peak memory {peak:.2f} GB")
-            sys.stdout.flush()
-            os._exit(0)
-        os.waitpid(child, 0)
+        for keep in ("0.1", "0.8"):  # in processes of their own, so that the peak memory is that of `split`
+            subprocess.run([sys.executable, __file__, "--split", database, keep], check=True)
+
+
+def split_once(database: str, keep: str) -> None:
+    dataset, reference = ({"name": name, "path": "f"} for name in ("raw", "trusted"))
+    splitting = {"name": f"keep{keep}", "keep": float(keep)}
+    config = Curate.model_validate(
+        {"database": database, "dataset": dataset, "reference": reference, "splitting": splitting}
+    )
+    with recorded(config, "bench") as run:
+        started = time.monotonic()
+        done = split(Run(config, run.run_id, ModelIdentity("key", "synthetic@key")))
+        seconds = time.monotonic() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(f"{done.rows_kept:,} of {done.rows_kept + done.rows_dropped:,}: split {seconds:.1f} s, peak {peak:.2f} GB")
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    if sys.argv[1:2] == ["--split"]:
+        split_once(*sys.argv[2:])
+    else:
+        main(*map(int, sys.argv[1:]))
