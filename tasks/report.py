@@ -89,7 +89,8 @@ def _coverage(covered: list[dict[str, Any]], unasked: list[dict[str, Any]]) -> d
     """What the trusted rows ask for and the dataset lacks, what the dataset has and nobody asks for, and twins."""
     starved = [row for row in covered if row["is_starved"]]
     alike = [row for row in covered if row["twin"] and row["twin_similarity"] >= ALIKE]
-    alike = [row for row in alike if row["sample_id"] < row["twin"] or not _is_pair(row, alike)]
+    twin_of = {row["sample_id"]: row["twin"] for row in alike}
+    alike = [row for row in alike if row["sample_id"] < row["twin"] or twin_of.get(row["twin"]) != row["sample_id"]]
     kinds = kinds_of(np.array([row["text_state"] for row in unasked])) if unasked else []
     rows, shown = (unasked[0]["rows"] if unasked else 0), len(unasked)
     return {
@@ -104,8 +105,3 @@ def _coverage(covered: list[dict[str, Any]], unasked: list[dict[str, Any]]) -> d
             {"rows": round(kind.size * rows / shown), "examples": [unasked[i] for i in kind.typical]} for kind in kinds
         ],
     }
-
-
-def _is_pair(row: dict[str, Any], rows: list[dict[str, Any]]) -> bool:
-    """Whether a row's twin has the row as its own twin."""
-    return any(other["sample_id"] == row["twin"] and other["twin"] == row["sample_id"] for other in rows)

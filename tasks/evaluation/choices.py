@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from oresight.tasks.config import Curate
 from oresight.tasks.evaluation.pairs import score_pairs
 from oresight.tasks.evaluation.trainable import ModelSpec
+from oresight.tasks.evaluation.truth import TRUTHS
 from oresight.tasks.matching.policy import Candidates, choose, random_similarity
 from oresight.tasks.matching.round_robin import round_robin
 from oresight.tasks.matching.similarity import Cosines, Matrix, Similarity, Vectors
@@ -138,7 +139,7 @@ class Choices:
         """Which rows the truth column calls wrong; a row without a truth counts as wrong. All False without a truth."""
         if self.truth is None:
             return np.zeros(len(self.table), dtype=bool)
-        return np.array([str(row["truth"]).lower() not in ("false", "0", "0.0") for row in self.table])
+        return np.array([TRUTHS.get(str(row["truth"]).lower(), True) for row in self.table])
 
     def _against_trusted(self, method: str) -> Floats:
         """Each row's mean score over the trusted rows; `gradient` uses the first GRADIENTS of them. Computed once."""

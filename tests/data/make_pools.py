@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 from easy import TYPES, as_llava, drawn
-from make_evaluation import FOLDER, SHARED, grammars
+from make_evaluation import FOLDER, SHARED, grammars, write
 
 POOL = {"dolly": 250, "gsm8k": 110, "bbh": 160, "grammars": 160, "self_instruct": 120}
 """Rows of each source in the pool."""
@@ -69,10 +69,6 @@ def with_wrong(rows: list[dict[str, Any]], seed: str) -> list[dict[str, Any]]:
     wrong = random.Random(f"b{seed}").sample(range(len(rows)), round(WRONG * len(rows)))
     giver = dict(zip(wrong, wrong[1:] + wrong[:1], strict=True))
     return [row | {"output": rows[giver.get(i, i)]["output"], "wrong": i in giver} for i, row in enumerate(rows)]
-
-
-def write(name: str, rows: list[dict[str, Any]]) -> None:
-    (FOLDER / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
 
 
 def write_pools(size: float) -> None:
