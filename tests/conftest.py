@@ -1,3 +1,4 @@
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from tests.support.store import Store, new_store
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for processes that tests start; three test files run at a time
 torch.set_num_threads(1)
+gc.freeze()  # what the imports made lives as long as the process; collections need not walk through it
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 LONGEST = ("test_server.py", "test_server_faults.py", "test_postgres.py", "test_settle.py", "test_trials.py")
 """Slow files that start first, so that no worker runs one of them alone at the end."""

@@ -106,10 +106,14 @@ class Loaded:
         """Modules that shift positions by the pictures before them (M-RoPE), and remember the shift."""
         return [module for module in self.body.modules() if hasattr(module, "rope_deltas")]
 
-    def release(self) -> None:
-        """Free the memory that is not needed between two batches."""
+    def clear(self) -> None:
+        """Drop what is kept from one batch to the next."""
         self._prefix = None
         self.tap.kept = None
+
+    def release(self) -> None:
+        """Free the memory that is not needed between two batches."""
+        self.clear()
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()

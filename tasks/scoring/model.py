@@ -168,7 +168,7 @@ def _can_share_prefix(loaded: Loaded, ids: Tensor, full_NLD: Tensor, tolerance: 
         return False
     half = ids.shape[1] // 2
     rest = loaded.states(ids[:, half:], past=loaded.prefix(ids[0, :half].tolist()))
-    loaded.release()
+    loaded.clear()
     return _difference(rest, full_NLD[:, half:]) <= tolerance
 
 
@@ -186,7 +186,7 @@ def _can_share_picture(loaded: Loaded, name: str, tolerance: float) -> bool:
     full_NLD = loaded.states(ids, pictures=vision.inputs([row.pictures], [row.token_types], len(row.ids)))
     past = loaded.prefix(row.ids[:cut], row.key[:cut], vision.inputs([row.pictures], [row.token_types], cut))
     rest = loaded.states(ids[:, cut:], past=past)
-    loaded.release()
+    loaded.clear()
     return _difference(rest, full_NLD[:, cut:]) <= tolerance
 
 

@@ -1,5 +1,6 @@
 """Start processes quickly: each is forked from a server process that has imported everything."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -69,6 +70,7 @@ def _redirected(folder: str, environment: dict[str, str], target: Callable[..., 
         os.dup2(os.open(f"{folder}/{name}", os.O_WRONLY), number)
     os.environ.update(environment)
     os.chdir(ROOT)
+    gc.freeze()
     target(*arguments)
 
 
