@@ -32,6 +32,7 @@ bench: .venv/dev-installed
 	.venv/bin/python tests/bench/bench_ingest.py tests/data/dolly.jsonl 1
 	.venv/bin/python tests/bench/bench_pictures.py
 	.venv/bin/python tests/bench/bench_vqa.py
+	.venv/bin/python tests/bench/bench_arithmetic.py
 	.venv/bin/python tests/bench/bench_flags.py
 	.venv/bin/python tests/bench/bench_flagging.py
 	.venv/bin/python tests/bench/bench_sql.py

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from oresight.tasks.config import Curate
 from oresight.tasks.database import CATALOG, SQL, Connection, DatabaseError, execute, let, records, transaction, writing
+from oresight.tasks.detection.arithmetic import wrong_equation
 from oresight.tasks.pages.html import write_page
 from oresight.tasks.runs.progress import log, progress
 from oresight.tasks.runs.record import Refused, Run
@@ -49,6 +50,7 @@ def check(run: Run, stage: Literal["raw", "score"], folder: Path = CHECKS) -> li
     _bad_rows()  # imported before the database is opened: it takes seconds
     names = {"run_id": run.run_id, "dataset": config.dataset.name, "stage": stage}
     with writing(config.database, guarded=True) as connection:
+        connection.create_function("wrong_equation", wrong_equation, null_handling="special")  # type: ignore[call-overload]
         variables = _variables(connection, run, stage)
         for check_file in checks:
             must_select(connection, check_file)

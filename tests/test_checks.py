@@ -52,6 +52,11 @@ RAW: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, 
         ],
         NOTHING_TRUSTED,
     ),
+    "wrong_arithmetic": (
+        [{"answer": "So 17*18=306."}, {"answer": "10/3 = 3.33"}, {"answer": "It is 4."}, {"answer": ""}],
+        [{"answer": "So 17*18=307."}, {"answer": "6 x 7 is 41, and 2 + 2 = 4"}],
+        NOTHING_TRUSTED,
+    ),
     "contamination": ([{"sample_id": "1"}], [{"sample_id": "2"}], [{"sample_id": "2"}, {"sample_id": "3"}]),
     "same_prompt_different_answers": (
         [
