@@ -5,7 +5,7 @@ The docstring under a field is the help of that field everywhere.
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
@@ -93,13 +93,32 @@ class Require(Section):
     p below 0.05). `oresight settle CONFIG.yaml --test FILE` runs these finetunes."""
 
 
+class DropSuspicious(Section):
+    """The most suspicious rows are dropped, whether they are flagged or not."""
+
+    suspicious: float = Field(gt=0, lt=1)
+    """Share of the scored rows that is dropped, the most suspicious first. No error rate is claimed for them."""
+
+
+def _drop_form(value: Any) -> str:
+    """The form of splitting.drop that a value is meant to have, so that an error is about this form alone."""
+    return "share" if isinstance(value, dict | DropSuspicious) else "word"
+
+
+Drop = Annotated[
+    Annotated[Literal["flagged", "nothing"], Tag("word")] | Annotated[DropSuspicious, Tag("share")],
+    Discriminator(_drop_form),
+]
+
+
 class Splitting(Section):
     """Which rows are kept."""
 
     name: str = Field("curated", pattern=NAME, max_length=100)
     """Name of the split. Its versions are v1, v2, ..."""
-    drop: Literal["flagged", "nothing"] = "flagged"
-    """flagged: drop every row with a flag of severity warning or critical. nothing: drop no row for its flags."""
+    drop: Drop = "flagged"
+    """flagged: drop every row with a flag of severity warning or critical. nothing: drop no row for its flags.
+    {suspicious: 0.1}: drop the flagged rows and the most suspicious tenth, with no error rate claimed."""
     keep: float | None = Field(None, gt=0, le=1)
     """Budget: largest share of the dataset's rows to keep. Give at most one of keep, rows and tokens. Without a budget,
     all rows are kept."""
@@ -145,7 +164,19 @@ class Splitting(Section):
         words += [f"per {self.per}"] if self.per else []
         words += [f"{self.random_share:g} of the budget at random"] if self.random_share else []
         words += [f"none within cosine {self.distinct:g} of a better one"] if self.distinct else []
-        return ", ".join([*words, f"drop {self.drop}", f"seed {self.seed}"])
+        return ", ".join([*words, f"drop {self.dropped_rows}", f"seed {self.seed}"])
+
+    @property
+    def suspicious_share(self) -> float:
+        """Share of the scored rows that is dropped for its suspicion alone."""
+        return self.drop.suspicious if isinstance(self.drop, DropSuspicious) else 0
+
+    @property
+    def dropped_rows(self) -> str:
+        """Which rows are dropped, in words."""
+        if isinstance(self.drop, str):
+            return self.drop
+        return f"flagged and the most suspicious {self.suspicious_share:.0%} (no error rate is claimed for these)"
 
 
 class Publishing(Section):

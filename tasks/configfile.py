@@ -44,7 +44,9 @@ def validated(config: Any) -> Curate:
 def _first_error(error: ValidationError) -> tuple[tuple[str, ...], str]:
     """The keys that lead to the first wrong field, and a message with the field and its error."""
     first = error.errors()[0]
-    key_path = tuple(str(part) for part in first["loc"])
+    key_path = tuple(map(str, first["loc"]))
+    if key_path[:2] == ("splitting", "drop"):
+        key_path = key_path[:2] + key_path[3:]  # without the name of the form that the value was read as
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         message = f"is not a key; the keys here are {', '.join(_keys(key_path[:-1]))}"

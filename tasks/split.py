@@ -105,7 +105,8 @@ def _totals(connection: Connection, scope: Scope, splitting: Splitting) -> _Tota
                 f"splitting.per: no row of {scope.dataset!r} has a column {splitting.per!r};"
                 f" there are: {', '.join(columns) or 'none'}"
             )
-    settings = splitting.model_dump(exclude={"name", "distinct", "seed"})
+    settings = splitting.model_dump(exclude={"name", "distinct", "seed", "drop"})
+    settings |= {"drops_flagged": splitting.drop != "nothing", "suspicious_share": splitting.suspicious_share}
     pointer = None if splitting.per is None else json_pointer(splitting.per)
     values = scope.parameters | settings | {"seed": str(splitting.seed), "pointer": pointer}
     coverage = _decide(connection, values, NO_REPEATS)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from oresight.tasks.config import Curate
+from oresight.tasks.configfile import validated
 from oresight.tasks.database import reading, transaction, writing
 from oresight.tasks.runs.record import Run
 from oresight.tasks.split import split
@@ -130,6 +131,32 @@ def test_suspicious_rows_come_last(tmp_path: Path) -> None:
     assert (dropped.cause == "suspicion").all() and dropped.reason.str.startswith(
         "suspicious: like truncated_answer, p "
     ).all()
+
+
+def test_the_most_suspicious_share_is_left_out_without_a_budget(tmp_path: Path) -> None:
+    """Twelve of the 80 rows are not judged, so a tenth is a tenth of 68 rows."""
+    p_of = {sample_id(n): (n + 1) / 100 for n in range(68)}
+    frame = matched(tmp_path, the_rows(), p_of, drop={"suspicious": 0.1})
+    dropped = frame[frame.decision == "drop"]
+    assert set(dropped.index) == {sample_id(n) for n in range(6)} and set(dropped.cause) == {"suspicion"}
+    assert dropped.reason[sample_id(1)] == (
+        "suspicious: place 2 of 68, most like truncated_answer;"
+        " splitting.drop leaves out the first 6, without an error rate"
+    )
+
+
+@pytest.mark.parametrize(
+    ("drop", "message"),
+    [
+        ("suspicious", "splitting.drop: Input should be 'flagged' or 'nothing'"),
+        ({"suspicious": 3}, "splitting.drop.suspicious: Input should be less than 1"),
+        ({"share": 0.1}, "splitting.drop.suspicious: Field required"),
+    ],
+)
+def test_a_wrong_drop_is_refused_with_the_error_of_the_form_that_was_meant(drop: Any, message: str) -> None:
+    tree = {"dataset": {"name": "a", "path": "a"}, "reference": {"name": "b", "path": "b"}, "splitting": {"drop": drop}}
+    with pytest.raises(ValueError, match=message):
+        validated(tree)
 
 
 def test_a_budget_of_tokens_is_filled_with_rows_that_fit(tmp_path: Path) -> None:

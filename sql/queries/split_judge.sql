@@ -20,13 +20,19 @@ flagged AS (
     FROM store.flags
     WHERE dataset = $dataset AND severity IN ('critical', 'warning')
     GROUP BY sample_id
+),
+suspected AS (
+    SELECT sample_id, looks_like, row_number() OVER (ORDER BY suspicion DESC, sample_id) AS place, count(*) OVER () AS judged
+    FROM store.fresh_suspicions($dataset, $model_key, $reference, $reference_hash, 'dataset') JOIN current_rows USING (sample_id)
+    QUALIFY place <= floor($suspicious_share * judged + 1e-9)
 )
 SELECT c.sample_id, c.content, c.record, c.part, c.verdict IS NOT NULL AS by_hand, s.value, s.answer_tokens, s.merit, md5(c.sample_id || $seed) AS draw,
        CASE c.verdict WHEN 'keep' THEN 'kept by ' || c.who ELSE 'kept with another answer by ' || c.who END
        || CASE WHEN c.why != '' THEN ' (' || c.why || ')' ELSE '' END AS verdict_text,
        CASE WHEN c.verdict = 'drop' THEN 'verdict'
             WHEN s.merit IS NULL OR NOT isfinite(s.merit) OR NOT isfinite(coalesce(s.value, 0)) THEN 'unscored'
-            WHEN $drop = 'flagged' AND f.sample_id IS NOT NULL AND c.verdict IS NULL THEN 'flag'
+            WHEN $drops_flagged AND f.sample_id IS NOT NULL AND c.verdict IS NULL THEN 'flag'
+            WHEN p.sample_id IS NOT NULL AND c.verdict IS NULL THEN 'suspicion'
             WHEN t.sample_id IS NOT NULL AND c.verdict IS NULL THEN 'near duplicate'
        END AS refused_for,
        CASE refused_for
@@ -34,10 +40,13 @@ SELECT c.sample_id, c.content, c.record, c.part, c.verdict IS NOT NULL AS by_han
             WHEN 'unscored' THEN 'not scored: ' || CASE WHEN s.sample_id IS NULL THEN coalesce(u.reason, 'no score yet')
                                                         ELSE 'its value is not a number' END
             WHEN 'flag' THEN 'flagged by ' || f.first_flag || CASE WHEN f.flags > 1 THEN ' (and ' || (f.flags - 1) || ' more)' ELSE '' END
+            WHEN 'suspicion' THEN format('suspicious: place {} of {}, most like {}; splitting.drop leaves out the first {:.0f}, without an error rate',
+                                         p.place, p.judged, p.looks_like, floor($suspicious_share * p.judged + 1e-9))
             WHEN 'near duplicate' THEN format('nearly the same as {}: cosine {:.3f}', t.better, t.cosine)
        END AS refusal
 FROM current_rows AS c
 LEFT JOIN scored AS s USING (sample_id)
 LEFT JOIN refused_by_model AS u USING (sample_id)
 LEFT JOIN flagged AS f USING (sample_id)
+LEFT JOIN suspected AS p USING (sample_id)
 LEFT JOIN near_repeats AS t USING (sample_id);

@@ -23,6 +23,7 @@ def card_text(connection: Connection, version: Version, gallery: Gallery) -> str
         model=version.model,
         pictures=gallery.summary,
         config=version.settings,
+        splitting=version.splitting,
         rule=version.rule,
         version=version_of("oresight"),
         train_file="train.parquet" if "parquet" in version.formats else "train.jsonl",
