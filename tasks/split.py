@@ -24,6 +24,8 @@ from oresight.tasks.runs.progress import log
 from oresight.tasks.runs.record import Run
 from oresight.tasks.scope import Scope, json_pointer
 
+DUCKDB_MEMORY = "600MB"
+"""Vectors of a million rows take another GB (tests/bench/bench_match.py)."""
 READ = 16_384
 """Rows whose vectors are read at a time."""
 MATCHES = pa.schema([
@@ -54,6 +56,7 @@ def split(run: Run) -> Split:
     """
     config, splitting = run.config, run.config.splitting
     with writing(config.database) as connection:
+        connection.execute(f"SET memory_limit = '{DUCKDB_MEMORY}'")
         scope = run.scope(connection)
         totals = _totals(connection, scope, splitting)
         basis = [
