@@ -68,6 +68,10 @@ class Flagging(Section):
 
     false_discovery_rate: float = Field(0.1, gt=0, lt=1)
     """Target share of good rows among the rows that are flagged as probably mislabeled."""
+    error: Literal["estimated", "guaranteed"] = "estimated"
+    """estimated: how suspicious a good row can be is estimated from the trusted rows; a few dozen are enough.
+    guaranteed: without this estimate; with fewer than hundreds of trusted rows, most often nothing is flagged. Both
+    assume that good rows are like the trusted rows. Rows that are unlike all of them are not flagged."""
     canaries: float = Field(0.1, ge=0, le=1)
     """Number of canaries of each kind, as a share of the trusted rows, but at least 50; 0 makes none. Canaries are
     copies of trusted rows with a planted defect. The flags learn from them what a bad row looks like."""

@@ -10,9 +10,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from oresight.tasks.database import Connection, execute, reading, transaction, writing
+from oresight.tasks.config import Flagging
+from oresight.tasks.database import Connection, execute, reading, records, transaction, writing
 from oresight.tasks.detection.detector import MIN_EXAMPLES, Detection, SignalTable, detect, folds, reach
 from oresight.tasks.detection.labels import Labels, label_names, label_signals
+from oresight.tasks.detection.likeness import Likeness, likeness
 from oresight.tasks.detection.signals import DETECTED_BY, LABEL_SIGNALS
 from oresight.tasks.detection.twins import without_twin
 from oresight.tasks.runs.progress import log
@@ -35,20 +37,24 @@ def flag(run: Run) -> None:
         has_canaries = bool((signals["role"] == "canary").any())
         states = _exclude_twins(connection, signals, parameters) if has_canaries else None
     labels = None if states is None else _labels(signals, states)
-    rate = config.flagging.false_discovery_rate
-    detection = detect(_signal_table(signals, labels), rate) if has_canaries else None
+    alike = None if states is None else _likeness(signals, states)
+    rate, error = config.flagging.false_discovery_rate, config.flagging.error
+    detection = None if states is None else detect(_signal_table(signals, labels, alike), rate, error=error)
     with writing(config.database) as connection, transaction(connection):
         for query in ("flag_clear_suspicions", "flag_clear_detectability", "flag_clear_calibration"):
             execute(connection, query, parameters)
         if detection:
-            connection.register("new_suspicions", _suspicions(signals, detection, labels))
+            connection.register("new_suspicions", _suspicions(signals, detection, labels, alike))
             execute(connection, "flag_insert_suspicions", parameters)
             connection.register("new_detectability", pa.Table.from_pylist([asdict(kind) for kind in detection.kinds]))
             execute(connection, "flag_insert_detectability", parameters)
             rates = [asdict(calibration) for calibration in detection.calibration]
             connection.register("new_calibration", pa.Table.from_pylist(rates))
             execute(connection, "flag_insert_calibration", parameters)
-    _log_detection(detection, int((signals["role"] == "reference").sum()), rate)
+        unlike = records(connection, "flag_unlike", parameters)
+    _log_detection(detection, int((signals["role"] == "reference").sum()), config.flagging)
+    if unlike:
+        _log_unlike(unlike, detection)
 
 
 def _columns(table: pa.Table) -> Columns:
@@ -64,8 +70,8 @@ def _columns(table: pa.Table) -> Columns:
     return texts | numbers
 
 
-def _exclude_twins(connection: Connection, signals: Columns, parameters: dict[str, Any]) -> NDArray[np.float32] | None:
-    """Value each canary without its twin, in place. Returns the states of all rows; None if answers do not repeat."""
+def _exclude_twins(connection: Connection, signals: Columns, parameters: dict[str, Any]) -> NDArray[np.float32]:
+    """Value each canary without its twin, in place. Returns the states before the answer of all rows."""
     canary, trusted = np.flatnonzero(signals["role"] == "canary"), np.flatnonzero(signals["role"] == "reference")
     vector_RM, state_RS = _vectors(connection, signals["sample_id"][trusted], parameters)
     vector_CM, state_CS = _vectors(connection, signals["sample_id"][canary], parameters)
@@ -81,8 +87,6 @@ def _exclude_twins(connection: Connection, signals: Columns, parameters: dict[st
     signals["value"][canary], signals["local_value"][canary] = value, local
     signals["value_per_token"][canary] = value / signals["answer_tokens"][canary]
     signals["value_cosine"][canary] *= np.divide(value, before, out=np.ones_like(value), where=before != 0)
-    if not label_names(signals["answer"][signals["role"] != "canary"], signals["answer"][trusted]):
-        return None
     rows = np.flatnonzero(signals["role"] == "dataset")
     states = np.empty((len(signals["role"]), state_RS.shape[1]), dtype=np.float32)
     states[trusted], states[canary] = state_RS, state_CS
@@ -92,12 +96,22 @@ def _exclude_twins(connection: Connection, signals: Columns, parameters: dict[st
 
 def _labels(signals: Columns, states: NDArray[np.float32]) -> Labels | None:
     """Label signals of all rows; None if answers do not repeat."""
+    if not label_names(
+        signals["answer"][signals["role"] != "canary"], signals["answer"][signals["role"] == "reference"]
+    ):
+        return None
     trusted, canary, rows = (np.flatnonzero(signals["role"] == role) for role in ("reference", "canary", "dataset"))
     copy_of, fold = np.full(len(states), -1), np.zeros(len(states), dtype=np.int64)
     copy_of[canary] = trusted[_twins(signals)]
     fold[trusted], fold[rows] = folds(len(trusted)), folds(len(rows))
     fold[canary] = fold[copy_of[canary]]
     return label_signals(states, signals["answer"], signals["role"] == "reference", fold, copy_of)
+
+
+def _likeness(signals: Columns, states: NDArray[np.float32]) -> Likeness | None:
+    """How rows of the dataset relate to trusted rows; None without rows, or with too few trusted rows to say."""
+    rows, trusted = states[signals["role"] == "dataset"], states[signals["role"] == "reference"]
+    return likeness(rows, trusted) if len(rows) and len(trusted) >= MIN_EXAMPLES else None
 
 
 def _twins(signals: Columns) -> NDArray[np.int64]:
@@ -129,7 +143,7 @@ def _matrix(lists: pa.ChunkedArray) -> NDArray[np.float32]:
     return flat.reshape(len(lists), -1)
 
 
-def _signal_table(signals: Columns, labels: Labels | None) -> SignalTable:
+def _signal_table(signals: Columns, labels: Labels | None, alike: Likeness | None) -> SignalTable:
     """The signals as the detector takes them."""
     columns = [signals[name] for name in DETECTED_BY] + ([labels.probe, labels.agreement] if labels else [])
     x_NS = np.column_stack(columns)
@@ -141,32 +155,39 @@ def _signal_table(signals: Columns, labels: Labels | None) -> SignalTable:
         canaries_CS=canaries_CS,
         kinds_C=list(signals["canary"][signals["role"] == "canary"]),
         twins_C=_twins(signals),
+        is_unlike_N=alike.is_unlike_N if alike else None,
     )
 
 
-def _suspicions(signals: Columns, detection: Detection, labels: Labels | None) -> pa.Table:
+def _suspicions(signals: Columns, detection: Detection, labels: Labels | None, alike: Likeness | None) -> pa.Table:
     """The table of suspicions. Those of trusted rows and canaries come from models that did not see the row."""
     by_role = {"dataset": detection.suspicion_N, "reference": detection.trusted_R, "canary": detection.canaries_C}
     n = len(signals["role"])
-    suspicion, p, q = (np.full(n, np.nan) for _ in range(3))
+    suspicion, p, q, local_fdr, cosine = (np.full(n, np.nan) for _ in range(5))
     looks_like, top_signals = signals["canary"].copy(), np.full(n, None, dtype=object)
     for role, values in by_role.items():
         suspicion[signals["role"] == role] = values
     is_row = signals["role"] == "dataset"
-    p[is_row], q[is_row] = detection.p_N, detection.q_N
+    p[is_row], q[is_row], local_fdr[is_row] = detection.p_N, detection.q_N, detection.local_fdr_N
+    is_unlike, nearest = np.full(n, None, dtype=object), np.full(n, None, dtype=object)
+    if alike:
+        is_unlike[is_row], cosine[is_row] = alike.is_unlike_N, alike.cosine_N
+        nearest[is_row] = signals["sample_id"][signals["role"] == "reference"][alike.nearest_N]
     looks_like[is_row] = np.array(detection.looks_like_N, dtype=object)
     for position, top in zip(np.flatnonzero(is_row), detection.top_signals_N2, strict=True):
         top_signals[position] = top
     texts = {name: signals[name].tolist() for name in ("sample_id", "role")} | {"looks_like": looks_like.tolist()}
-    numbers = {"suspicion": suspicion, "p_value": p, "q_value": q}
+    texts["nearest"] = nearest.tolist()
+    numbers = {"suspicion": suspicion, "p_value": p, "q_value": q, "local_fdr": local_fdr, "nearest_cosine": cosine}
     numbers |= {"label_probe": labels.probe, "agreement": labels.agreement} if labels else {}
     columns = {name: pa.array(values, pa.string()) for name, values in texts.items()}
     columns |= {name: pa.array(values, pa.float64(), from_pandas=True) for name, values in numbers.items()}
+    columns["is_unlike"] = pa.array(is_unlike.tolist(), pa.bool_())
     return pa.table(columns | {"signals": pa.array(top_signals.tolist(), pa.list_(pa.string()))})
 
 
-def _log_detection(detection: Detection | None, trusted: int, rate: float) -> None:
-    """Log which defects can be detected, which cannot, and the share of bad rows from which rows can be flagged."""
+def _log_detection(detection: Detection | None, trusted: int, flagging: Flagging) -> None:
+    """Log which defects can be detected, which cannot, and what the trusted rows allow."""
     if detection is None:
         log().info("flag: no row is judged, because no kind of canary has %d examples to learn from", MIN_EXAMPLES)
         return
@@ -176,4 +197,24 @@ def _log_detection(detection: Detection | None, trusted: int, rate: float) -> No
     log().info("flag: AUC on planted defects: %s", ", ".join(detectable) or "none is above chance")
     if undetectable:
         log().info("flag: not detectable with this model: %s", ", ".join(undetectable))
-    log().info("flag: %s", reach(trusted, rate))
+    rate = flagging.false_discovery_rate
+    log().info("flag: %s", reach(trusted, rate, flagging.error))
+    trial = next(trial for trial in detection.calibration if trial.stated == rate)
+    if not trial.is_explained:
+        log().warning(
+            "flag: no row is flagged, although %d rows are suspicious enough: hardly any planted defect is, so"
+            " something else makes them suspicious; look at some, or add rows like them to the trusted rows",
+            trial.rows_flagged,
+        )  # fmt: skip
+
+
+def _log_unlike(unlike: list[dict[str, Any]], detection: Detection | None) -> None:
+    """Log how many rows are unlike all trusted rows, of which files, with three examples, and what to do."""
+    rows = sum(part["rows"] for part in unlike)
+    parts = ", ".join(f"{part['part']} {part['rows']:,}" for part in unlike[:5])
+    examples = ", ".join(example for part in unlike[:3] for example in part["examples"])
+    log().warning(
+        "flag: %s of %s rows ask nothing that a trusted row asks and are not judged (%s), for instance %s;"
+        " add some like these to the trusted rows",
+        f"{rows:,}", f"{len(detection.p_N) if detection else rows:,}", parts, examples,
+    )  # fmt: skip

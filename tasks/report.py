@@ -16,6 +16,7 @@ from oresight.tasks.matching.kinds import kinds_of
 from oresight.tasks.pages.charts import calibration, detectability, histogram, sources
 from oresight.tasks.pages.evidence import rows_with_evidence
 from oresight.tasks.pages.html import write_page
+from oresight.tasks.pages.verdict import verdict
 from oresight.tasks.runs.progress import log
 from oresight.tasks.runs.record import Run
 
@@ -74,7 +75,16 @@ def report(run: Run) -> Reported:
         "sources": sources(files) if files else "",
     }
     page = Path(config.publishing.folder) / config.splitting.name / "report.html"
-    head = {"names": parameters, "model": scope.model, "rate": rate, "reach": reach(trusted, rate) if trusted else ""}
+    counts = {check["check_name"]: check["rows"] for check in facts["checks"]}
+    trial = next((trial for trial in facts["trials"] if trial["stated"] == rate), None)
+    said = verdict(counts.get("looks_mislabeled", 0), trial, facts["kinds"], counts.get("unlike_trusted", 0), rate)
+    head = {
+        "verdict": said,
+        "names": parameters,
+        "model": scope.model,
+        "rate": rate,
+        "reach": reach(trusted, rate, config.flagging.error) if trusted else "",
+    }
     write_page(page, "report.html", **head, plots=plots, coverage=_coverage(covered, unasked), **facts)
     log().info("report: %d flagged rows shown in %s", len(facts["flagged"]), page)
     worst = [

@@ -114,7 +114,8 @@ SCORE: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
     "truncated": ([{"truncated": False}], [{"truncated": True}]),
     "unscored": ([{"nll": 2.0}], [{}, {"reference_hash": "hash of an older trusted"}]),
     "low_value": ([{"value": 0.5}, {"value": -5.0}], [{"value": -20.0}, {"value": -30.0}]),
-    "looks_mislabeled": ([{}, {"q_value": 0.11}], [{"q_value": 0.1}, {"q_value": 0.001}]),
+    "unlike_trusted": ([{}, {"q_value": 0.11}, {"q_value": 0.01}], [{"q_value": None}]),
+    "looks_mislabeled": ([{}, {"q_value": None}, {"q_value": 0.11}], [{"q_value": 0.1}, {"q_value": 0.001}]),
 }
 
 
@@ -140,7 +141,7 @@ def test_a_score_check_returns_the_bad_rows_and_no_other(store: Store, name: str
     trusted = [{"sample_id": f"trusted{i}", "value": -9.0 + i, "nll": 0.1 * i} for i in range(40)]
     store.rows("raw", *({"sample_id": sample_id} for sample_id in scores))
     store.rows("trusted", *({"sample_id": score["sample_id"]} for score in trusted))
-    if name == "looks_mislabeled":
+    if name in ("looks_mislabeled", "unlike_trusted"):
         store.suspicions({sample_id: score.pop("q_value") for sample_id, score in scores.items() if score})
     store.scores(*trusted, *({"sample_id": sample_id} | score for sample_id, score in scores.items() if score))
     found = store.outcome("score")

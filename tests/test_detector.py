@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
+from oresight.tasks.detection.calibration import Calibration, with_flags
 from oresight.tasks.detection.detector import FOLDS, SignalTable, detect, reach
 from oresight.tasks.detection.labels import label_signals
 
@@ -26,21 +27,65 @@ def table(seed: int, rows: int, bad: int, trusted: int = 200, shift: float = 3.0
     return SignalTable(**(some | {"canaries_CS": canaries, "kinds_C": kinds, "twins_C": twins} | changes))
 
 
-def found(*arguments: Any, **named: Any) -> Any:
-    done = detect(table(*arguments, **named))
+def found(*arguments: Any, error: Any = "guaranteed", **named: Any) -> Any:
+    done = detect(table(*arguments, **named), error=error)
     assert done is not None
     return done
 
 
+@pytest.mark.parametrize("error", ["estimated", "guaranteed"])
 @pytest.mark.parametrize("bad", [40, 120])
-def test_the_stated_rate_is_kept_and_most_bad_rows_are_found(bad: int) -> None:
+def test_the_stated_rate_is_kept_and_most_bad_rows_are_found(bad: int, error: str) -> None:
     shares, recalls = [], []
     for seed in range(40):
-        flagged = found(seed, 400, bad, shift=4.0).q_N <= 0.1
+        flagged = found(seed, 400, bad, shift=4.0, error=error).q_N <= 0.1
         shares.append(flagged[bad:].sum() / max(flagged.sum(), 1))
         recalls.append(flagged[:bad].mean())
     assert np.mean(shares) <= 0.1 + 2 * np.std(shares, ddof=1) / 40**0.5
     assert np.mean(recalls) > 0.8
+
+
+@pytest.mark.parametrize(("trusted", "bad"), [(40, 40), (60, 40), (40, 120)])
+def test_an_estimated_rate_flags_where_trusted_rows_are_few_and_is_kept(trusted: int, bad: int) -> None:
+    shares, recalls, guaranteed = [], [], []
+    for seed in range(12):
+        flagged = found(seed, 400, bad, trusted=trusted, shift=4.0, error="estimated").q_N <= 0.1
+        shares.append(flagged[bad:].sum() / max(flagged.sum(), 1))
+        recalls.append(flagged[:bad].mean())
+        guaranteed.append((found(seed, 400, bad, trusted=trusted, shift=4.0).q_N <= 0.1)[:bad].mean())
+    assert np.mean(shares) <= 0.1 + 2 * np.std(shares, ddof=1) / 12**0.5
+    assert np.mean(recalls) > np.mean(guaranteed) + 0.05 and np.mean(recalls) > 0.2
+
+
+def test_of_rows_that_are_all_right_an_estimated_rate_flags_at_most_one_in_a_hundred() -> None:
+    for trusted in (40, 100, 200):
+        assert np.mean([found(seed, 400, 0, trusted, error="estimated").q_N <= 0.1 for seed in range(10)]) <= 0.01
+
+
+def test_rows_that_are_unlike_trusted_rows_are_not_flagged_and_do_not_count() -> None:
+    draw = np.random.default_rng(0)
+    ours = table(0, 400, 80, shift=4.0)
+    foreign = draw.normal(size=(400, 3)) + 5
+    is_unlike = np.repeat([False, True], 400)
+    both = table(0, 400, 80, shift=4.0, rows_NS=np.concatenate([ours.rows_NS, foreign]), is_unlike_N=is_unlike)
+    done = detect(both)
+    assert done is not None
+    assert np.isnan(done.q_N[400:]).all() and np.isnan(done.local_fdr_N[400:]).all()
+    flagged = done.q_N[:400] <= 0.1
+    assert flagged[:80].mean() > 0.5 and flagged[80:].mean() < 0.1
+
+
+def test_flags_that_no_planted_defect_explains_are_withheld() -> None:
+    """Half of the rows are flagged. That is explained if half of the canaries of some kind are as suspicious."""
+    trial = Calibration(stated=0.1, measured=0, high=0, error=0, recall=0, clean=0)
+    suspicion, few, half = np.arange(100.0), np.repeat([99.0, 0.0], [3, 97]), np.repeat([99.0, 0.0], [50, 50])
+    q = np.where(suspicion >= 50, 0.05, 0.5)
+    assert not with_flags(trial, q, suspicion, [few]).is_explained
+    assert with_flags(trial, q, suspicion, [few, half]).is_explained
+    assert with_flags(trial, q, suspicion, [few]).rows_flagged == 50
+    assert with_flags(trial, np.full(100, 0.5), suspicion, [few]).is_explained
+    done = found(0, 400, 300, shift=8.0, error="estimated")
+    assert all(trial.is_explained for trial in done.calibration) and (done.q_N[:300] <= 0.1).mean() > 0.8
 
 
 def test_where_nothing_is_bad_hardly_anything_is_flagged() -> None:
@@ -132,11 +177,13 @@ def test_trials_measure_the_rate_that_is_asked_for() -> None:
 
 
 def test_what_few_trusted_rows_make_impossible_is_said() -> None:
-    assert reach(60, 0.05).startswith(
-        "with 60 trusted rows, at a 5% rate, flags need at least 32.8% bad rows; 399 trusted"
+    assert reach(60, 0.05, "guaranteed").startswith(
+        "with 60 trusted rows, at a guaranteed 5% rate, flags need at least 32.8% bad rows; 399 trusted"
     )
-    assert "no row can be flagged" in reach(5, 0.1)
-    assert reach(400, 0.1) == "with 400 trusted rows, at a 10% rate, flags need at least 2.5% bad rows"
+    assert "no row can be flagged" in reach(5, 0.1, "guaranteed")
+    expected = "with 400 trusted rows, at a guaranteed 10% rate, flags need at least 2.5% bad rows"
+    assert reach(400, 0.1, "guaranteed") == expected
+    assert "an estimate from 60 trusted rows" in reach(60, 0.1, "estimated")
 
 
 def clusters(seed: int, rows: int, trusted: int, wrong: int) -> tuple[Any, Any, Any]:

@@ -19,7 +19,7 @@ from oresight.tasks.split import Split
 PLOTS = {
     "histogram": "Values of the rows; flagged ones in colour",
     "detectability": "How well planted defects are told from trusted rows: AUC with its 95% interval",
-    "calibration": "Stated against measured false-discovery rate",
+    "calibration": "Stated against measured share of false flags",
     "sources": "Flagged rows by file",
 }
 

@@ -1,15 +1,18 @@
 """The false-discovery rate that is stated against the one that is measured, in trials on held-out rows.
 
 In each trial, a random half of the trusted rows plays the rows to be judged, with some of their canaries among them.
-The other half calibrates the p-values. The suspicions are those of models that did not see the row.
+They are judged by the other half. The suspicions are those of models that did not see the row.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
+
+from oresight.tasks.detection.estimate import with_tail
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -20,6 +23,10 @@ RATES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 """False-discovery rates that are tried, beside the configured one."""
 
 
+UNEXPLAINED = 0.02
+"""Share of flagged rows that needs no explanation."""
+
+
 @dataclass(frozen=True)
 class Calibration:
     """Stated against measured error at one rate, as means over the trials."""
@@ -27,22 +34,65 @@ class Calibration:
     stated: float
     measured: float
     """Share of trusted rows among the flagged rows: the false-discovery rate."""
+    high: float
+    """In nine of ten trials the share was at most this."""
     error: float
     """Standard error of `measured` over the trials."""
     recall: float
     """Share of the canaries that are flagged."""
     clean: float
     """Share of the trusted rows that are flagged in a trial without canaries."""
+    rows_flagged: int = 0
+    """Rows of the dataset that are flagged at this rate."""
+    is_explained: bool = True
+    """Whether defects like the canaries can explain so many flags. If every row had the defect that is found best, the
+    share of flagged rows would be that of the canaries of this kind. More flags come from something else."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What rows are judged by: suspicions of trusted rows, by models that did not see them."""
+
+    trusted_R: Floats
+    error: Literal["estimated", "guaranteed"]
+    """estimated: p-values may be lower than any conformal one (`with_tail`). guaranteed: conformal p-values."""
+
+    def q_values(self, suspicion_N: Floats, p_N: Floats | None = None) -> Floats:
+        """The lowest stated rate at which each row is flagged [N], by Benjamini-Hochberg.
+
+        p_N: conformal p-values, if the rows were judged by several models.
+        """
+        if len(suspicion_N) == 0:
+            return suspicion_N
+        if p_N is None:
+            more_N = len(self.trusted_R) - np.searchsorted(np.sort(self.trusted_R), suspicion_N, side="left")
+            p_N = (1 + more_N) / (1 + len(self.trusted_R))
+        if self.error == "estimated":
+            p_N = with_tail(p_N, suspicion_N, self.trusted_R)
+        return np.asarray(false_discovery_control(p_N))
+
+
+def with_flags(trial: Calibration, q_N: Floats, suspicion_N: Floats, canaries: Sequence[Floats]) -> Calibration:
+    """The calibration with the number of flags at its rate, and whether defects like the canaries can explain so many.
+
+    canaries: suspicions of the canaries of each kind.
+    """
+    flagged = q_N <= trial.stated
+    if not flagged.any():
+        return trial
+    found = max((float((of_kind >= suspicion_N[flagged].min()).mean()) for of_kind in canaries), default=0)
+    explained = flagged.sum() <= (found + UNEXPLAINED) * np.isfinite(q_N).sum()
+    return replace(trial, rows_flagged=int(flagged.sum()), is_explained=bool(explained))
 
 
 def calibrate(
-    trusted_R: Floats, canaries_C: Floats, twins_C: Ints, *, rates: Sequence[float], seed: int
+    judge: Judge, canaries_C: Floats, twins_C: Ints, *, rates: Sequence[float], seed: int
 ) -> list[Calibration]:
     """Run the trials at each rate.
 
     Args:
-        trusted_R: Suspicions of the trusted rows.
-        canaries_C: Suspicions of the canaries.
+        judge: All trusted rows.
+        canaries_C: Suspicions of the canaries, by models that did not see them.
         twins_C: Position of each canary's twin among the trusted rows.
         rates: False-discovery rates to state.
         seed: Of the draws.
@@ -50,27 +100,26 @@ def calibrate(
     draw = np.random.default_rng(seed)
     results = np.zeros((len(rates), 3, TRIALS))
     for trial in range(TRIALS):
-        is_judged_R = draw.permutation(len(trusted_R)) < len(trusted_R) // 2
-        clean, calibration = trusted_R[is_judged_R], np.sort(trusted_R[~is_judged_R])
-        candidates = np.flatnonzero(is_judged_R[twins_C])
-        bad = canaries_C[draw.permutation(candidates)[: round(len(clean) * BAD_SHARE / (1 - BAD_SHARE))]]
-        q_clean = q_values(clean, calibration)
-        q_mixed = q_values(np.concatenate([clean, bad]), calibration)
+        is_judged_R = draw.permutation(len(judge.trusted_R)) < len(judge.trusted_R) // 2
+        clean, half = judge.trusted_R[is_judged_R], Judge(judge.trusted_R[~is_judged_R], judge.error)
+        candidates = draw.permutation(np.flatnonzero(is_judged_R[twins_C]))
+        bad = canaries_C[candidates[: round(len(clean) * BAD_SHARE / (1 - BAD_SHARE))]]
+        q_clean, q_mixed = half.q_values(clean), half.q_values(np.concatenate([clean, bad]))
         for r, rate in enumerate(rates):
             false_flags = (q_mixed[: len(clean)] <= rate).sum()
             true_flags = (q_mixed[len(clean) :] <= rate).sum()
             measured = false_flags / max(false_flags + true_flags, 1)
             results[r, :, trial] = measured, true_flags / max(len(bad), 1), (q_clean <= rate).mean()
     means, errors = results.mean(2), results[:, 0].std(1, ddof=1) / np.sqrt(TRIALS)
+    highs = np.quantile(results[:, 0], 0.9, axis=1)
     return [
         Calibration(
-            stated=rate, measured=float(mean[0]), error=float(error), recall=float(mean[1]), clean=float(mean[2])
+            stated=rate,
+            measured=float(mean[0]),
+            high=float(high),
+            error=float(error),
+            recall=float(mean[1]),
+            clean=float(mean[2]),
         )
-        for rate, mean, error in zip(rates, means, errors, strict=True)
+        for rate, mean, high, error in zip(rates, means, highs, errors, strict=True)
     ]
-
-
-def q_values(suspicion: Floats, calibration: Floats) -> Floats:
-    """Benjamini-Hochberg q-values of conformal p-values. calibration: suspicions of trusted rows, in order."""
-    more = len(calibration) - np.searchsorted(calibration, suspicion, side="left")
-    return np.asarray(false_discovery_control((1 + more) / (1 + len(calibration))))

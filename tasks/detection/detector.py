@@ -16,23 +16,27 @@ p-value, Vovk 2015):
 
 If the clean rows of the dataset are distributed as the trusted rows, a clean row has p <= u with probability about u,
 whatever is wrong with the other rows. Benjamini-Hochberg then keeps the expected share of clean rows among the flagged
-rows at the stated rate.
+rows at the stated rate; this is the guaranteed error. The estimated error needs fewer trusted rows, because it
+estimates p-values beyond the most suspicious of them (estimate.py). A row that is unlike all trusted rows (likeness.py)
+has no q-value.
 """
 
 import math
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import false_discovery_control
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import QuantileTransformer
 
-from oresight.tasks.detection.calibration import RATES, Calibration, calibrate
+from oresight.tasks.detection.calibration import RATES, Calibration, Judge, calibrate, with_flags
+from oresight.tasks.detection.detectability import CanaryPairs, Detectability, measured
+from oresight.tasks.detection.estimate import local_fdr
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -41,8 +45,6 @@ MIN_EXAMPLES = 20
 """Fewest trusted rows, and fewest canaries of a kind, that a model is fitted on."""
 INVERSE_L2 = 0.1
 """Inverse of the strength of the L2 regularisation, as scikit-learn's C."""
-DRAWS = 1000
-"""Bootstrap draws behind an interval."""
 TYPICAL_BAD_SHARE = 0.05
 """Share of bad rows for which `reach` recommends a size of the reference."""
 
@@ -58,11 +60,18 @@ class SignalTable:
     kinds_C: Sequence[str]
     twins_C: Ints
     """Positions of the canaries' twins among the trusted rows."""
+    is_unlike_N: NDArray[np.bool_] | None = None
+    """Rows that are unlike all trusted rows; None if there are none."""
 
     @cached_property
     def fold_R(self) -> Ints:  # noqa: N802
         """Fold of each trusted row."""
         return folds(len(self.trusted_RS))
+
+    @cached_property
+    def is_like_N(self) -> NDArray[np.bool_]:  # noqa: N802
+        """Rows of which trusted rows can say something."""
+        return np.ones(len(self.rows_NS), dtype=bool) if self.is_unlike_N is None else ~self.is_unlike_N
 
     @property
     def fold_C(self) -> Ints:  # noqa: N802
@@ -71,33 +80,17 @@ class SignalTable:
 
 
 @dataclass(frozen=True)
-class Detectability:
-    """How well canaries of one kind are told from trusted rows. An AUC of 0.5 is chance."""
-
-    kind: str
-    auc: float
-    low: float
-    """Lower end of the 95% bootstrap interval; trusted rows and canaries are drawn."""
-    high: float
-    canaries: int
-    signal: str
-    """The best single signal."""
-    signal_auc: float
-    """AUC of that signal, or of its negative where that is higher."""
-
-    @property
-    def is_detectable(self) -> bool:
-        """Whether the interval is above chance."""
-        return self.low > 0.5
-
-
-@dataclass(frozen=True)
 class Detection:
     """Suspicions, p-values and measurements. A suspicion is a natural logarithm of odds, up to a constant."""
 
     suspicion_N: Floats
     p_N: Floats
+    """Conformal p-values. That of a row that is unlike all trusted rows means nothing."""
     q_N: Floats
+    """Lowest stated rate at which a row is flagged; NaN for a row that is unlike all trusted rows, and for all rows if
+    the trials do not explain the flags."""
+    local_fdr_N: Floats
+    """Estimated probability that the row is right; NaN for a row that is unlike all trusted rows."""
     looks_like_N: list[str]
     """The kind of canary that a row is most like."""
     top_signals_N2: list[list[str]]
@@ -131,71 +124,113 @@ def folds(n: int) -> Ints:
     return np.arange(n, dtype=np.int64) % FOLDS
 
 
-def detect(table: SignalTable, rate: float = 0.1, seed: int = 0) -> Detection | None:
+def detect(
+    table: SignalTable, rate: float = 0.1, seed: int = 0, error: Literal["estimated", "guaranteed"] = "estimated"
+) -> Detection | None:
     """Fit the detector on trusted rows and canaries and judge the rows; None if there are too few to fit it on.
 
-    Source: the product's method; conformal p-values with Benjamini-Hochberg as in Bates et al. (2023).
+    Source: the product's method; conformal p-values with Benjamini-Hochberg as in Bates et al. (2023), local
+    false-discovery rates as in Efron (2008).
 
     Args:
         table: Signals of rows, trusted rows and canaries.
         rate: A false-discovery rate to measure in the trials, beside RATES.
         seed: Of the bootstrap and the trials.
+        error: What the q-values are: an estimate, or a guarantee that many trusted rows are needed for.
     """
-    counts = {kind: list(table.kinds_C).count(kind) for kind in sorted(set(table.kinds_C))}
-    kinds = [kind for kind, n in counts.items() if n >= MIN_EXAMPLES]
+    kinds = [kind for kind, n in sorted(Counter(table.kinds_C).items()) if n >= MIN_EXAMPLES]
     if len(table.trusted_RS) < MIN_EXAMPLES or not kinds:
         return None
     names, x_NS, t_RS, c_CS = _rank_quantiles(table)
     models = _fit_models(table, kinds, t_RS, c_CS)
     odds_RJ = models.held_out_odds(t_RS, table.fold_R)
     odds_CJ = models.held_out_odds(c_CS, table.fold_C)
-    pairs = {kind: _CanaryPairs.of(table, kind, seed) for kind in kinds}
-    weight_J = np.zeros(len(kinds))
-    for j, kind in enumerate(kinds):
-        auc, low, _ = pairs[kind].auc(odds_CJ[:, j], odds_RJ[:, j])
-        weight_J[j] = (2 * auc - 1) ** 2 if low > 0.5 else 0
+    kinds_C = np.array(table.kinds_C)
+    pairs = {k: CanaryPairs.of(np.flatnonzero(kinds_C == k), table.fold_C, table.fold_R, seed) for k in kinds}
+    weight_J = np.array([_weight(pairs[kind].auc(odds_CJ[:, j], odds_RJ[:, j])) for j, kind in enumerate(kinds)])
+    weight_C = (kinds_C[:, None] == kinds) @ weight_J
     if not weight_J.any():
         weight_J[:] = 1
     trusted_R, canaries_C = _suspicion(odds_RJ, weight_J), _suspicion(odds_CJ, weight_J)
 
-    more_N, suspicion_N, kind_NJ = np.zeros(len(x_NS)), np.zeros(len(x_NS)), np.zeros((len(x_NS), len(kinds)))
-    contribution_NS = np.zeros_like(x_NS)
-    for k in range(FOLDS):
-        odds_NJ = models.odds(k, x_NS)
-        fold_suspicion_N = _suspicion(odds_NJ, weight_J)
-        sorted_R = np.sort(trusted_R[table.fold_R == k])
-        more_N += len(sorted_R) - np.searchsorted(sorted_R, fold_suspicion_N, side="left")
-        share_NJ = weight_J * np.exp(odds_NJ - fold_suspicion_N[:, None])
-        suspicion_N += fold_suspicion_N / FOLDS
-        kind_NJ += share_NJ
-        contribution_NS += (share_NJ @ models.weight_KJS[k]) * x_NS
-    p_N = (1 + more_N) / (1 + len(trusted_R))
-    top_N2 = np.argsort(-contribution_NS, axis=1)[:, :2]
+    judged = _judge_rows(models, weight_J, x_NS, (trusted_R, table.fold_R))
+    p_N = (1 + judged.more_N) / (1 + len(trusted_R))
+    judge, like = Judge(trusted_R, error), judged.suspicion_N[table.is_like_N]
+    local_fdr_N, q_N = np.full((2, len(p_N)), np.nan)
+    q_N[table.is_like_N] = judge.q_values(like, p_N[table.is_like_N])
+    local_fdr_N[table.is_like_N] = local_fdr(like, trusted_R, canaries_C, weight_C)
+    trials = calibrate(judge, canaries_C, table.twins_C, rates=sorted({*RATES, rate}), seed=seed)
+    by_kind = [canaries_C[kinds_C == kind] for kind in kinds]
+    trials = [with_flags(trial, q_N, judged.suspicion_N, by_kind) for trial in trials]
+    if not next(trial for trial in trials if trial.stated == rate).is_explained:
+        q_N[:] = np.nan
+    top_N2 = np.argsort(-judged.contribution_NS, axis=1)[:, :2]
     return Detection(
-        suspicion_N=suspicion_N,
+        suspicion_N=judged.suspicion_N,
         p_N=p_N,
-        q_N=np.asarray(false_discovery_control(p_N)) if len(p_N) else p_N,
-        looks_like_N=[kinds[j] for j in kind_NJ.argmax(1)],
-        top_signals_N2=[[names[s] for s in top if contribution_NS[i, s] > 0] for i, top in enumerate(top_N2)],
+        q_N=q_N,
+        local_fdr_N=local_fdr_N,
+        looks_like_N=[kinds[j] for j in judged.kind_NJ.argmax(1)],
+        top_signals_N2=[[names[s] for s in top if judged.contribution_NS[i, s] > 0] for i, top in enumerate(top_N2)],
         trusted_R=trusted_R,
         canaries_C=canaries_C,
         kinds=[
-            _detectability(
+            measured(
                 kind,
                 interval=pairs[kind].auc(canaries_C, trusted_R),
                 signals={name: (c_CS[pairs[kind].canaries, s], t_RS[:, s]) for s, name in enumerate(names)},
             )
             for kind in kinds
         ],
-        calibration=calibrate(trusted_R, canaries_C, table.twins_C, rates=sorted({*RATES, rate}), seed=seed),
+        calibration=trials,
     )
 
 
-def reach(trusted: int, rate: float) -> str:
-    """What the number of trusted rows allows, as a sentence: no p-value can be below 1 / (1 + trusted)."""
+def _weight(interval: tuple[float, float, float]) -> float:
+    """The weight of a kind, from its AUC and the interval: 0 if it cannot be detected."""
+    auc, low, _ = interval
+    return (2 * auc - 1) ** 2 if low > 0.5 else 0
+
+
+class _JudgedRows(NamedTuple):
+    """Rows of the dataset, each judged by the models of all folds."""
+
+    more_N: Floats
+    """Number of trusted rows that are at least as suspicious to the models of their folds."""
+    suspicion_N: Floats
+    kind_NJ: Floats
+    """How much each kind of canary contributes."""
+    contribution_NS: Floats
+    """How much each signal contributes."""
+
+
+def _judge_rows(models: _FoldModels, weight_J: Floats, x_NS: Floats, trusted: tuple[Floats, Ints]) -> _JudgedRows:
+    """trusted: suspicions of the trusted rows, and their folds."""
+    trusted_R, fold_R = trusted
+    more_N, suspicion_N, kind_NJ = np.zeros(len(x_NS)), np.zeros(len(x_NS)), np.zeros((len(x_NS), len(weight_J)))
+    contribution_NS = np.zeros_like(x_NS)
+    for k in range(FOLDS):
+        odds_NJ = models.odds(k, x_NS)
+        fold_suspicion_N = _suspicion(odds_NJ, weight_J)
+        sorted_R = np.sort(trusted_R[fold_R == k])
+        more_N += len(sorted_R) - np.searchsorted(sorted_R, fold_suspicion_N, side="left")
+        share_NJ = weight_J * np.exp(odds_NJ - fold_suspicion_N[:, None])
+        suspicion_N += fold_suspicion_N / FOLDS
+        kind_NJ += share_NJ
+        contribution_NS += (share_NJ @ models.weight_KJS[k]) * x_NS
+    return _JudgedRows(more_N, suspicion_N, kind_NJ, contribution_NS)
+
+
+def reach(trusted: int, rate: float, error: Literal["estimated", "guaranteed"]) -> str:
+    """What the number of trusted rows allows, as a sentence. No guaranteed p-value is below 1 / (1 + trusted)."""
+    if error == "estimated":
+        return (
+            f"at most {rate:.0%} of the flagged rows are expected to be right; this is an estimate from {trusted:,}"
+            " trusted rows, as far as right rows are like them"
+        )
     least = 1 / ((1 + trusted) * rate)
     needed = math.ceil(1 / (TYPICAL_BAD_SHARE * rate)) - 1
-    head = f"with {trusted:,} trusted rows, at a {rate:.0%} rate, "
+    head = f"with {trusted:,} trusted rows, at a guaranteed {rate:.0%} rate, "
     if least > 1:
         return f"{head}no row can be flagged; {needed:,} trusted rows could flag where {TYPICAL_BAD_SHARE:.0%} are bad"
     more = "" if trusted >= needed else f"; {needed:,} trusted rows would do where {TYPICAL_BAD_SHARE:.0%} are bad"
@@ -241,51 +276,3 @@ def _suspicion(odds_NJ: Floats, weight_J: Floats) -> Floats:
     with np.errstate(divide="ignore"):
         suspicion_N: Floats = np.logaddexp.reduce(odds_NJ + np.log(weight_J), axis=1)
     return suspicion_N
-
-
-@dataclass(frozen=True)
-class _CanaryPairs:
-    """The M canaries of one kind, paired with the trusted rows of their fold, and bootstrap draws of both.
-
-    Only rows that the same model judges are compared.
-    """
-
-    canaries: Ints
-    """Positions of the canaries of this kind [M]."""
-    is_pair_MR: Floats
-    times_DM: Floats
-    times_DR: Floats
-    """How many times each canary and each trusted row is drawn, in each bootstrap draw."""
-
-    @staticmethod
-    def of(table: SignalTable, kind: str, seed: int) -> "_CanaryPairs":
-        draw, canaries = np.random.default_rng(seed), np.flatnonzero(np.array(table.kinds_C) == kind)
-        is_pair_MR = table.fold_C[canaries][:, None] == table.fold_R
-        times = [draw.multinomial(n, np.full(n, 1 / n), size=DRAWS).astype(np.float64) for n in is_pair_MR.shape]
-        return _CanaryPairs(canaries, is_pair_MR.astype(np.float64), *times)
-
-    def auc(self, canaries_C: Floats, trusted_R: Floats) -> tuple[float, float, float]:
-        """AUC: the share of pairs in which the canary has the larger number; and its 95% bootstrap interval."""
-        c_M1 = canaries_C[self.canaries][:, None]
-        above_MR = self.is_pair_MR * ((c_M1 > trusted_R) + 0.5 * (c_M1 == trusted_R))
-        above_D, pairs_D = (((self.times_DM @ x_MR) * self.times_DR).sum(1) for x_MR in (above_MR, self.is_pair_MR))
-        low, high = np.quantile(above_D / pairs_D, [0.025, 0.975])
-        return float(above_MR.sum() / self.is_pair_MR.sum()), float(low), float(high)
-
-
-def _detectability(
-    kind: str, interval: tuple[float, float, float], signals: dict[str, tuple[Floats, Floats]]
-) -> Detectability:
-    """interval: AUC of the suspicion, low, high. signals: numbers of the kind's canaries and of the trusted rows."""
-    aucs = {name: _auc(bad_M, good_R) for name, (bad_M, good_R) in signals.items()}
-    best_aucs = {name: max(auc, 1 - auc) for name, auc in aucs.items()}
-    best = max(best_aucs, key=lambda name: best_aucs[name])
-    auc, low, high = interval
-    canaries = len(signals[best][0])
-    return Detectability(
-        kind=kind, auc=auc, low=low, high=high, canaries=canaries, signal=best, signal_auc=best_aucs[best]
-    )
-
-
-def _auc(bad_M: Floats, good_R: Floats) -> float:
-    return float(((bad_M[:, None] > good_R) + 0.5 * (bad_M[:, None] == good_R)).mean())

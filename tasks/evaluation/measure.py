@@ -19,7 +19,7 @@ from scipy.stats import bootstrap, ttest_rel, wilcoxon
 from sklearn.metrics import average_precision_score
 from statsmodels.stats.multitest import multipletests
 
-from oresight.tasks.detection.detector import DRAWS, Floats, Ints
+from oresight.tasks.detection.detectability import DRAWS, Floats, Ints
 
 ALPHA = 0.05
 """The significance level: at or above this p, no method is called better."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from oresight.tasks.database import execute, reading
-from oresight.tasks.detection.detector import DRAWS, Floats
+from oresight.tasks.detection.detectability import DRAWS, Floats
 from oresight.tasks.detection.signals import MEASURED, SIGNALS
 from oresight.tasks.evaluation.ledger import Result
 from oresight.tasks.evaluation.measure import FEWEST, SignalQuality, measure_signal

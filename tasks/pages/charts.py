@@ -44,7 +44,7 @@ def detectability(rows: Rows) -> str:
 
 
 def calibration(rows: Rows) -> str:
-    """Stated against measured false-discovery rate. Columns of rows: stated, measured, standard_error."""
+    """Stated against measured share of false flags. Columns of rows: stated, measured, standard_error."""
     data = pd.DataFrame(rows)
     data["low"] = (data["measured"] - 2 * data["standard_error"]).clip(lower=0)
     data["high"] = data["measured"] + 2 * data["standard_error"]

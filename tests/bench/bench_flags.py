@@ -21,7 +21,8 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from oresight.tasks.detection.defects import KINDS, Row, planted
-from oresight.tasks.detection.detector import Detectability, Detection, SignalTable, detect, folds
+from oresight.tasks.detection.detectability import Detectability
+from oresight.tasks.detection.detector import Detection, SignalTable, detect, folds
 from oresight.tasks.detection.labels import label_signals
 from oresight.tasks.detection.signals import DETECTED_BY, LABEL_SIGNALS
 from oresight.tasks.detection.twins import unit, without_twin

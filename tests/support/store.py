@@ -69,8 +69,11 @@ class Store:
             made=pa.Table.from_pylist([some | score for score in scores]),
         )
 
-    def suspicions(self, q_values: dict[str, float]) -> None:
+    def suspicions(self, q_values: dict[str, float | None]) -> None:
+        """Suspicions of rows; a row without a q-value is unlike all trusted rows."""
         some = {
+            "nearest": "trusted0",
+            "nearest_cosine": 0.1,
             "suspicion": 1.0,
             "p_value": 0.01,
             "looks_like": "swapped_answer",
@@ -80,7 +83,9 @@ class Store:
         self.execute(
             "INSERT INTO store.suspicions BY NAME SELECT *, 'raw' AS dataset, 'key' AS model_key,"
             " 'trusted' AS reference, 'hash of trusted' AS reference_hash, '' AS run_id FROM made",
-            made=pa.Table.from_pylist([some | {"sample_id": name, "q_value": q} for name, q in q_values.items()]),
+            made=pa.Table.from_pylist(
+                [some | {"sample_id": name, "q_value": q, "is_unlike": q is None} for name, q in q_values.items()]
+            ),
         )
 
     def check(self, stage: Any = "score", flagging: Flagging | None = None, **options: Any) -> dict[str, Checked]:

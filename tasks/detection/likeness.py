@@ -1,0 +1,84 @@
+"""Rows that ask what no trusted row asks. Unlike is not wrong: trusted rows say nothing about such rows.
+
+A classifier tells trusted rows from rows of the dataset by the state before the answer. This state depends on the
+prompt alone, so a wrong answer makes no row unlike. The classifier's log-odds are the score of a test for novelty
+(AdaDetect; Marandon, Lei, Mary and Roquain, 2024):
+
+    p(row) = (1 + sum_k |trusted rows i of fold k: odds_k(i) <= odds_k(row)|) / (1 + trusted rows)
+
+Below the lowest odds of a trusted row the p-value falls on, as in estimate.py.
+For fold k, the trusted rows of the fold stand among the rows of the dataset when the classifier is fitted, so that it
+treats them and a row that asks the same alike. Benjamini-Hochberg then bounds the share of rows that are called unlike
+although they ask what trusted rows ask.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import false_discovery_control
+from sklearn.linear_model import LogisticRegression
+
+from oresight.tasks.detection.estimate import with_tail
+from oresight.tasks.detection.twins import unit
+
+Floats = NDArray[Any]
+RATE = 0.1
+"""Stated share, among the rows that are called unlike, of rows that are not."""
+FOLDS = 5
+INVERSE_L2 = 0.001
+"""As scikit-learn's C, on states that are scaled to a mean square of one."""
+MOST_ROWS = 5000
+"""Most rows of the dataset that a classifier is fitted on."""
+CHUNK = 4096
+"""Rows that are judged at once."""
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How rows of the dataset relate to the trusted rows."""
+
+    is_unlike_N: NDArray[np.bool_]
+    """Whether a row asks what no trusted row asks."""
+    nearest_N: NDArray[np.int64]
+    """Position of the trusted row with the most similar prompt."""
+    cosine_N: Floats
+    """Cosine of the two states, less the mean state of the dataset."""
+
+
+def likeness(state_NS: Floats, state_RS: Floats) -> Likeness:
+    """Compare rows of the dataset with trusted rows.
+
+    Args:
+        state_NS: States before the answer, of rows of the dataset, in an order that carries no information.
+        state_RS: The same of the trusted rows.
+    """
+    mean_S = state_NS.mean(0)
+    scale = np.sqrt(np.square(state_NS - mean_S).mean()) or 1.0
+    trusted_RS = (state_RS - mean_S) / scale
+    sample_MS = (state_NS[:: max(1, len(state_NS) // MOST_ROWS)] - mean_S) / scale
+    fold_R = np.arange(len(trusted_RS)) % FOLDS
+    models = [_classifier(trusted_RS, fold_R == k, sample_MS) for k in range(FOLDS)]
+    sorted_odds = [np.sort(model.decision_function(trusted_RS[fold_R == k])) for k, model in enumerate(models)]
+    lower_N, mean_N, nearest_N = (np.zeros(len(state_NS), dtype=kind) for kind in (float, float, np.int64))
+    cosine_N, trusted_unit_RS = np.zeros(len(state_NS)), unit(trusted_RS)
+    for start in range(0, len(state_NS), CHUNK):
+        chunk = slice(start, start + CHUNK)
+        rows_CS = (state_NS[chunk] - mean_S) / scale
+        for model, odds in zip(models, sorted_odds, strict=True):
+            odds_C = model.decision_function(rows_CS)
+            lower_N[chunk] += np.searchsorted(odds, odds_C, side="right")
+            mean_N[chunk] += odds_C / FOLDS
+        cosine_CR = unit(rows_CS) @ trusted_unit_RS.T
+        nearest_N[chunk], cosine_N[chunk] = cosine_CR.argmax(1), cosine_CR.max(1)
+    p_N = with_tail((1 + lower_N) / (1 + len(trusted_RS)), -mean_N, -np.concatenate(sorted_odds))
+    return Likeness(false_discovery_control(p_N) <= RATE, nearest_N, cosine_N)
+
+
+def _classifier(trusted_RS: Floats, is_held_out_R: NDArray[np.bool_], sample_MS: Floats) -> Any:
+    """A model of trusted rows against the sample of the dataset, to which the held-out trusted rows are added."""
+    others = np.concatenate([sample_MS, trusted_RS[is_held_out_R]])
+    ours = trusted_RS[~is_held_out_R]
+    model: Any = LogisticRegression(C=INVERSE_L2, max_iter=300, class_weight="balanced")
+    return model.fit(np.concatenate([ours, others]), np.repeat([1, 0], [len(ours), len(others)]))

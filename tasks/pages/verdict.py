@@ -1,0 +1,42 @@
+"""What the flags say, in three sentences: what was found, how sure it is, and what cannot be seen."""
+
+from collections.abc import Sequence
+from typing import Any
+
+UNSEEN = "A wrong fact in a plausible sentence is not seen."
+
+
+def verdict(
+    flagged: int, trial: dict[str, Any] | None, kinds: Sequence[dict[str, Any]], unlike: int, rate: float
+) -> list[str]:
+    """The three sentences.
+
+    Args:
+        flagged: Rows that look mislabeled.
+        trial: The row of the calibration at the stated rate; None if no row was judged.
+        kinds: Kinds of planted defects, with `canary` and `detectable`.
+        unlike: Rows that are unlike all trusted rows.
+        rate: The stated false-discovery rate.
+    """
+    if trial is None:
+        return ["No row was judged, because there are too few trusted rows to learn from.", UNSEEN]
+    if not trial["is_explained"]:
+        found = (
+            f"No row is flagged as mislabeled, although {trial['rows_flagged']:,} are suspicious enough: hardly any"
+            " planted defect is that suspicious, so something else makes these rows differ from the trusted ones."
+        )
+    else:
+        found = f"{flagged:,} row{'s look' if flagged != 1 else ' looks'} mislabeled."
+    sure = (
+        f"At most {rate:.0%} of such flags are expected to be false, that is, on rows that are right; in trials on"
+        f" held-out trusted rows {trial['measured']:.0%} were, in nine of ten trials at most"
+        f" {trial['measured_high']:.0%}, and {trial['recall']:.0%} of the planted defects were found."
+    )
+    blind = [kind["canary"].replace("_", " ") for kind in kinds if not kind["detectable"]]
+    gaps = [f"this model does not see {', '.join(blind)}"] if blind else []
+    if unlike:
+        gaps.append(
+            f"{unlike:,} row{'s ask' if unlike != 1 else ' asks'} nothing that a trusted row asks, so nothing is said"
+            f" of {'them' if unlike != 1 else 'it'}: add some like these to the trusted rows"
+        )
+    return [found, sure, f"{'; '.join(gaps)[0].upper()}{'; '.join(gaps)[1:]}. {UNSEEN}" if gaps else UNSEEN]

@@ -1,0 +1,74 @@
+"""Rows that ask what no trusted row asks are named; rows that ask the same are not, with few trusted rows too."""
+
+import numpy as np
+import pytest
+
+from oresight.tasks.detection.estimate import local_fdr, with_tail
+from oresight.tasks.detection.likeness import likeness
+
+SIZE = 64
+
+
+def states(seed: int, rows: int, kind: int) -> np.ndarray:
+    """States of rows of a kind: a centre and noise of the same size."""
+    centre = np.random.default_rng(kind).normal(size=SIZE)
+    return (centre + np.random.default_rng(seed).normal(size=(rows, SIZE))).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "foreign", "found"), [(20, 60, 0.5), (20, 300, 0.95), (40, 60, 0.95), (200, 60, 0.95)]
+)
+def test_rows_of_another_kind_are_unlike_and_rows_of_the_same_kind_are_not(
+    trusted: int, foreign: int, found: float
+) -> None:
+    ours, others = [], []
+    for seed in range(5):
+        rows = np.concatenate([states(seed, 300, 1), states(seed + 50, foreign, 2)])
+        is_unlike = likeness(rows, states(seed + 100, trusted, 1)).is_unlike_N
+        ours.append(is_unlike[:300].mean())
+        others.append(is_unlike[300:].mean())
+    assert np.mean(others) > found and np.mean(ours) < 0.1
+
+
+@pytest.mark.parametrize("trusted", [20, 200])
+def test_where_all_rows_are_of_one_kind_hardly_any_is_called_unlike(trusted: int) -> None:
+    told = [likeness(states(seed, 400, 1), states(seed + 100, trusted, 1)).is_unlike_N.mean() for seed in range(20)]
+    assert np.mean(told) < 0.02
+
+
+def test_a_trusted_set_of_two_kinds_in_unequal_numbers_covers_both() -> None:
+    trusted = np.concatenate([states(100, 60, 1), states(101, 6, 2)])
+    rows = np.concatenate([states(0, 100, 1), states(1, 200, 2)])
+    assert likeness(rows, trusted).is_unlike_N.mean() < 0.05
+
+
+def test_the_nearest_trusted_row_is_named() -> None:
+    trusted = states(0, 30, 1)
+    found = likeness(trusted[::-1].copy(), trusted)
+    assert found.nearest_N.tolist() == list(range(29, -1, -1)) and np.allclose(found.cosine_N, 1)
+
+
+def test_p_values_fall_on_beyond_the_most_suspicious_trusted_row_and_stay_below_conformal_ones() -> None:
+    trusted = np.random.default_rng(0).normal(size=50)
+    rows = np.linspace(-3, 8, 200)
+    p = (1 + (trusted[None] >= rows[:, None]).sum(1)) / 51
+    lower = with_tail(p, rows, trusted)
+    beyond = rows > trusted.max()
+    assert np.array_equal(lower[~beyond], p[~beyond]) and (lower <= p).all()
+    assert (np.diff(lower) <= 0).all() and lower[-1] < 1e-6 and lower[beyond][0] > 0.5 / 51
+
+
+def test_p_values_of_trusted_rows_that_are_all_alike_stay_as_they_are() -> None:
+    p = np.array([0.05, 1.0])
+    assert with_tail(p, np.array([2.0, 1.0]), np.ones(20)).tolist() == p.tolist()
+
+
+def test_local_fdr_is_the_probability_that_a_row_is_right() -> None:
+    """Rows of two normal distributions, in bins of their local_fdr: as many are right as it says."""
+    draw = np.random.default_rng(0)
+    right, wrong = draw.normal(size=4000), draw.normal(3, 1, size=1000)
+    said = local_fdr(np.concatenate([right, wrong]), draw.normal(size=300), draw.normal(3, 1, size=300), np.ones(300))
+    is_right = np.repeat([True, False], [4000, 1000])
+    for low, high in ((0, 0.2), (0.2, 0.8), (0.8, 1)):
+        part = (said >= low) & (said <= high)
+        assert abs(said[part].mean() - is_right[part].mean()) < 0.08
