@@ -10,12 +10,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 demo: .venv/installed
 	.venv/bin/oresight curate tests/data/demo.yaml
-	@.venv/bin/python tests/data/outcome.py tests/data/truth.csv demo/splits/curated
+	@.venv/bin/python tests/data/outcome.py tests/data/truth.csv demo/splits/curated demo/oresight.duckdb
 	@cat tests/data/questions.txt
 
 demo-vqa: .venv/installed
 	.venv/bin/oresight curate tests/data/demo-vqa.yaml
-	@.venv/bin/python tests/data/outcome.py tests/data/easy_vqa/truth.csv demo-vqa/splits/curated
+	@.venv/bin/python tests/data/outcome.py tests/data/easy_vqa/truth.csv demo-vqa/splits/curated demo-vqa/oresight.duckdb
 	@cat tests/data/questions-vqa.txt
 
 # Runs three test files at a time, in the order of tests/conftest.py, because most tests wait for one core or for a server.
