@@ -21,8 +21,6 @@ BAD_SHARE = 0.2
 """Share of canaries among the rows of a trial."""
 RATES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 """False-discovery rates that are tried, beside the configured one."""
-
-
 UNEXPLAINED = 0.02
 """Share of flagged rows that needs no explanation."""
 
