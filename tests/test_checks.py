@@ -196,3 +196,17 @@ def test_the_signals_are_listed_once_and_are_columns(store: Store) -> None:
         for query, signals in (("evaluate_rows", MEASURED), ("flag_signals", DETECTED_BY)):
             answer = execute(connection, query, names).description
             assert set(signals) <= {column[0] for column in answer}, query
+
+
+def test_rows_that_are_unlike_trusted_rows_are_counted_by_source_or_else_by_file(store: Store) -> None:
+    store.rows("raw", *({"sample_id": name} for name in ("a", "b", "c", "like")))
+    store.execute("""UPDATE store.rows SET metadata = '{"source": "maths"}' WHERE sample_id IN ('a', 'b')""")
+    store.suspicions({"a": None, "b": None, "c": None, "like": 0.5})
+    scope = {"dataset": "raw", "model_key": "key", "reference": "trusted", "reference_hash": "hash of trusted"}
+    with reading(store.database) as connection:
+        told = execute(connection, "flag_unlike", scope).fetchall()
+        assert [(part, rows, len(examples)) for part, rows, examples in told] == [("maths", 2, 1), ("rows.jsonl", 1, 1)]
+    store.execute("UPDATE store.suspicions SET is_unlike = false WHERE sample_id = 'c'")
+    with reading(store.database) as connection:
+        ((part, rows, examples),) = execute(connection, "flag_unlike", scope).fetchall()
+    assert (part, rows, examples) == ("maths", 2, ["rows.jsonl, line 1"] * 2)
