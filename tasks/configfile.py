@@ -1,7 +1,7 @@
 """Reads the configuration from a YAML file and `--set` changes. Errors are one line: file, line, field and cure."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -73,8 +73,15 @@ def _keys(key_path: tuple[str, ...]) -> list[str]:
     """The keys of the section that a path of keys leads to."""
     section: Any = Curate
     for part in key_path:
-        section = section.model_fields[part].annotation
-    return list(section.model_fields) if hasattr(section, "model_fields") else []
+        section = _section(section.model_fields[part].annotation)
+    return list(section.model_fields) if section else []
+
+
+def _section(annotation: Any) -> Any:
+    """The section among the forms that a field may have; None if it has none."""
+    if hasattr(annotation, "model_fields"):
+        return annotation
+    return next((section for form in get_args(annotation) if (section := _section(form))), None)
 
 
 def _line(node: yaml.Node | None, key_path: tuple[str, ...]) -> int | None:

@@ -151,6 +151,7 @@ def test_the_most_suspicious_share_is_left_out_without_a_budget(tmp_path: Path) 
         ("suspicious", "splitting.drop: Input should be 'flagged' or 'nothing'"),
         ({"suspicious": 3}, "splitting.drop.suspicious: Input should be less than 1"),
         ({"share": 0.1}, "splitting.drop.suspicious: Field required"),
+        ({"suspicious": 0.1, "x": 1}, "splitting.drop.x: is not a key; the keys here are suspicious$"),
     ],
 )
 def test_a_wrong_drop_is_refused_with_the_error_of_the_form_that_was_meant(drop: Any, message: str) -> None:
