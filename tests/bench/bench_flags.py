@@ -223,7 +223,7 @@ def judged(first: list[Scored], rows: list[Scored], draw: random.Random) -> tupl
         names=NAMES, rows_NS=x[n:c], trusted_RS=x[:n], canaries_CS=x[c:], kinds_C=[one.defect for one in canaries],
         twins_C=twins,
     )  # fmt: skip
-    done = detect(table, RATE)
+    done = detect(table, RATE, error="guaranteed")
     assert done is not None
     return table, done
 
