@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from oresight.tasks.config import Flagging
 from oresight.tasks.database import Connection, execute, reading, records, transaction, writing
 from oresight.tasks.detection.detector import MIN_EXAMPLES, Detection, SignalTable, detect, folds, reach
-from oresight.tasks.detection.labels import Labels, label_names, label_signals
+from oresight.tasks.detection.labels import Labels, label_signals
 from oresight.tasks.detection.likeness import Likeness, likeness
 from oresight.tasks.detection.signals import DETECTED_BY, LABEL_SIGNALS
 from oresight.tasks.detection.twins import without_twin
@@ -53,8 +53,8 @@ def flag(run: Run) -> None:
             execute(connection, "flag_insert_calibration", parameters)
         unlike = records(connection, "flag_unlike", parameters)
     _log_detection(detection, int((signals["role"] == "reference").sum()), config.flagging)
-    if unlike:
-        _log_unlike(unlike, detection)
+    if detection and unlike:
+        _log_unlike(unlike, len(detection.p_N))
 
 
 def _columns(table: pa.Table) -> Columns:
@@ -96,10 +96,6 @@ def _exclude_twins(connection: Connection, signals: Columns, parameters: dict[st
 
 def _labels(signals: Columns, states: NDArray[np.float32]) -> Labels | None:
     """Label signals of all rows; None if answers do not repeat."""
-    if not label_names(
-        signals["answer"][signals["role"] != "canary"], signals["answer"][signals["role"] == "reference"]
-    ):
-        return None
     trusted, canary, rows = (np.flatnonzero(signals["role"] == role) for role in ("reference", "canary", "dataset"))
     copy_of, fold = np.full(len(states), -1), np.zeros(len(states), dtype=np.int64)
     copy_of[canary] = trusted[_twins(signals)]
@@ -208,7 +204,7 @@ def _log_detection(detection: Detection | None, trusted: int, flagging: Flagging
         )  # fmt: skip
 
 
-def _log_unlike(unlike: list[dict[str, Any]], detection: Detection | None) -> None:
+def _log_unlike(unlike: list[dict[str, Any]], judged: int) -> None:
     """Log how many rows are unlike all trusted rows, of which files, with three examples, and what to do."""
     rows = sum(part["rows"] for part in unlike)
     parts = ", ".join(f"{part['part']} {part['rows']:,}" for part in unlike[:5])
@@ -216,5 +212,5 @@ def _log_unlike(unlike: list[dict[str, Any]], detection: Detection | None) -> No
     log().warning(
         "flag: %s of %s rows ask nothing that a trusted row asks and are not judged (%s), for instance %s;"
         " add some like these to the trusted rows",
-        f"{rows:,}", f"{len(detection.p_N) if detection else rows:,}", parts, examples,
+        f"{rows:,}", f"{judged:,}", parts, examples,
     )  # fmt: skip

@@ -22,9 +22,11 @@ flagged AS (
     GROUP BY sample_id
 ),
 suspected AS (
-    SELECT sample_id, looks_like, row_number() OVER (ORDER BY suspicion DESC, sample_id) AS place, count(*) OVER () AS judged
+    SELECT sample_id, looks_like, row_number() OVER (ORDER BY suspicion DESC, sample_id) AS place, count(*) OVER () AS judged,
+           floor($suspicious_share * judged + 1e-9) AS left_out
     FROM store.fresh_suspicions($dataset, $model_key, $reference, $reference_hash, 'dataset') JOIN current_rows USING (sample_id)
-    QUALIFY place <= floor($suspicious_share * judged + 1e-9)
+    WHERE $suspicious_share > 0
+    QUALIFY place <= left_out
 )
 SELECT c.sample_id, c.content, c.record, c.part, c.verdict IS NOT NULL AS by_hand, s.value, s.answer_tokens, s.merit, md5(c.sample_id || $seed) AS draw,
        CASE c.verdict WHEN 'keep' THEN 'kept by ' || c.who ELSE 'kept with another answer by ' || c.who END
@@ -41,7 +43,7 @@ SELECT c.sample_id, c.content, c.record, c.part, c.verdict IS NOT NULL AS by_han
                                                         ELSE 'its value is not a number' END
             WHEN 'flag' THEN 'flagged by ' || f.first_flag || CASE WHEN f.flags > 1 THEN ' (and ' || (f.flags - 1) || ' more)' ELSE '' END
             WHEN 'suspicion' THEN format('suspicious: place {} of {}, most like {}; splitting.drop leaves out the first {:.0f}, without an error rate',
-                                         p.place, p.judged, p.looks_like, floor($suspicious_share * p.judged + 1e-9))
+                                         p.place, p.judged, p.looks_like, p.left_out)
             WHEN 'near duplicate' THEN format('nearly the same as {}: cosine {:.3f}', t.better, t.cosine)
        END AS refusal
 FROM current_rows AS c

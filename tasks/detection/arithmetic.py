@@ -73,7 +73,7 @@ def wrong_equation(text: str) -> str | None:
         begin, (start, end) = match.start("right"), match.span()  # the right side may begin the next equation
         sides = tokens[start : match.end("left")], tokens[begin:end]
         left, right = _without_outer_brackets(*sides)
-        before, after = tokens[:start][-2:], tokens[end : end + 2]
+        before, after = tokens[max(start - 2, 0) : start], tokens[end : end + 2]
         is_negative = bool(before) and before[-1].text == "-"
         if tokens[begin - 1].text != "=" and _is_range(left):
             continue

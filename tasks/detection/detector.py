@@ -160,7 +160,7 @@ def detect(
     q_N[table.is_like_N] = judge.q_values(like, p_N[table.is_like_N])
     local_fdr_N[table.is_like_N] = local_fdr(like, trusted_R, canaries_C, weight_C)
     trials = calibrate(judge, canaries_C, table.twins_C, rates=sorted({*RATES, rate}), seed=seed)
-    by_kind = [canaries_C[kinds_C == kind] for kind in kinds]
+    by_kind = [canaries_C[pair.canaries] for pair in pairs.values()]
     trials = [with_flags(trial, q_N, judged.suspicion_N, by_kind) for trial in trials]
     if not next(trial for trial in trials if trial.stated == rate).is_explained:
         q_N[:] = np.nan

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 from sklearn.linear_model import LogisticRegression
 
+from oresight.tasks.detection.detector import FOLDS, folds
 from oresight.tasks.detection.estimate import with_tail
 from oresight.tasks.detection.twins import unit
 
 Floats = NDArray[Any]
 RATE = 0.1
 """Stated share, among the rows that are called unlike, of rows that are not."""
-FOLDS = 5
 INVERSE_L2 = 0.001
 """As scikit-learn's C, on states that are scaled to a mean square of one."""
 MOST_ROWS = 5000
@@ -58,7 +58,7 @@ def likeness(state_NS: Floats, state_RS: Floats) -> Likeness:
     scale = np.sqrt(np.square(state_NS - mean_S).mean()) or 1.0
     trusted_RS = (state_RS - mean_S) / scale
     sample_MS = (state_NS[:: max(1, len(state_NS) // MOST_ROWS)] - mean_S) / scale
-    fold_R = np.arange(len(trusted_RS)) % FOLDS
+    fold_R = folds(len(trusted_RS))
     models = [_classifier(trusted_RS, fold_R == k, sample_MS) for k in range(FOLDS)]
     sorted_odds = [np.sort(model.decision_function(trusted_RS[fold_R == k])) for k, model in enumerate(models)]
     lower_N, mean_N, nearest_N = (np.zeros(len(state_NS), dtype=kind) for kind in (float, float, np.int64))

@@ -33,10 +33,10 @@ def verdict(
         f" {trial['measured_high']:.0%}, and {trial['recall']:.0%} of the planted defects were found."
     )
     blind = [kind["canary"].replace("_", " ") for kind in kinds if not kind["detectable"]]
-    gaps = [f"this model does not see {', '.join(blind)}"] if blind else []
+    gaps = [f"This model does not see {', '.join(blind)}"] if blind else []
     if unlike:
         gaps.append(
             f"{unlike:,} row{'s ask' if unlike != 1 else ' asks'} nothing that a trusted row asks, so nothing is said"
             f" of {'them' if unlike != 1 else 'it'}: add some like these to the trusted rows"
         )
-    return [found, sure, f"{'; '.join(gaps)[0].upper()}{'; '.join(gaps)[1:]}. {UNSEEN}" if gaps else UNSEEN]
+    return [found, sure, f"{'; '.join(gaps)}. {UNSEEN}" if gaps else UNSEEN]

@@ -1,6 +1,6 @@
 -- warning: a row that is more suspicious than nearly all trusted rows is likely to be wrong; false_discovery_rate bounds the false flags
--- The rate holds if the clean rows of the dataset are distributed as the trusted rows, and, where it is estimated, if wrong
--- rows are like the canaries. Rows that are unlike all trusted rows are not flagged.
+-- The rate holds if the clean rows of the dataset are distributed as the trusted rows. Rows that are unlike all trusted rows
+-- are not flagged.
 WITH trusted AS (
     SELECT count(*) AS n FROM store.fresh_suspicions(getvariable('dataset'), getvariable('model_key'), getvariable('reference'), getvariable('reference_hash'), 'reference')
 )
