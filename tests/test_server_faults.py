@@ -85,34 +85,40 @@ def test_a_killed_worker_leaves_what_was_committed(server: Server, killed: Kille
     assert server.ask("GET", f"/flow_runs/{killed.run}")["state"]["type"] == "RUNNING", "nobody has noticed yet"
 
 
-def inputs_of(server: Server, run: str) -> list[str]:
-    """What the server keeps for the form that a suspended run waits for."""
-    stored = server.ask("POST", f"/flow_runs/{run}/input/filter", {"prefix": "", "limit": 10})
-    return [entry["value"] for entry in stored]
+def wait_for_form(server: Server, run: str) -> None:
+    """Wait until a run is suspended and the server has the form to answer, which Prefect writes behind the state."""
+    assert server.wait(run)["state"]["name"] == "Suspended", server.log_text(run)
+    deadline = time.monotonic() + 60
+    while True:
+        stored = server.ask("POST", f"/flow_runs/{run}/input/filter", {"prefix": "", "limit": 10})
+        keys = {entry["key"].rpartition("-")[2] for entry in stored}
+        if {"schema", "description"} <= keys and any("of 80 rows" in entry["value"] for entry in stored):
+            return
+        assert time.monotonic() < deadline, stored
+        time.sleep(0.5)
+
+
+def answer(server: Server, run: str, answers: dict[str, str]) -> str:
+    """Send the form of a suspended run. Returns whether the server takes it: ACCEPT or REJECT."""
+    return str(server.ask("POST", f"/flow_runs/{run}/resume", {"run_input": answers})["status"])
 
 
 def test_a_run_waits_for_a_yes_and_a_no_publishes_nothing(server: Server) -> None:
     asked = {"approval": "required"}
     config = server.config("asked", publishing=asked)
     run = server.create_run("curate", config).json()["id"]
-    assert server.wait(run)["state"]["name"] == "Suspended", server.log_text(run)
-    deadline = time.monotonic() + 60
-    while not any("of 80 rows" in text for text in inputs_of(server, run)):  # Prefect writes it behind the state
-        assert time.monotonic() < deadline, inputs_of(server, run)
-        time.sleep(0.5)
+    wait_for_form(server, run)
     assert not (server.folder / "out" / "asked" / "v1").exists()
-    assert server.ask("POST", f"/flow_runs/{run}/resume", {"run_input": {"decision": "perhaps"}})["status"] == "REJECT"
-    yes = {"decision": "approve", "who": "Ada", "note": "looked at twenty"}
-    server.ask("POST", f"/flow_runs/{run}/resume", {"run_input": yes})
+    assert answer(server, run, {"decision": "perhaps"}) == "REJECT"
+    assert answer(server, run, {"decision": "approve", "who": "Ada", "note": "looked at twenty"}) == "ACCEPT"
     assert server.wait(run, "COMPLETED", "FAILED")["state"]["type"] == "COMPLETED", server.log_text(run)
     manifest = json.loads((server.folder / "out" / "asked" / "v1" / "manifest.json").read_text())
     assert manifest["approval"] == {"decision": "approved", "who": "Ada", "note": "looked at twenty"}
 
     config = server.config("asked", publishing=asked, splitting={"keep": 0.5})
     run = server.create_run("curate", config).json()["id"]
-    assert server.wait(run)["state"]["name"] == "Suspended", server.log_text(run)
-    no = {"decision": "reject", "who": "Ada", "note": "too few"}
-    server.ask("POST", f"/flow_runs/{run}/resume", {"run_input": no})
+    wait_for_form(server, run)
+    assert answer(server, run, {"decision": "reject", "who": "Ada", "note": "too few"}) == "ACCEPT"
     ended = server.wait(run, "COMPLETED", "FAILED")
     assert ended["state"]["type"] == "FAILED" and "Ada rejected it: too few" in ended["state"]["message"]
     assert not (server.folder / "out" / "asked" / "v2").exists()
