@@ -75,17 +75,20 @@ methods: .venv/dev-installed
 	$(ORESIGHT) settle $(CONFIGS)/stories.yaml --test evaluate/stories-test.jsonl --full --rate 1e-3 --no-finetune --curves --datamodels
 
 # Which choice of rows trains the better model? One pool, several kinds of trusted rows (tests/data/make_pools.py).
-TARGETS = $(if $(QUICK),dolly all,dolly gsm8k grammars two all)
+TARGETS = $(if $(QUICK),dolly all,dolly gsm8k grammars two all clean)
 BUDGETS = $(if $(QUICK),--share 0.1 --seeds 2,--share 0.1 --share 0.3 --seeds 5)
 CHOICES = --against match --against TF-IDF --against "match on states" --against "highest value" $(if $(QUICK),,\
 	--against BM25 --against "match on index" --against "highest value cosine" --against "lowest nll" \
 	--against "highest embedding cosine" --against "clean rows" --against "all rows")
 pool-easy: POOL = $(CONFIGS)/pool-easy.yaml $(PICTURES)
-pool-%: POOL = $(CONFIGS)/pools.yaml --set database=evaluate/pool-$*.duckdb --set reference.name=trusted-$* \
-	--set reference.path=evaluate/pool-$*-trusted.jsonl --set splitting.name=$*
+pool-clean: TRUSTED = dolly
+pool-clean: CLEAN = --set dataset.name=clean --set dataset.path=evaluate/pool-clean.jsonl
+pool-%: TRUSTED = $*
+pool-%: POOL = $(CONFIGS)/pools.yaml --set database=evaluate/pool-$*.duckdb --set splitting.name=$* $(CLEAN) \
+	--set reference.name=trusted-$(TRUSTED) --set reference.path=evaluate/pool-$(TRUSTED)-trusted.jsonl
 pool-%:
 	$(ORESIGHT) curate $(POOL)
-	$(ORESIGHT) settle $(POOL) --test evaluate/pool-$*-test.jsonl --truth wrong $(BUDGETS) $(CHOICES)
+	$(ORESIGHT) settle $(POOL) --test evaluate/pool-$(TRUSTED)-test.jsonl --truth wrong $(BUDGETS) $(CHOICES)
 
 ALIVE = import urllib.request as u; u.urlopen('http://127.0.0.1:4200/api/health')
 # Starts a Prefect server on loopback, all of deployments/, and a worker. CONFIG=FILE runs your data, not the demo's.

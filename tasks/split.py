@@ -169,6 +169,7 @@ def _match(connection: Connection, values: dict[str, Any]) -> tuple[pa.Table, pa
         choice = choose(
             Some(similarity, part_N),
             rows.candidates.some(part_N),
+            trusted.candidates.suspicion_N,
             floor,
             rows=budget["row_budget"],
             tokens=budget["token_budget"],

@@ -8,7 +8,7 @@ import pytest
 
 from oresight.tasks.matching import round_robin as module
 from oresight.tasks.matching.coverage import Coverage
-from oresight.tasks.matching.policy import Candidates, choose, random_similarity
+from oresight.tasks.matching.policy import Candidates, choose, random_similarity, suspicious
 from oresight.tasks.matching.round_robin import round_robin
 from oresight.tasks.matching.similarity import Cosines, Floats, Ints, Matrix, Some, Vectors
 
@@ -94,18 +94,33 @@ def test_rows_that_look_wrong_come_last_and_the_worst_of_them_at_the_end() -> No
     p_N = RANDOM.uniform(0, 1, 200)
     p_N[:5] = np.nan  # rows that were not judged
     candidates = Candidates(np.ones(200, dtype=np.int64), -p_N, p_N)
-    done = choose(Matrix(near_RN), candidates, random_similarity(Matrix(near_RN)), rows=40)
-    suspicious = np.flatnonzero(p_N <= 0.1)
-    assert np.array_equal(np.flatnonzero(done.is_suspicious_N), suspicious) and len(suspicious) > 5
-    assert done.order_N[-len(suspicious) :].tolist() == sorted(suspicious, key=lambda i: -p_N[i])
+    trusted_R = np.full(30, -1.0)
+    done = choose(Matrix(near_RN), candidates, trusted_R, random_similarity(Matrix(near_RN)), rows=40)
+    last = np.flatnonzero(p_N <= 0.1)
+    assert np.array_equal(np.flatnonzero(done.is_suspicious_N), last) and len(last) > 5
+    assert done.order_N[-len(last) :].tolist() == sorted(last, key=lambda i: -p_N[i])
     assert sorted(done.order_N) == list(range(200)) and done.matches.taken == 40
     assert random_similarity(Matrix(near_RN)) == pytest.approx(near_RN.mean() + near_RN.std(), rel=1e-4)
 
 
 def test_of_few_trusted_rows_the_worst_is_the_limit() -> None:
     candidates = Candidates(np.ones(3, dtype=np.int64), np.zeros(3), np.array([0.25, 0.5, np.nan]))
-    assert candidates.is_suspicious(3).tolist() == [True, False, False]
-    assert candidates.is_suspicious(50).tolist() == [False, False, False]
+    near = {n: Matrix(np.ones((n, 3), dtype=np.float32)) for n in (3, 50)}
+    assert suspicious(near[3], candidates, np.full(3, -1.0)).tolist() == [True, False, False]
+    assert suspicious(near[50], candidates, np.full(50, -1.0)).tolist() == [False, False, False]
+
+
+@pytest.mark.parametrize("block", [1, 7, 4096])
+def test_a_row_that_looks_no_more_wrong_than_its_trusted_row_is_not_suspicious(
+    block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trusted row 1 is of a kind that the model finds hard: its suspicion is 5. That of the others is 0 or unknown."""
+    monkeypatch.setattr("oresight.tasks.matching.policy.BLOCK", block)
+    near_RN = np.tile(np.eye(3, dtype=np.float32), 10)
+    suspicion_N = np.tile([4.0, 4.0, 4.0, 6.0, 6.0, 6.0], 5)
+    candidates = Candidates(np.ones(30, dtype=np.int64), suspicion_N, np.full(30, 0.01))
+    seen = suspicious(Matrix(near_RN), candidates, np.array([0.0, 5.0, np.nan]))
+    assert seen.tolist() == 5 * [True, False, True, True, True, True]
 
 
 def test_some_of_the_rows_have_the_same_similarities() -> None:

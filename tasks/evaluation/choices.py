@@ -117,7 +117,8 @@ class Choices:
         if method == MATCH:
             suspicion_N, p_N = self.column("suspicion")[pool], self.column("p_value")[pool]
             candidates, floor = Candidates(tokens_N, suspicion_N, p_N), random_similarity(similarity)
-            order_N = choose(similarity, candidates, floor, tokens=budget).order_N
+            trusted_R = np.array([self.trusted[t]["suspicion"] for t in turns], dtype=float)
+            order_N = choose(similarity, candidates, trusted_R, floor, tokens=budget).order_N
         else:
             order_N = round_robin(similarity, tokens_N, tokens=budget).order_N
         return [pool[n] for n in order_N]

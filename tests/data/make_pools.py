@@ -4,7 +4,8 @@ A pool has short rows of five sources. In each source a fifth of the rows have h
 (column "wrong"). A target is a kind of rows that someone wants to train for: trusted rows and test rows of one source,
 of two, or of all five, in unequal numbers. No row is in two files.
 
-easy is the same with pictures: easy-VQA's question types are the sources.
+clean is another pool: right rows of Dolly only, for the target dolly. Random rows are ideal there. easy is the same as
+the mixed pool with pictures: easy-VQA's question types are the sources.
 """
 
 import json
@@ -28,6 +29,8 @@ TARGETS = {
 """Trusted rows of each source, by target."""
 TEST = 60
 """Test rows of a target, and most trusted rows of a source."""
+CLEAN = 500
+"""Rows of the pool that is clean."""
 SHORT = 400
 """Letters of a row at most."""
 
@@ -82,6 +85,8 @@ def write_pools(size: float) -> None:
         test = {name: others[name][TEST : TEST + round(times * n)] for name, n in parts.items()}
         write(f"pool-{target}-trusted", [row for part in trusted.values() for row in part])
         write(f"pool-{target}-test", [row for part in test.values() for row in part])
+    clean = rows["dolly"][POOL["dolly"] + 2 * TEST :][: round(size * CLEAN)]
+    write("pool-clean", [row | {"wrong": False} for row in clean])
 
 
 def write_pictures(rows: int) -> None:
