@@ -1,9 +1,12 @@
 """Rows that ask what no trusted row asks are named; rows that ask the same are not, with few trusted rows too."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from scipy.stats import false_discovery_control
 
-from oresight.tasks.detection.estimate import local_fdr, with_tail
+from oresight.tasks.detection.estimate import local_fdr, with_heavy_tail, with_normal_tail
 from oresight.tasks.detection.likeness import likeness
 
 SIZE = 64
@@ -48,19 +51,48 @@ def test_the_nearest_trusted_row_is_named() -> None:
     assert found.nearest_N.tolist() == list(range(29, -1, -1)) and np.allclose(found.cosine_N, 1)
 
 
-def test_p_values_fall_on_beyond_the_most_suspicious_trusted_row_and_stay_below_conformal_ones() -> None:
+Tail = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+
+@pytest.mark.parametrize(("with_tail", "far"), [(with_normal_tail, 1e-6), (with_heavy_tail, 1e-4)])
+def test_p_values_fall_on_beyond_the_highest_trusted_row_and_stay_below_conformal_ones(
+    with_tail: Tail, far: float
+) -> None:
     trusted = np.random.default_rng(0).normal(size=50)
     rows = np.linspace(-3, 8, 200)
     p = (1 + (trusted[None] >= rows[:, None]).sum(1)) / 51
     lower = with_tail(p, rows, trusted)
     beyond = rows > trusted.max()
     assert np.array_equal(lower[~beyond], p[~beyond]) and (lower <= p).all()
-    assert (np.diff(lower) <= 0).all() and lower[-1] < 1e-6 and lower[beyond][0] > 0.5 / 51
+    assert (np.diff(lower) <= 0).all() and lower[-1] < far and lower[beyond][0] > 0.5 / 51
 
 
-def test_p_values_of_trusted_rows_that_are_all_alike_stay_as_they_are() -> None:
+@pytest.mark.parametrize("with_tail", [with_normal_tail, with_heavy_tail])
+def test_p_values_of_trusted_rows_that_are_all_alike_stay_as_they_are(with_tail: Tail) -> None:
     p = np.array([0.05, 1.0])
     assert with_tail(p, np.array([2.0, 1.0]), np.ones(20)).tolist() == p.tolist()
+
+
+def test_rows_far_beyond_the_highest_trusted_row_are_flagged_where_conformal_p_values_cannot() -> None:
+    draw = np.random.default_rng(3)
+    t, s = draw.normal(size=60), np.concatenate([draw.normal(size=360), 6 + draw.normal(size=40)])
+    p = (1 + (t[None] >= s[:, None]).sum(1)) / 61
+    assert not (false_discovery_control(p) <= 0.1).any()
+    flagged = false_discovery_control(with_heavy_tail(p, s, t)) <= 0.1
+    assert flagged[360:].mean() > 0.9 and flagged[:360].sum() <= 4
+
+
+@pytest.mark.parametrize("trusted", [20, 60, 200])
+@pytest.mark.parametrize("shape", ["normal", "exponential", "logistic"])
+def test_the_heavy_tail_is_not_too_light(shape: str, trusted: int) -> None:
+    """Of right rows alone, Benjamini-Hochberg at 10% may flag something in a tenth of the draws."""
+    random = np.random.default_rng(7)
+    wrongly = 0
+    for _ in range(200):
+        t, s = getattr(random, shape)(size=trusted), getattr(random, shape)(size=400)
+        p = (1 + (t[None] >= s[:, None]).sum(1)) / (1 + trusted)
+        wrongly += bool((false_discovery_control(with_heavy_tail(p, s, t)) <= 0.1).any())
+    assert wrongly / 200 < 0.25  # 0.1, and what an estimate from 20 rows costs
 
 
 def test_local_fdr_is_the_probability_that_a_row_is_right() -> None:

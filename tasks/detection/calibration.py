@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
-from oresight.tasks.detection.estimate import with_tail
+from oresight.tasks.detection.estimate import with_heavy_tail
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -53,7 +53,7 @@ class Judge:
 
     trusted_R: Floats
     error: Literal["estimated", "guaranteed"]
-    """estimated: p-values may be lower than any conformal one (`with_tail`). guaranteed: conformal p-values."""
+    """estimated: p-values may be lower than any conformal one (`with_heavy_tail`). guaranteed: conformal p-values."""
 
     def q_values(self, suspicion_N: Floats, p_N: Floats | None = None) -> Floats:
         """The lowest stated rate at which each row is flagged [N], by Benjamini-Hochberg.
@@ -66,7 +66,7 @@ class Judge:
             more_N = len(self.trusted_R) - np.searchsorted(np.sort(self.trusted_R), suspicion_N, side="left")
             p_N = (1 + more_N) / (1 + len(self.trusted_R))
         if self.error == "estimated":
-            p_N = with_tail(p_N, suspicion_N, self.trusted_R)
+            p_N = with_heavy_tail(p_N, suspicion_N, self.trusted_R)
         return np.asarray(false_discovery_control(p_N))
 
 

@@ -21,7 +21,7 @@ from scipy.stats import false_discovery_control
 from sklearn.linear_model import LogisticRegression
 
 from oresight.tasks.detection.detector import FOLDS, folds
-from oresight.tasks.detection.estimate import with_tail
+from oresight.tasks.detection.estimate import with_normal_tail
 from oresight.tasks.detection.twins import unit
 
 Floats = NDArray[Any]
@@ -72,7 +72,7 @@ def likeness(state_NS: Floats, state_RS: Floats) -> Likeness:
             mean_N[chunk] += odds_C / FOLDS
         cosine_CR = unit(rows_CS) @ trusted_unit_RS.T
         nearest_N[chunk], cosine_N[chunk] = cosine_CR.argmax(1), cosine_CR.max(1)
-    p_N = with_tail((1 + lower_N) / (1 + len(trusted_RS)), -mean_N, -np.concatenate(sorted_odds))
+    p_N = with_normal_tail((1 + lower_N) / (1 + len(trusted_RS)), -mean_N, -np.concatenate(sorted_odds))
     return Likeness(false_discovery_control(p_N) <= RATE, nearest_N, cosine_N)
 
 

@@ -7,8 +7,8 @@ stated rate of 10%, with `flagging.error` estimated and guaranteed.
 
 Printed are means over the draws: the share of false flags with its standard error, where a draw without a flag counts
 as 0; the recall; of clean rows the share that is flagged; and the shares that are called unlike the trusted rows, of
-rows of their sources and of other sources. The rows of a draw come from a pool of a few hundred (flag_pools.py), so the
-draws are not independent, and the standard errors are somewhat too small.
+rows of their sources and of other sources. The rows of a draw come from a few hundred (flag_pools.py), so the draws are
+not independent, and the standard errors are too small.
 """
 
 import random
@@ -39,22 +39,21 @@ FIVE = {"dolly": 3, "gsm8k": 2, "bbh": 2, "grammars": 2, "self_instruct": 1}
 
 
 class Setting(NamedTuple):
-    """The pool, and the sources of trusted rows and of other rows, with their proportions."""
+    """The sources of trusted rows and of other rows, with their proportions."""
 
-    pool: str
     trusted: Weights
     rows: Weights
 
 
 SETS = {
-    "dolly": Setting("texts", {"dolly": 1}, {"dolly": 1}),
-    "gsm8k": Setting("texts", {"gsm8k": 1}, {"gsm8k": 1}),
-    "mrpc": Setting("texts", {"mrpc": 1}, {"mrpc": 1}),
-    "easy-vqa": Setting("easy", {"easy": 1}, {"easy": 1}),
-    "mixed": Setting("texts", FIVE, FIVE),
-    "skewed": Setting("texts", {"dolly": 1, "gsm8k": 4, "bbh": 1}, {"dolly": 5, "gsm8k": 1, "bbh": 1}),
-    "half-foreign": Setting("texts", {"dolly": 1}, {"dolly": 1, "gsm8k": 1}),
-    "new-source": Setting("texts", {name: n for name, n in FIVE.items() if name != "gsm8k"}, FIVE),
+    "dolly": Setting({"dolly": 1}, {"dolly": 1}),
+    "gsm8k": Setting({"gsm8k": 1}, {"gsm8k": 1}),
+    "mrpc": Setting({"mrpc": 1}, {"mrpc": 1}),
+    "easy-vqa": Setting({"easy": 1}, {"easy": 1}),
+    "mixed": Setting(FIVE, FIVE),
+    "skewed": Setting({"dolly": 1, "gsm8k": 4, "bbh": 1}, {"dolly": 5, "gsm8k": 1, "bbh": 1}),
+    "half-foreign": Setting({"dolly": 1}, {"dolly": 1, "gsm8k": 1}),
+    "new-source": Setting({name: n for name, n in FIVE.items() if name != "gsm8k"}, FIVE),
 }
 
 
@@ -68,24 +67,25 @@ class Drawn(NamedTuple):
 
 def drawn(pool: Arrays, setting: Setting, trusted: int, share: float, draw: random.Random) -> Drawn:
     """Draw trusted rows, their canaries, and rows of which a share is defective, no two of them from one row."""
-    is_clean, is_candidate = pool["defect"] == "", pool["is_candidate"]
-    has_copies = np.isin(np.arange(len(is_clean)), pool["twin"][is_candidate & ~is_clean])
+    is_clean, is_canary = pool["defect"] == "", pool["is_candidate"] & (pool["defect"] != "")
+    has_canaries = np.isin(np.arange(len(is_clean)), pool["twin"][is_canary])
     chosen = list[int]()
-    for source, n in parts(setting.trusted, trusted).items():  # canaries are made of some candidates only
-        here = is_clean & is_candidate & (pool["source"] == source)
-        copied, others = np.flatnonzero(here & has_copies).tolist(), np.flatnonzero(here & ~has_copies).tolist()
-        most = min(n, len(copied), max(CANARIES + 15, n - len(others)))
+    for source, n in parts(setting.trusted, trusted).items():  # canaries are made of some rows only
+        here = is_clean & (pool["source"] == source)
+        copied, others = np.flatnonzero(here & has_canaries).tolist(), np.flatnonzero(here & ~has_canaries).tolist()
+        most = min(n, len(copied), CANARIES + 15)
         chosen += draw.sample(copied, most) + draw.sample(others, n - most)
     canaries, often = list[int](), Counter[str]()
-    for i in np.flatnonzero(is_candidate & ~is_clean & np.isin(pool["twin"], chosen)).tolist():
+    for i in np.flatnonzero(is_canary & np.isin(pool["twin"], chosen)).tolist():
         if often[kind := str(pool["defect"][i])] < CANARIES:
             often[kind] += 1
             canaries.append(i)
     good, bad = list[int](), list[int]()
+    is_used = np.isin(pool["twin"], chosen)
     for source, n in parts(setting.rows, ROWS).items():
-        here = ~is_candidate & (pool["source"] == source)
+        here = (pool["source"] == source) & ~is_used & ~is_canary
         wrong = defective(pool, np.flatnonzero(here & ~is_clean).tolist(), round(n * share), draw)
-        free = here & is_clean & ~np.isin(np.arange(len(here)), pool["twin"][wrong])
+        free = here & is_clean & ~np.isin(pool["twin"], pool["twin"][wrong])
         bad += wrong
         good += draw.sample(np.flatnonzero(free).tolist(), n - len(wrong))
     rows = draw.sample(good + bad, len(good + bad))
@@ -204,7 +204,7 @@ def main() -> None:
     head = ["set", "trusted", "bad", *2 * ["false flags", "recall", "foreign flagged"], "foreign unlike", "own unlike"]
     sys.stdout.write(f"| {' | '.join(head)} |\n|{'---|' * len(head)}\n")
     for name in sys.argv[2:] or SETS:
-        setting, pool = SETS[name], pool_of(SETS[name].pool)
+        setting, pool = SETS[name], pool_of(list(SETS[name].rows))
         is_foreign = bool(setting.rows.keys() - setting.trusted.keys())
         for trusted in TRUSTED:
             for share in SHARES:

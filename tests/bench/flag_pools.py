@@ -1,10 +1,11 @@
-"""Scored rows that tests/bench/bench_flags.py draws from: python tests/bench/flag_pools.py [texts] [easy].
+"""Scored rows that tests/bench/bench_flags.py draws from: python tests/bench/flag_pools.py [SOURCE ...].
 
-texts has short rows of Dolly, GSM8K, MRPC (as a question with the answer yes or no), BIG-Bench Hard, grammars and
-self-instruct; easy has easy-VQA. Each source has candidates for trusted rows, canaries of some of them, other rows, and
-copies of these with defects, of the canaries' kinds and of three other kinds. All are scored once, in float32. No
-signal depends on the rows beside it but the values, and those come from the index, so that any draw of trusted rows and
-others can be judged afterwards. The result is stored in evaluate/flags-NAME.npz. texts takes an hour on 2 cores.
+Sources are short rows of Dolly, GSM8K, MRPC (as a question with the answer yes or no), BIG-Bench Hard, grammars and
+self-instruct, and easy-VQA. Each has candidates for trusted rows, canaries of some of them, other rows, and copies of
+these with defects, of the canaries' kinds and of three other kinds. All are scored once, in float32. No signal depends
+on the rows beside it but the values, and those come from the index, so that any draw of trusted rows and others can be
+judged afterwards. The index is fitted on rows that are in no draw, because its products are larger for the rows that it
+is fitted on. The result is stored in evaluate/flags-SOURCE.npz. All sources together take an hour on 2 cores.
 """
 
 import json
@@ -12,6 +13,7 @@ import random
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,11 +21,14 @@ import numpy as np
 
 from oresight.tasks.detection.defects import KINDS, Row, planted
 from oresight.tasks.scoring.engine import Options, open_engine
+from oresight.tasks.scoring.forward import visit
+from oresight.tasks.scoring.index import Basis, fit_basis
+from oresight.tasks.scoring.loaded import Loaded
 from oresight.tasks.scoring.model import load
 from oresight.tasks.scoring.picture import Picture, inspect_picture
 from oresight.tasks.scoring.prompt import Encoded, encode
 from oresight.tasks.scoring.signals import Signals
-from oresight.tasks.scoring.source import find
+from oresight.tasks.scoring.source import TOY, find
 
 sys.path += [str(Path(__file__).parents[2]), str(Path(__file__).parents[1] / "data")]  # for tests.data and its modules
 from tests.data.easy import drawn
@@ -44,16 +49,16 @@ class Size(NamedTuple):
 
 
 SIZES = {
-    "texts": {
-        "dolly": Size(220, 80, 420, 36),
-        "gsm8k": Size(220, 80, 420, 36),
-        "mrpc": Size(220, 80, 420, 130),
-        "bbh": Size(50, 50, 110, 8),
-        "grammars": Size(50, 50, 110, 8),
-        "self_instruct": Size(40, 40, 80, 6),
-    },
-    "easy": {"easy": Size(220, 80, 420, 70)},
+    "dolly": Size(220, 80, 420, 36),
+    "gsm8k": Size(220, 80, 420, 36),
+    "mrpc": Size(220, 80, 420, 130),
+    "bbh": Size(50, 50, 110, 8),
+    "grammars": Size(50, 50, 110, 8),
+    "self_instruct": Size(40, 40, 80, 6),
+    "easy": Size(220, 80, 420, 70),
 }
+FITTED = 80
+"""Rows of each source of texts that the index is fitted on; of easy-VQA five times as many."""
 ASK_MRPC = (
     "Sentence 1: {sentence1}\nSentence 2: {sentence2}\n"
     "Are these two sentences paraphrases of each other? Answer yes or no."
@@ -81,20 +86,16 @@ UNSEEN = (refusal, shuffled_words, echo)
 
 
 class Made(NamedTuple):
-    """A row, where it is from, its kind of defect ('' is none), and the row that it is a copy of."""
+    """A row, whether trusted rows may be drawn from it, and its kind of defect, '' for a clean row."""
 
     row: Row
-    source: str
     is_candidate: bool
     defect: str
 
 
-def clean_rows(pool: str) -> dict[str, list[Row]]:
+@cache
+def clean_rows() -> dict[str, list[Row]]:
     """The rows of each source, as they are, in a random order."""
-    if pool == "easy":
-        _, rows = drawn(0, rows=0, trusted=sum(SIZES["easy"]["easy"][0::2]) + 9, wrong=0)
-        made = [Row(row.id, row.question, row.answer, (row.file,)) for row in rows]
-        return {"easy": random.Random(pool).sample(made, len(made))}
     plain = {
         name: [Row(f"{name}-{i}", "\n".join(filter(None, [r["instruction"], r["input"]])), r["output"])
                for i, r in enumerate(rows)]
@@ -102,51 +103,66 @@ def clean_rows(pool: str) -> dict[str, list[Row]]:
     }  # fmt: skip
     lines = [json.loads(line) for line in (SHARED / "mrpc" / "train.jsonl").read_text().rstrip().split("\n")]
     mrpc = [Row(f"mrpc-{r['id']}", ASK_MRPC.format(**r), "yes" if r["label"] else "no") for r in lines]
-    return plain | {"mrpc": random.Random("mrpc").sample(mrpc, len(mrpc))}
+    _, pictures = drawn(0, rows=0, trusted=1100, wrong=0)
+    easy = [Row(row.id, row.question, row.answer, (row.file,)) for row in pictures]
+    return plain | {
+        name: random.Random(name).sample(rows, len(rows)) for name, rows in (("mrpc", mrpc), ("easy", easy))
+    }
 
 
-def made_rows(pool: str) -> list[Made]:
-    """All rows of a pool: clean ones and defective copies."""
-    made, rows = list[Made](), clean_rows(pool)
-    for source, size in SIZES[pool].items():
-        candidates = rows[source][: size.candidates]
-        others = rows[source][size.candidates : size.candidates + size.others]
-        made += [Made(row, source, True, "") for row in candidates]
-        made += [Made(row, source, True, kind) for kind, row in planted(candidates[: size.copied], size.copied)]
-        made += [Made(row, source, False, "") for row in others]
-        seen = ["another_label"] if source == "mrpc" else list(KINDS)
-        made += [Made(row, source, False, kind) for kind, row in planted(others, size.defective, seen)]
-        for kind in () if source == "mrpc" else UNSEEN:
-            draw = random.Random(f"{source} {kind.__name__}")
-            copies = [copy for row in draw.sample(others, len(others)) if (copy := kind(row, draw))]
-            made += [Made(copy, source, False, kind.__name__) for copy in copies[: size.defective]]
+def made_rows(source: str) -> list[Made]:
+    """All rows of a source: clean ones and defective copies."""
+    rows, size = clean_rows()[source], SIZES[source]
+    candidates, others = rows[: size.candidates], rows[size.candidates : size.candidates + size.others]
+    made = [Made(row, True, "") for row in candidates]
+    made += [Made(row, True, kind) for kind, row in planted(candidates[: size.copied], size.copied)]
+    made += [Made(row, False, "") for row in others]
+    seen = ["another_label"] if source == "mrpc" else list(KINDS)
+    made += [Made(row, False, kind) for kind, row in planted(others, size.defective, seen)]
+    for kind in () if source == "mrpc" else UNSEEN:
+        draw = random.Random(f"{source} {kind.__name__}")
+        copies = [copy for row in draw.sample(others, len(others)) if (copy := kind(row, draw))]
+        made += [Made(copy, False, kind.__name__) for copy in copies[: size.defective]]
     return made
 
 
-def scored(pool: str, made: Sequence[Made]) -> list[Signals]:
-    """The signals of all rows. The clean candidates are the reference, which the index is made for."""
-    model = load(find("easy-vqa-llava" if pool == "easy" else "smollm2-135m-instruct"), "cpu", "float32")
+def encoded(model: Loaded, row: Row) -> Encoded:
+    """A row as token ids and pictures."""
+    shown = []
+    for file in row.images:
+        seen = inspect_picture(Path(file).read_bytes())
+        shown.append(Picture(file, seen.sha256, seen.width, seen.height, blank=row.is_blank))
+    asked: Any = [*({"type": "image"} for _ in shown), {"type": "text", "text": row.prompt}] if shown else row.prompt
+    turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": row.answer}]
+    return encode(turns, None, model.tokenizer, 1024, model.vision, shown)
 
-    def encoded(row: Row) -> Encoded:
-        shown = []
-        for file in row.images:
-            seen = inspect_picture(Path(file).read_bytes())
-            shown.append(Picture(file, seen.sha256, seen.width, seen.height, blank=row.is_blank))
-        asked: Any = (
-            [*({"type": "image"} for _ in shown), {"type": "text", "text": row.prompt}] if shown else row.prompt
-        )
-        turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": row.answer}]
-        return encode(turns, None, model.tokenizer, 1024, model.vision, shown)
 
-    is_trusted = [row.is_candidate and not row.defect for row in made]
-    trusted, rest = (
-        [encoded(m.row) for m, t in zip(made, is_trusted, strict=True) if t is want] for want in (True, False)
+@cache
+def opened_model(name: str) -> tuple[Loaded, Basis]:
+    """A model, and an index that is fitted on rows that are in no draw."""
+    model = load(find(name), "cpu", "float32")
+    several = ["easy"] if name == TOY else [source for source in SIZES if source != "easy"]
+    rows = []
+    for source in several:
+        start, n = SIZES[source].candidates + SIZES[source].others, FITTED * (5 if source == "easy" else 1)
+        rows += clean_rows()[source][start : start + n]
+    return model, fit_basis(
+        list(visit(model, [encoded(model, row) for row in rows], 4096, lambda part: part)), model.head
     )
-    done = open_engine(model, trusted, rest[-424:], Options(batch_tokens=4096))
+
+
+def scored(source: str, made: Sequence[Made], options: Options) -> list[Signals]:
+    """The signals of all rows. The clean candidates are the reference."""
+    model, basis = opened_model(TOY if source == "easy" else "smollm2-135m-instruct")
+    is_trusted = [m.is_candidate and not m.defect for m in made]
+    trusted, rest = (
+        [encoded(model, m.row) for m, t in zip(made, is_trusted, strict=True) if t is want] for want in (True, False)
+    )
+    done = open_engine(model, trusted, rest[:24], options, basis=basis)
     others: dict[int, Signals] = {}
     for batch in done.engine.score(rest):
         others |= {signals.row: signals for signals in batch}
-        sys.stderr.write(f"\r{len(others)} of {len(rest)} rows scored")
+        sys.stderr.write(f"\r{source}: {len(others)} of {len(rest)} rows scored")
     reference, other = iter(done.reference), iter(others[i] for i in range(len(rest)))
     return [next(reference if t else other) for t in is_trusted]
 
@@ -156,7 +172,6 @@ def arrays(made: Sequence[Made], signals: Sequence[Signals]) -> Iterator[tuple[s
     position = {(m.row.sample_id, m.is_candidate): i for i, m in enumerate(made) if not m.defect}
     yield "twin", np.array([position[m.row.sample_id, m.is_candidate] for m in made])
     yield "defect", np.array([m.defect for m in made])
-    yield "source", np.array([m.source for m in made])
     yield "is_candidate", np.array([m.is_candidate for m in made])
     yield "answer", np.array([m.row.answer.strip() if len(m.row.answer) <= 100 else "" for m in made])
     yield "vector", np.stack([s.vector.numpy() for s in signals]).astype(np.float32)
@@ -168,18 +183,27 @@ def arrays(made: Sequence[Made], signals: Sequence[Signals]) -> Iterator[tuple[s
     yield "last_token", np.array([s.token_logprobs[-1] for s in signals])
 
 
-def pool_of(name: str) -> dict[str, np.ndarray[Any, Any]]:
-    """The arrays of a pool, scored if they are not stored."""
-    file = FOLDER / f"flags-{name}.npz"
+def stored(source: str) -> dict[str, np.ndarray[Any, Any]]:
+    """The arrays of a source, scored if they are not stored."""
+    file = FOLDER / f"flags-{source}.npz"
     if not file.exists():
         FOLDER.mkdir(exist_ok=True)
-        made = made_rows(name)
-        np.savez(file, **dict(arrays(made, scored(name, made))))
-    with np.load(file, allow_pickle=False) as stored:
-        return dict(stored)
+        made = made_rows(source)
+        np.savez(file, **dict(arrays(made, scored(source, made, Options(batch_tokens=4096)))))
+    with np.load(file, allow_pickle=False) as content:
+        return dict(content)
+
+
+def pool_of(names: Sequence[str]) -> dict[str, np.ndarray[Any, Any]]:
+    """The arrays of several sources, with the column `source`."""
+    parts, before = [], 0
+    for name in names:
+        part = stored(name)
+        parts.append(part | {"source": np.full(len(part["twin"]), name), "twin": part["twin"] + before})
+        before += len(part["twin"])
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 if __name__ == "__main__":
-    for pool in sys.argv[1:] or SIZES:
-        found = pool_of(pool)
-        sys.stdout.write(f"{pool}: {len(found['defect']):,} rows\n")
+    for name in sys.argv[1:] or SIZES:
+        sys.stdout.write(f"{name}: {len(stored(name)['twin']):,} rows\n")
