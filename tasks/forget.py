@@ -41,8 +41,8 @@ def forget(database: str, sample_id: str, reason: str, who: str) -> Forgotten:
     """
     with turn(database):
         with reading(database) as connection:
-            copies = [copy for (copy,) in execute(connection, "forget_copies", {"sample_id": sample_id}).fetchall()]
-            rows = [{"sample_id": copy, "copies": copies} for copy in sorted(copies)]
+            copies = execute(connection, "forget_copies", {"sample_id": sample_id}).fetchall()
+            rows = [{"sample_id": copy} for (copy,) in sorted(copies)]
             known = [(row["sample_id"], records(connection, "forget_known", row)[0]) for row in rows]
             if not any(stored["datasets"] or stored["forgotten"] for _, stored in known):
                 raise ValueError(f"{database}: holds no row {sample_id!r}; give a sample_id, as in the view rows")

@@ -76,7 +76,8 @@ def ingest(run: Run, role: Role) -> Ingested:
     if any(file_state(path) != (size, modified_ns) for path, size, modified_ns in pictures):
         stored = None  # the files are unchanged, but a picture that their rows refer to is not
     if stored:
-        log().info("%s: unchanged", dataset.name)
+        if files:
+            log().info("%s: unchanged", dataset.name)
         return _ingested(dataset.name, stored, reused=True)
     if ignored:
         log().warning("%s: not read: %s", dataset.name, ", ".join(ignored))

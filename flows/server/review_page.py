@@ -6,6 +6,7 @@ the model says of them: a person who sees that decides another way.
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from html import escape
 from typing import Any
 
@@ -27,7 +28,8 @@ class Review:
     title = "oresight review"
     kind = "flagged rows"
     empty = "No row is flagged with a warning, so there is nothing to review."
-    relabel = "relabel"
+    question = "Is this answer right?"
+    relabel, relabel_key = "relabel", "R"
     summary_id = "precision"
 
     def __init__(self, config: Curate, who: str, rows: list[dict[str, Any]]) -> None:
@@ -42,7 +44,7 @@ class Review:
             with ui.row().classes("items-center gap-2"):
                 for key, verdict in {"K": "keep", "D": "drop"}.items():
                     ui.button(f"{verdict} ({key})", on_click=lambda v=verdict: self._decide(v), color=COLORS[verdict])
-                ui.button(f"{self.relabel} (R)", on_click=self._relabel, color="primary")
+                ui.button(f"{self.relabel} ({self.relabel_key})", on_click=self._relabel, color="primary")
                 ui.button("undo (U)", on_click=lambda: self._decide("undo"), color="grey")
                 ui.button("back (←)", on_click=lambda: self._go(-1)).props("flat")
                 ui.button("next (→)", on_click=lambda: self._go(1)).props("flat")
@@ -62,8 +64,10 @@ class Review:
         decided = sum(other["verdict"] is not None for other in self.rows)
         position = f"{self.position + 1} of {len(self.rows)} {self.kind}, {decided} decided"
         ui.label(position).props("data-testid=place")
+        ui.label(self.question).classes("text-grey-8")
         if row["verdict"]:
-            text = f"{row['verdict']} by {row['who']}" + (f": {row['right_answer']}" if row["right_answer"] else "")
+            verdict = self.relabel if row["verdict"] == "relabel" else row["verdict"]
+            text = f"{verdict} by {row['who']}" + (f": {row['right_answer']}" if row["right_answer"] else "")
             ui.chip(text, color=COLORS[row["verdict"]], text_color="white").props("data-testid=verdict")
         for picture in row["pictures"]:
             if picture["data"]:
@@ -158,7 +162,8 @@ class Trust(Review):
     title = "oresight trust"
     kind = "rows"
     empty = "The dataset has no row that is not trusted already."
-    relabel = "correct"
+    question = "Do you want your model to answer like this?"
+    relabel, relabel_key = "correct", "C"
     summary_id = "trusted"
 
     def _answer(self, row: dict[str, Any]) -> None:
@@ -203,4 +208,5 @@ def serve(kind: type[Review], config: Curate, who: str, rows: Rows, *, port: int
             ui.label(str(error))
 
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
-    ui.run(host="127.0.0.1", port=port, title=kind.title, show=show, reload=False, dark=None)
+    with suppress(KeyboardInterrupt):  # Ctrl-C is how a session ends
+        ui.run(host="127.0.0.1", port=port, title=kind.title, show=show, reload=False, dark=None)
