@@ -286,5 +286,5 @@ class Curate(Section):
 
     @property
     def reference_name(self) -> str:
-        """The name of the trusted rows in the database."""
-        return self.reference.name if self.reference else f"{self.dataset.name}-trusted"
+        """The name of the trusted rows in the database, at most 100 characters."""
+        return self.reference.name if self.reference else f"{self.dataset.name[:92]}-trusted"

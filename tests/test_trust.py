@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from oresight.flows.commands.review import trust
 from oresight.flows.pipeline import Pipeline
 from oresight.tasks.config import Curate
 from oresight.tasks.configfile import read_config
@@ -24,7 +25,7 @@ from oresight.tasks.plan import plan
 from oresight.tasks.review import decide, trust_queue
 from oresight.tasks.runs.record import Run, recorded
 from oresight.tasks.trusted import trusted_rows
-from tests.support.processes import ROOT, oresight
+from tests.support.processes import ROOT
 from tests.test_review import CHROMIUM
 from tests.test_score import DATA, DOLLY, ask
 
@@ -364,7 +365,7 @@ def test_trusted_rows_of_the_dataset_are_marked_and_never_judged(dolly: Curate, 
     decisions = ask(dolly, "SELECT sample_id, decision, cause, reason FROM split_rows WHERE version = 2")
     newest = {row[0]: row[1:] for row in decisions}
     assert {newest[row] for row in right} == {("keep", "verdict", "kept by hand: trusted by ana")}
-    assert newest[wrong[0]] == ("keep", "verdict", "kept by hand: with another answer trusted by ana")
+    assert newest[wrong[0]] == ("keep", "verdict", "kept by hand: corrected and trusted by ana")
     assert {newest[row] for row in wrong[1:]} <= {("drop", "verdict", "dropped by hand: ana")}
     judged = {
         row
@@ -421,6 +422,14 @@ def test_the_file_of_trusted_rows_serves_another_configuration(tmp_path: Path) -
     assert [row["sample_id"] for row in read(other)] == [row["sample_id"] for row in mine]
 
 
+def test_the_longest_name_of_a_dataset_has_trusted_rows_too(tmp_path: Path) -> None:
+    config = untrusted(tmp_path, DOLLY[:2], dataset={"name": "a" * 100})
+    read(config)
+    ((row,), _) = ask(config, "SELECT sample_id FROM rows")
+    decide(config, row, "keep", page="trust")
+    assert len(read(config)) == 1 and len(config.reference_name) == 100
+
+
 @pytest.fixture
 def file(config: Curate, tmp_path: Path) -> Path:
     """The configuration as a file."""
@@ -431,13 +440,13 @@ def file(config: Curate, tmp_path: Path) -> Path:
     return tmp_path / "c.yaml"
 
 
-def test_a_port_that_is_taken_and_a_wrong_number_are_sentences(file: Path) -> None:
+def test_a_port_that_is_taken_is_a_sentence_before_anybody_decides(file: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        done = oresight("trust", str(file), "--no-show", "--port", str(taken.getsockname()[1]))
-    assert done.returncode == 2 and "--port:" in done.stderr
-    assert oresight("trust", str(file), "--no-show", "--rows", "0").returncode == 2
+        port = taken.getsockname()[1]
+        with pytest.raises(ValueError, match=f"--port: {port} cannot be used"):
+            trust(file, port=port, show=False)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")

@@ -14,6 +14,7 @@ from oresight.tasks.review import review_queue, trust_queue
 from oresight.tasks.runs.record import Run, recorded
 from oresight.tasks.trusted import trusted_rows
 
+_REMOVE = "to use the rows that you trust here, remove the section `reference` of the configuration"
 Port = Annotated[int, typer.Option(help="The port of the page on this machine.")]
 Who = Annotated[str, typer.Option(help="Who decides. Default: your user name.")]
 Show = Annotated[bool, typer.Option(help="Open the page in a browser.")]
@@ -49,11 +50,11 @@ def trust(
     settings = read_config(config, changes or [])
     with recorded(settings, "trust") as run:
         ingest(run, "dataset")
+    if settings.reference:
+        typer.echo(f"{config} names the reference {settings.reference.name!r}; {_REMOVE}")
     typer.echo(f"http://127.0.0.1:{port}/  (end with Ctrl-C; every decision is stored at once)")
-    try:
-        serve(Trust, settings, who or getuser(), lambda: trust_queue(settings, rows), port=port, show=show)
-    finally:
-        typer.echo(_after_session(settings, config))
+    serve(Trust, settings, who or getuser(), lambda: trust_queue(settings, rows), port=port, show=show)
+    typer.echo(_after_session(settings, config))
 
 
 def _after_session(settings: Curate, config: Path) -> str:
@@ -63,5 +64,5 @@ def _after_session(settings: Curate, config: Path) -> str:
         return f"no row is trusted yet; `oresight trust {config}` continues"
     count = f"{len(file.read_bytes().splitlines())} rows are trusted ({file})"
     if settings.reference:
-        return f"{count}; {config} names another reference: remove its section `reference` to use them"
+        return f"{count}; {_REMOVE}"
     return f"{count}; `oresight curate {config}` uses them as the reference"

@@ -31,8 +31,8 @@ suspected AS (
     QUALIFY place <= left_out
 )
 SELECT c.sample_id, c.content, c.record, c.part, c.verdict IS NOT NULL AS by_hand, s.value, s.answer_tokens, s.merit, md5(c.sample_id || $seed) AS draw,
-       CASE c.verdict WHEN 'keep' THEN '' ELSE 'with another answer ' END
-       || if(c.trusted_as IS NULL, 'kept by ', 'trusted by ') || c.who
+       CASE WHEN c.verdict = 'keep' THEN if(c.trusted_as IS NULL, 'kept by ', 'trusted by ') || c.who
+            ELSE if(c.trusted_as IS NULL, 'kept with another answer by ', 'corrected and trusted by ') || c.who END
        || CASE WHEN c.why != '' THEN ' (' || c.why || ')' ELSE '' END AS verdict_text,
        CASE WHEN c.verdict = 'drop' THEN 'verdict'
             WHEN s.merit IS NULL OR NOT isfinite(s.merit) OR NOT isfinite(coalesce(s.value, 0)) THEN 'unscored'
