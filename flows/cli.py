@@ -17,7 +17,7 @@ from oresight.tasks.runs.record import Refused
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Curate": (pipeline.curate, plan.plan, pipeline.report, review.review),
+    "Curate": (pipeline.curate, plan.plan, review.trust, pipeline.report, review.review),
     "Ask": (questions.sql, questions.explain, questions.diff, questions.ask),
     "Measure": (evaluation.evaluate, evaluation.settle),
     "One step at a time": (

@@ -59,6 +59,7 @@ def evaluate_truth(config: Curate, truth: str) -> Evaluation:
 def evaluate_method(config: Curate, classes: str | None, text: str | None) -> list[str]:
     """Measure against classes if given, else by trials and by gradients of the whole model. Returns markdown."""
     with recorded(config, "evaluate", flow_run.id) as run:
+        run.require_trusted("evaluate")
         if classes:
             lines = measure_influence(run, classes, text)
         else:

@@ -65,6 +65,7 @@ def run_experiments(config: Curate, experiments: Experiments) -> list[str]:
     version = newest_version(config.database, config.splitting.name)
     lines: list[str] = []
     with recorded(config, "settle", flow_run.id) as run:
+        run.require_trusted("settle")
         test = _test_rows(run, experiments.test)
         if experiments.finetune:
             lines += compare_choices(Contest(run, "finetune", version, test, experiments.truth))
@@ -85,7 +86,7 @@ def _test_rows(run: Run, test: str) -> list[TestRow]:
     database = str(evaluation_folder(config) / "test.duckdb")
     with recorded(config.model_copy(update={"database": database, "dataset": dataset}), "settle") as test_run:
         ingest(test_run, "dataset")
-    curated = [dataset_rows(config.database, name) for name in (config.dataset.name, config.reference.name)]
+    curated = [dataset_rows(config.database, name) for name in (config.dataset.name, config.reference_name)]
     seen = {row["sample_id"] for rows in curated for row in rows}
     rows = dataset_rows(database, "test")
     new = [row for row in rows if row["sample_id"] not in seen]

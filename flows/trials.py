@@ -11,13 +11,16 @@ from oresight.tasks.evaluation.tables import comparison_tables, metric_matrix, r
 from oresight.tasks.evaluation.trials import ALL, RIVALS, EmbeddingCache, combined_trials, draw_trial, judge_trial
 from oresight.tasks.flag import flag
 from oresight.tasks.runs.record import Run, recorded
+from oresight.tasks.trusted import trusted_rows
 
 METRICS = ("auc", "recall at 20%", "average precision", "false-discovery proportion", "share of the wrong flagged")
 
 
 def run_trials(run: Run) -> list[str]:
     """Run every seed without a stored result. Returns the results of all seeds as markdown."""
-    config, settings = run.config, run.config.evaluating
+    # The database of the trials has no decisions of people, so their trusted rows come from the file.
+    config = run.config.model_copy(update={"reference": trusted_rows(run.config)})
+    settings = config.evaluating
     ledger = Ledger.of(
         run, "planted", contents=content_hashes(run), share=settings.share, rows=settings.rows,
         canaries=config.flagging.canaries, rate=config.flagging.false_discovery_rate,

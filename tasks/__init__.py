@@ -4,6 +4,7 @@ config.py     the configuration schema: YAML, --set, the Prefect form, the docs
 configfile.py a YAML file and --set changes -> the configuration, or one sentence
 database.py   open, migrate, run a named .sql file
 scope.py      which dataset, against which reference, by which model
+trusted.py    the rows that people trust, as a JSONL file
 sqlfile.py    an .sql file with a head of comment lines: a check, or a named question
 runs/         the record of a run, its log lines, its progress, its faults in a sentence
 formats/      files of any layout -> rows, and their pictures; nothing here knows the database

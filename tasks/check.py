@@ -20,7 +20,7 @@ from oresight.tasks.detection.arithmetic import wrong_equation
 from oresight.tasks.pages.html import write_page
 from oresight.tasks.runs.progress import log, progress
 from oresight.tasks.runs.record import Refused, Run
-from oresight.tasks.scope import stored_datasets
+from oresight.tasks.scope import NO_ROWS, stored_datasets
 from oresight.tasks.sqlfile import Check, Severity, must_select, own_checks, read_check
 
 CHECKS = SQL / "checks"
@@ -41,6 +41,8 @@ class Checked:
 def check(run: Run, stage: Literal["raw", "score"], folder: Path = CHECKS) -> list[Checked]:
     """Run the checks of a stage over the dataset. Flags and results of this stage are replaced in one transaction.
 
+    Checks that need trusted rows are left out if there are none.
+
     Raises Refused if a critical check failed, after everything is recorded; RuntimeError if the SQL of a check failed,
     and then nothing is recorded; ValueError for a dataset that is not in the database or an invalid check file.
     """
@@ -52,6 +54,8 @@ def check(run: Run, stage: Literal["raw", "score"], folder: Path = CHECKS) -> li
     with writing(config.database, guarded=True) as connection:
         connection.create_function("wrong_equation", wrong_equation, null_handling="special")  # type: ignore[call-overload]
         variables = _variables(connection, run, stage)
+        if variables["reference_hash"] == NO_ROWS:
+            checks = [check_file for check_file in checks if not check_file.needs_trusted]
         for check_file in checks:
             must_select(connection, check_file)
             if taken := sorted(variables.keys() & check_file.parameters.keys()):
@@ -90,7 +94,7 @@ def _variables(connection: Connection, run: Run, stage: str) -> dict[str, Any]:
     config, rate = run.config, {"false_discovery_rate": run.config.flagging.false_discovery_rate}
     if stage == "score":
         return run.scope(connection).parameters | rate
-    dataset, reference = config.dataset.name, config.reference.name
+    dataset, reference = config.dataset.name, config.reference_name
     stored = stored_datasets(connection, config.database, dataset, reference)
     names = {"dataset": dataset, "reference": reference, "reference_hash": stored[reference].content_hash}
     return names | {"model_key": None} | rate

@@ -10,6 +10,12 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_val
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
+MATCHING = "the nearest to each trusted row in turn, suspicious rows last"
+"""The order of rows by `by: match`."""
+WITHOUT_TRUSTED = "a draw, the tenth whose prompt explains the answer least last"
+"""The order that takes its place where there are no trusted rows."""
+
+
 class Section(BaseModel):
     """Base of all sections: unknown keys are refused, and docstrings become help texts."""
 
@@ -157,23 +163,31 @@ class Splitting(Section):
             raise ValueError(f"length_penalty works with by: value only, not with by: {self.by}; remove one of them")
         return self
 
-    def rule(self) -> str:
+    def rule(self, *, has_trusted: bool = True) -> str:
         """The rule of the split in words."""
         merit = self.by if not self.length_penalty else f"value / answer tokens^{self.length_penalty:g}"
         words = {
             "random": ["drawn at random"],
-            "match": ["the nearest to each trusted row in turn, suspicious rows last"],
+            "match": [MATCHING if has_trusted else WITHOUT_TRUSTED],
         }.get(self.by, [f"the highest by {merit}"])
         words += [f"{key} {value:g}" for key in ("keep", "rows", "tokens") if (value := getattr(self, key)) is not None]
         words += [f"per {self.per}"] if self.per else []
         words += [f"{self.random_share:g} of the budget at random"] if self.random_share else []
         words += [f"none within cosine {self.distinct:g} of a better one"] if self.distinct else []
-        return ", ".join([*words, f"drop {self.dropped_rows}", f"seed {self.seed}"])
+        words += [f"drop {self.dropped_rows}", f"seed {self.seed}"]
+        return ", ".join([*words, *([] if has_trusted else ["no trusted rows, so no error rate is claimed"])])
 
     @property
     def suspicious_share(self) -> float:
         """Share of the scored rows that is dropped for its suspicion alone."""
         return self.drop.suspicious if isinstance(self.drop, DropSuspicious) else 0
+
+    @property
+    def needs_trusted(self) -> str | None:
+        """The setting that has no meaning without trusted rows; None if there is no such setting."""
+        if self.by.startswith("value"):
+            return f"by: {self.by}"
+        return "drop: suspicious" if self.suspicious_share else None
 
     @property
     def dropped_rows(self) -> str:
@@ -246,8 +260,9 @@ class Curate(Section):
     """DuckDB file that holds rows, scores, flags and splits."""
     dataset: Dataset
     """The rows to curate."""
-    reference: Dataset
-    """The rows you trust."""
+    reference: Dataset | None = None
+    """The rows you trust. Without this section they are the rows that people have made trusted with `oresight trust`;
+    if there are none either, rows are checked but neither valued nor judged, and no error rate is claimed."""
     model: Model = Model()
     """The model that scores the rows."""
     scoring: Scoring = Scoring()
@@ -265,6 +280,11 @@ class Curate(Section):
 
     @model_validator(mode="after")
     def _two_names(self) -> Self:
-        if self.dataset.name == self.reference.name:
+        if self.dataset.name == self.reference_name:
             raise ValueError(f"dataset.name and reference.name are both {self.dataset.name!r}: give each its own name")
         return self
+
+    @property
+    def reference_name(self) -> str:
+        """The name of the trusted rows in the database, at most 100 characters."""
+        return self.reference.name if self.reference else f"{self.dataset.name[:92]}-trusted"

@@ -184,6 +184,9 @@ def _suspicions(signals: Columns, detection: Detection, labels: Labels | None, a
 
 def _log_detection(detection: Detection | None, trusted: int, flagging: Flagging) -> None:
     """Log which defects can be detected, which cannot, and what the trusted rows allow."""
+    if detection is None and trusted == 0:
+        log().info("flag: no row is judged, because there are no trusted rows")
+        return
     if detection is None:
         log().info("flag: no row is judged, because no kind of canary has %d examples to learn from", MIN_EXAMPLES)
         return

@@ -33,31 +33,37 @@ class Forgotten:
 
 
 def forget(database: str, sample_id: str, reason: str, who: str) -> Forgotten:
-    """Forget a row. It is safe to repeat, also after a first attempt was killed.
+    """Forget a row, and the corrected copy that a person trusts instead of it, or the row that it is the copy of.
+
+    It is safe to repeat, also after a first attempt was killed.
 
     Raises ValueError if the database never held such a row.
     """
     with turn(database):
         with reading(database) as connection:
-            (stored,) = records(connection, "forget_known", {"sample_id": sample_id})
-            if not (stored["datasets"] or stored["forgotten"]):
+            copies = execute(connection, "forget_copies", {"sample_id": sample_id}).fetchall()
+            rows = [{"sample_id": copy} for (copy,) in sorted(copies)]
+            known = [(row["sample_id"], records(connection, "forget_known", row)[0]) for row in rows]
+            if not any(stored["datasets"] or stored["forgotten"] for _, stored in known):
                 raise ValueError(f"{database}: holds no row {sample_id!r}; give a sample_id, as in the view rows")
-            published = records(connection, "forget_versions", {"sample_id": sample_id})
+            published = [version for row in rows for version in records(connection, "forget_versions", row)]
         with writing(database) as connection, transaction(connection):
-            rejects = _delete(connection, sample_id, stored, reason=reason, who=who)
+            rejects = {line for row in known for line in _delete(connection, *row, reason=reason, who=who)}
         rewrite(database)
-        for suffix in ("staging", "evaluation"):  # left by a run that was killed while it read files; by trials
+        # Left by a run that was killed while it read files, and by trials. Trusted rows are written again.
+        for suffix in ("staging", "evaluation", "trusted"):
             with empty_folder(f"{database}.{suffix}"):
                 pass
         with reading(database) as connection:
             kept = {path for (path,) in execute(connection, "forget_kept").fetchall()}
         sweep(Path(f"{database}.images"), kept)
     log().info("forget: %s is forgotten", sample_id)
-    copies = (
+    backups = (
         file for file in Path(database).parent.iterdir() if file.name.startswith(f"{Path(database).name}.before-")
     )
     versions = {version["folder"]: version["files"] for version in published}
-    return Forgotten(stored["datasets"] or [], versions, rejects, sorted(map(str, copies)))
+    datasets = sorted({name for _, stored in known for name in stored["datasets"] or []})
+    return Forgotten(datasets, versions, sorted(rejects), sorted(map(str, backups)))
 
 
 def _delete(connection: Connection, sample_id: str, stored: dict[str, Any], *, reason: str, who: str) -> list[str]:
@@ -79,4 +85,4 @@ def _delete(connection: Connection, sample_id: str, stored: dict[str, Any], *, r
     execute(connection, "forget_pictures", datasets | {"paths": stored["paths"] or []})
     execute(connection, "forget_suites", datasets)
     execute(connection, "forget_again", datasets)
-    return sorted(f"{line['source_file']}, line {line['source_line']}" for line in rejects)
+    return [f"{line['source_file']}, line {line['source_line']}" for line in rejects]

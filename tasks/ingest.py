@@ -19,13 +19,14 @@ import orjson
 
 from oresight.tasks.config import Curate, Dataset
 from oresight.tasks.database import Connection, execute, reading, transaction, writing
-from oresight.tasks.formats import Layout, recognise
+from oresight.tasks.formats import recognise
 from oresight.tasks.formats.album import Album, file_state, sweep
 from oresight.tasks.formats.files import Advance, dumps, read
 from oresight.tasks.formats.sources import File, list_files
 from oresight.tasks.formats.staging import Staging, empty_folder
 from oresight.tasks.runs.progress import log, progress
 from oresight.tasks.runs.record import Run
+from oresight.tasks.trusted import trusted_rows
 
 INGEST_VERSION = 2
 """Add one when the same file would now give other rows."""
@@ -33,6 +34,9 @@ FIRST_ROWS = 200
 """Rows from which the layout is recognised."""
 PICTURE_BATCH_ROWS = 128
 """Rows whose pictures are opened at the same time."""
+NO_FILES = "none"
+"""The layout of trusted rows where there are none."""
+MAKE_TRUSTED = "`oresight trust CONFIG.yaml` lets you make trusted rows from rows of the dataset"
 SETTLED_S = 10.0
 """Seconds without a write after which `unread_digest` takes a file to be complete."""
 
@@ -64,8 +68,7 @@ def ingest(run: Run, role: Role) -> Ingested:
     database is then unchanged.
     """
     database, dataset = run.config.database, _section(run.config, role)
-    with _naming_field(f"{role}.path"):
-        files, ignored = list_files(dataset.path)
+    files, ignored = _files(run.config, role, dataset)
     values: dict[str, Any] = {"dataset": dataset.name, "source_hash": _source_hash(files, dataset, role)}
     with reading(database) as connection:
         stored = execute(connection, "ingest_known", values).fetchone()
@@ -73,7 +76,8 @@ def ingest(run: Run, role: Role) -> Ingested:
     if any(file_state(path) != (size, modified_ns) for path, size, modified_ns in pictures):
         stored = None  # the files are unchanged, but a picture that their rows refer to is not
     if stored:
-        log().info("%s: unchanged", dataset.name)
+        if files:
+            log().info("%s: unchanged", dataset.name)
         return _ingested(dataset.name, stored, reused=True)
     if ignored:
         log().warning("%s: not read: %s", dataset.name, ", ".join(ignored))
@@ -83,7 +87,7 @@ def ingest(run: Run, role: Role) -> Ingested:
         with _naming_field(f"{role}.path"), progress(f"{dataset.name}: bytes", size) as advance, album:
             staging = Staging(folder, album, {file.path: _root(file, dataset) for file in files})
             layout = _stage(files, dataset, f"{role}.columns", staging, advance)
-        values |= {"role": role, "source": dataset.path, "layout": layout.name, "run_id": run.run_id}
+        values |= {"role": role, "source": dataset.path, "layout": layout, "run_id": run.run_id}
         values |= {"files": dumps([{"path": f.path, "sha256": f.sha256, "bytes": f.bytes} for f in files])}
         with writing(database) as connection:
             with transaction(connection):
@@ -96,7 +100,23 @@ def ingest(run: Run, role: Role) -> Ingested:
 
 
 def _section(config: Curate, role: Role) -> Dataset:
-    return config.dataset if role == "dataset" else config.reference
+    return config.dataset if role == "dataset" else trusted_rows(config)
+
+
+def _files(config: Curate, role: Role, dataset: Dataset) -> tuple[list[File], list[str]]:
+    """The files of a dataset, and paths there that are not read. None if there are no trusted rows at all.
+
+    Raises ValueError if there is nothing to read, or the configuration needs trusted rows and there are none.
+    """
+    if role == "reference" and config.reference is None and not Path(dataset.path).exists():
+        if need := config.splitting.needs_trusted:
+            raise ValueError(f"splitting.{need} compares rows with trusted rows, and there are none; {MAKE_TRUSTED}")
+        return [], []
+    try:
+        return list_files(dataset.path)
+    except ValueError as error:
+        cure = f"; or remove the section reference: {MAKE_TRUSTED}" if role == "reference" else ""
+        raise ValueError(f"{role}.path: {' '.join(str(error).split())}{cure}") from error
 
 
 def unread_digest(config: Curate, role: Role) -> str | None:
@@ -106,8 +126,7 @@ def unread_digest(config: Curate, role: Role) -> str | None:
     as `ingest` does.
     """
     database, dataset = config.database, _section(config, role)
-    with _naming_field(f"{role}.path"):
-        files, _ = list_files(dataset.path)
+    files, _ = _files(config, role, dataset)
     last_write = max((Path(file.path).stat().st_mtime for file in files if Path(file.path).exists()), default=0.0)
     if time.time() - last_write < SETTLED_S:
         return None
@@ -121,6 +140,14 @@ def unread_digest(config: Curate, role: Role) -> str | None:
 
 def _ingested(name: str, stored: tuple[Any, ...], *, reused: bool) -> Ingested:
     layout, rows, rejected, duplicates = stored
+    if layout == NO_FILES:
+        log().warning(
+            "%s: no trusted rows, so rows are checked but neither valued nor judged, and no error rate is claimed;"
+            " `oresight trust CONFIG.yaml` makes some, and then the rows that teach what these ask are kept, and wrong"
+            " rows are flagged at a stated error rate",
+            name,
+        )
+        return Ingested(dataset=name, layout=layout, rows=0, rejected=0, duplicates=0, reused=reused)
     log().info("%s: %d rows in layout %s, %d rejected, %d duplicates", name, rows, layout, rejected, duplicates)
     return Ingested(dataset=name, layout=layout, rows=rows, rejected=rejected, duplicates=duplicates, reused=reused)
 
@@ -141,12 +168,15 @@ def _source_hash(files: list[File], dataset: Dataset, role: str) -> str:
     return hashlib.sha256(orjson.dumps(inputs)).hexdigest()
 
 
-def _stage(files: list[File], dataset: Dataset, field: str, staging: Staging, advance: Advance) -> Layout:
-    """Write the rows, rejects and pictures of files to the staging files, and return the layout.
+def _stage(files: list[File], dataset: Dataset, field: str, staging: Staging, advance: Advance) -> str:
+    """Write the rows, rejects and pictures of files to the staging files, and return the name of the layout.
 
-    field: the name of the setting `columns`, for messages. Raises ValueError if there are no rows, the layout is
+    field: the name of the setting `columns`, for messages. Raises ValueError if files hold no rows, the layout is
     unknown or most lines are no rows.
     """
+    if not files:
+        staging.close()
+        return NO_FILES
     lines = ((file.path, line) for file in files for line in read(file, advance))
     head = list(islice(lines, FIRST_ROWS))
     if not head:
@@ -166,7 +196,7 @@ def _stage(files: list[File], dataset: Dataset, field: str, staging: Staging, ad
     rows, rejects = staging.rows.count, staging.rejects.count
     if rejects > rows:
         raise _wrong_file(dataset.path, _reasons(staging.reject_reasons()), rows + rejects)
-    return layout
+    return layout.name
 
 
 def _root(file: File, dataset: Dataset) -> Path | None:

@@ -25,14 +25,14 @@ def plant(run: Run) -> int:
     There are none if `flagging.canaries` is 0 or there are too few trusted rows to learn from. Raises ValueError if the
     reference is not in the database.
     """
-    config, reference = run.config, run.config.reference.name
+    config, reference = run.config, run.config.reference_name
     with reading(config.database) as connection:
         stored = stored_datasets(connection, config.database, reference)
         rows = records(connection, "plant_rows", {"reference": reference})
         parameters = {"reference": reference, "reference_hash": stored[reference].content_hash, "run_id": run.run_id}
         before = set(execute(connection, "plant_stored", parameters).fetchall())
     share = config.flagging.canaries
-    if share and len(rows) < MIN_EXAMPLES:
+    if share and 0 < len(rows) < MIN_EXAMPLES:
         log().info("plant: no canaries: %d trusted rows are too few, %d would do", len(rows), MIN_EXAMPLES)
     per_kind = max(MIN_PER_KIND, round(share * len(rows))) if share and len(rows) >= MIN_EXAMPLES else 0
     canaries = _copies(rows, per_kind)

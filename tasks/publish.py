@@ -181,7 +181,7 @@ def _manifest(part: Path, version: Version, content: str, approval: dict[str, ob
             for file in files
         ],
         "model": version.model,
-        "reference": {"name": row["reference"], "content_hash": row["reference_hash"]},
+        "reference": {"name": row["reference"], "content_hash": row["reference_hash"]} if row["has_trusted"] else None,
         "parents": [{**parent, "files": json.loads(parent["files"] or "null")} for parent in version.parents],
         "selection": version.rule,
         "approval": approval,

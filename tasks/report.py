@@ -16,7 +16,7 @@ from oresight.tasks.matching.kinds import kinds_of
 from oresight.tasks.pages.charts import calibration, detectability, histogram, sources
 from oresight.tasks.pages.evidence import rows_with_evidence
 from oresight.tasks.pages.html import write_page
-from oresight.tasks.pages.verdict import verdict
+from oresight.tasks.pages.verdict import WITHOUT_TRUSTED, verdict
 from oresight.tasks.runs.progress import log
 from oresight.tasks.runs.record import Run
 
@@ -77,11 +77,14 @@ def report(run: Run) -> Reported:
     page = Path(config.publishing.folder) / config.splitting.name / "report.html"
     counts = {check["check_name"]: check["rows"] for check in facts["checks"]}
     trial = next((trial for trial in facts["trials"] if trial["stated"] == rate), None)
-    said = verdict(counts.get("looks_mislabeled", 0), trial, facts["kinds"], counts.get("unlike_trusted", 0), rate)
+    said = WITHOUT_TRUSTED
+    if scope.has_trusted:
+        said = verdict(counts.get("looks_mislabeled", 0), trial, facts["kinds"], counts.get("unlike_trusted", 0), rate)
     head = {
         "verdict": said,
         "names": parameters,
         "model": scope.model,
+        "has_trusted": scope.has_trusted,
         "rate": rate,
         "reach": reach(trusted, rate, config.flagging.error) if trusted else "",
     }

@@ -1,18 +1,32 @@
-"""A person's verdict on a row -> an entry in the database, which the next split obeys."""
+"""A person's verdict on a row -> an entry in the database, which the next split obeys.
+
+A verdict of the trust page can also make the row one of the trusted rows, as it is or with the answer that the person
+gives. trusted.py has the file of these rows.
+"""
 
 import getpass
 import json
 from typing import Any, Literal
 
+import numpy as np
+import orjson
+import pyarrow as pa
+
 from oresight.tasks.config import Curate
 from oresight.tasks.database import execute, reading, records, transaction, writing
 from oresight.tasks.formats import recognise
-from oresight.tasks.pages.evidence import rows_with_evidence
+from oresight.tasks.formats.sample import content_id
+from oresight.tasks.matching.variety import diverse, text_points
+from oresight.tasks.pages.evidence import add_pictures, rows_with_evidence
 from oresight.tasks.runs.record import Run
 
 Verdict = Literal["keep", "drop", "relabel", "undo"]
+Page = Literal["review", "trust"]
+"""Where a verdict is given: on flagged rows, or on a diverse sample of all rows."""
 QUEUE = 500
 """Most rows that the review page shows."""
+CANDIDATES = 20_000
+"""Rows, drawn at random, that the sample of the trust page is chosen from."""
 
 
 def review_queue(run: Run) -> list[dict[str, Any]]:
@@ -21,28 +35,70 @@ def review_queue(run: Run) -> list[dict[str, Any]]:
         return rows_with_evidence(connection, run.scope(connection), flagged=True, n=QUEUE)
 
 
+def trust_queue(config: Curate, n: int) -> list[dict[str, Any]]:
+    """A diverse sample of n rows of the dataset with their pictures: first the rows decided before, then the others.
+
+    It needs no model and no scores. The same rows come again as long as the dataset and n are the same.
+    """
+    names = {"dataset": config.dataset.name, "reference": config.reference_name}
+    with reading(config.database) as connection:
+        candidates = execute(connection, "trust_candidates", names | {"n": CANDIDATES}).to_arrow_table()
+        offered = _offered(candidates, n) if candidates.num_rows else []
+        ids = candidates["sample_id"].take(pa.array(offered, pa.int64()))
+        connection.register("rows_to_offer", pa.table({"sample_id": ids, "position": range(len(ids))}))
+        rows = records(connection, "trust_rows", names)
+        add_pictures(connection, rows, config.dataset.name)
+    return rows
+
+
+def _offered(candidates: pa.Table, n: int) -> list[int]:
+    """Positions of the candidates to offer. By the index where most of them are in it, else by their texts."""
+    states = candidates["state"].to_pylist()
+    with_state = [state for state in states if state is not None]
+    if 2 * len(with_state) >= len(states):
+        nothing = [0] * len(with_state[0])  # rows outside the index are a cluster of their own
+        points_ND = np.array([nothing if state is None else state for state in states], dtype=np.float32)
+    else:
+        points_ND = text_points(candidates["text"].to_pylist())
+    return diverse(points_ND, n, candidates["is_taken"].to_numpy())
+
+
 def decide(
-    config: Curate, sample_id: str, verdict: Verdict, answer: str | None = None, why: str = "", who: str | None = None
+    config: Curate,
+    sample_id: str,
+    verdict: Verdict,
+    answer: str | None = None,
+    why: str = "",
+    who: str | None = None,
+    page: Page = "review",
 ) -> None:
     """Store a verdict. This does not wait for a run in progress, because only its split step reads verdicts.
 
-    Raises ValueError if there is no such row, or a relabel has no answer or one that the row's layout cannot hold.
+    On the trust page, a row that is kept or gets another answer becomes trusted. A row that is trusted stays so on the
+    review page too, unless it is dropped. Raises ValueError if there is no such row, or a relabel has no answer or one
+    that the row's layout cannot hold.
     """
     row_keys = {"dataset": config.dataset.name, "sample_id": sample_id}
     with reading(config.database) as connection:
-        row = execute(connection, "verdict_record", row_keys).fetchone()
+        row = next(iter(records(connection, "verdict_record", row_keys)), None)
     if row is None:
         raise ValueError(f"{config.database}: {config.dataset.name!r} has no row {sample_id}")
-    record = None
+    record, trusted_as = None, sample_id
     if verdict == "relabel":
         if not (answer or "").strip():
             raise ValueError("relabel needs the right answer")
-        original = json.loads(row[0])
+        original = json.loads(row["record"])
         layout = recognise([original], config.dataset.columns)
         record = json.dumps(layout.with_answer(original, answer or ""), ensure_ascii=False)
+        messages = json.loads(row["messages"])
+        messages[-1]["content"] = answer
+        turns = orjson.dumps(messages, option=orjson.OPT_SORT_KEYS).decode()
+        trusted_as = content_id(turns, row["tools"], row["pictures"] or [])
+    is_trusted = verdict in ("keep", "relabel") and (page == "trust" or row["is_trusted"])
     values = {"verdict": verdict, "answer": answer if record else None, "record": record, "why": " ".join(why.split())}
+    values |= {"who": who or getpass.getuser(), "page": page, "trusted_as": trusted_as if is_trusted else None}
     with writing(config.database) as connection, transaction(connection):
-        execute(connection, "verdict_insert", row_keys | values | {"who": who or getpass.getuser()})
+        execute(connection, "verdict_insert", row_keys | values)
 
 
 def precision(config: Curate) -> list[dict[str, Any]]:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 SCORING_VERSION = 3
 """Raise it when a change in the code gives the same row, model and reference another number."""
+NO_ROWS = hashlib.sha256().hexdigest()
+"""The content hash of a reference without rows."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,11 @@ class Scope:
     reference_hash: str
     model_key: str
     model: str
+
+    @property
+    def has_trusted(self) -> bool:
+        """Whether there are trusted rows. Without any, rows have no value and are not judged."""
+        return self.reference_hash != NO_ROWS
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -108,7 +115,7 @@ def stored_datasets(connection: Connection, database: str, *datasets: str) -> di
 
 def read_scope(connection: Connection, config: Curate, model: ModelIdentity) -> Scope:
     """The scope of a configuration. Raises ValueError if the dataset or the reference is not in the database."""
-    dataset, reference = config.dataset.name, config.reference.name
+    dataset, reference = config.dataset.name, config.reference_name
     stored = stored_datasets(connection, config.database, dataset, reference)
     return Scope(
         dataset=dataset,

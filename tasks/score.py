@@ -113,10 +113,11 @@ def _open(job: Job, todo: Todo) -> tuple[Engine, pa.Array]:
     engine = opening.engine
     reference = engine.gauge.reference
     commit_fit(job, engine, new_basis=basis is None)
-    log().info(
-        "score: reference of %d rows as %d directions over %d tokens, values within %.2g; index correlation %.4f",
-        reference.rows, reference.rank, reference.tokens, reference.deviation, engine.correlation,
-    )  # fmt: skip
+    if reference.rows:
+        log().info(
+            "score: reference of %d rows as %d directions over %d tokens, values within %.2g; index correlation %.4f",
+            reference.rows, reference.rank, reference.tokens, reference.deviation, engine.correlation,
+        )  # fmt: skip
     records = [job.record(*rows.reference[signals.row], signals) for signals in opening.reference]
     records += [job.record(*rows.dataset[signals.row], signals) for signals in opening.opening]
     finished = rows.sample_ids()

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from oresight.tasks.config import Splitting
+from oresight.tasks.config import WITHOUT_TRUSTED, Splitting
 from oresight.tasks.database import Connection, execute, records, transaction, writing
 from oresight.tasks.matching.coverage import COVERAGE, Coverage
 from oresight.tasks.matching.policy import Candidates, choose, random_similarity
@@ -111,6 +111,9 @@ def _totals(connection: Connection, scope: Scope, splitting: Splitting) -> _Tota
     settings = splitting.model_dump(exclude={"name", "distinct", "seed", "drop"})
     settings |= {"drops_flagged": splitting.drop != "nothing", "suspicious_share": splitting.suspicious_share}
     pointer = None if splitting.per is None else json_pointer(splitting.per)
+    settings["without_trusted"] = WITHOUT_TRUSTED
+    if splitting.by == "match" and not scope.has_trusted:
+        settings["by"] = WITHOUT_TRUSTED
     values = scope.parameters | settings | {"seed": str(splitting.seed), "pointer": pointer}
     coverage = _decide(connection, values, NO_REPEATS)
     if splitting.distinct:

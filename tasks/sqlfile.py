@@ -3,7 +3,7 @@
 A check is one SELECT that returns the bad rows: sample_id, dataset, reason, and optionally p_value, q_value, signals.
 A check may read getvariable('dataset'), 'reference', 'reference_hash', 'model_key' and 'false_discovery_rate'. Its
 first line is `-- critical: why it matters` (or warning, info). A line `-- tolerate: 0.05` lets that share of the rows
-fail.
+fail. A check with a line `-- needs: trusted rows` is not run where there are none.
 
 A named question's first line says what it answers. In both kinds of file a line `-- parameter: n = 20` declares
 getvariable('n') with its default.
@@ -21,7 +21,10 @@ from oresight.tasks.config import Flagging
 from oresight.tasks.database import SQL, Connection, DatabaseError, is_select
 
 Severity = Literal["critical", "warning", "info"]
-HEAD = re.compile(r"-- (?:tolerate: (?P<tolerate>0?\.\d+|0|1)|parameter: (?P<name>[a-z_]\w*) = (?P<value>.+))\n")
+HEAD = re.compile(
+    r"-- (?:tolerate: (?P<tolerate>0?\.\d+|0|1)|(?P<needs>needs: trusted rows)"
+    r"|parameter: (?P<name>[a-z_]\w*) = (?P<value>.+))\n"
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Check:
     """Variables that the check declares, with their default values."""
     file: Path | None = None
     """The file of a user's own check; None for ours."""
+    needs_trusted: bool = False
+    """Whether the check compares with trusted rows."""
 
     def crashed(self, error: str) -> Exception:
         """The exception for a check whose SQL failed: ValueError for a user's check, RuntimeError for ours."""
@@ -55,9 +60,10 @@ def read_check(file: Path) -> Check:
             f"{file}: must begin with `-- critical: why it matters` (or warning, info), then maybe `-- tolerate: 0.05`"
         )
     severity = next(level for level in get_args(Severity) if level == head[1])
-    end, tolerate, parameters = head.end(), 0.0, dict[str, Any]()
+    end, tolerate, needs_trusted, parameters = head.end(), 0.0, False, dict[str, Any]()
     while line := HEAD.match(text, end):
         end, tolerate = line.end(), float(line["tolerate"] or tolerate)
+        needs_trusted |= line["needs"] is not None
         if line["name"]:
             parameters[line["name"]] = yaml.safe_load(line["value"])
     return Check(
@@ -67,6 +73,7 @@ def read_check(file: Path) -> Check:
         tolerate=tolerate,
         sql=text[end:],
         parameters=parameters,
+        needs_trusted=needs_trusted,
     )
 
 

@@ -100,7 +100,10 @@ def test_no_byte_of_a_forgotten_row_is_left_and_the_next_run_rejects_it(config: 
     ((sample_id,),) = ask(config, question)
     with writing(config.database) as connection, transaction(connection):
         values = (sample_id, name, f"drop {WORDS}")
-        connection.execute("INSERT INTO store.verdicts VALUES (?, ?, 'drop', NULL, NULL, ?, 'Ada', now())", values)
+        connection.execute(
+            "INSERT INTO store.verdicts BY NAME SELECT ? AS sample_id, ? AS dataset, 'drop' AS verdict, ? AS why,"
+            " 'Ada' AS who, now() AS decided_at", values,
+        )  # fmt: skip
         values = (sample_id, name, f"says {WORDS}")
         connection.execute(
             "INSERT INTO store.flags BY NAME SELECT ? AS sample_id, ? AS dataset, 'c' AS check_name,"

@@ -53,6 +53,8 @@ def score(
 
     settings = read_config(config, changes or [])
     with recorded(settings, "score") as run:
+        if not exact:
+            run.require_trusted("score --index")
         pipeline = Pipeline(run)
         pipeline.plant()
         scored = pipeline.score(exact=exact)
@@ -60,7 +62,7 @@ def score(
         f"{scored.model}: {scored.scored} rows scored, {scored.reused} reused, {scored.unscorable} cannot be scored"
     )
     if not exact:
-        typer.echo(f"approximate values: FROM value_against('{settings.reference.name}'); --exact computes exact ones")
+        typer.echo(f"approximate values: FROM value_against('{settings.reference_name}'); --exact computes exact ones")
 
 
 def flag(config: Config, changes: Changes = None) -> None:

@@ -1,28 +1,68 @@
-"""The command that opens the review page."""
+"""The commands that open a page on which a person decides about rows."""
 
 from getpass import getuser
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from oresight.flows.commands.options import Changes, Config
+from oresight.tasks.config import Curate
 from oresight.tasks.configfile import read_config
 from oresight.tasks.database import bring_up_to_date
-from oresight.tasks.runs.record import Run
+from oresight.tasks.review import review_queue, trust_queue
+from oresight.tasks.runs.record import Run, recorded
+from oresight.tasks.trusted import trusted_rows
+
+_REMOVE = "to use the rows that you trust here, remove the section `reference` of the configuration"
+Port = Annotated[int, typer.Option(help="The port of the page on this machine.")]
+Who = Annotated[str, typer.Option(help="Who decides. Default: your user name.")]
+Show = Annotated[bool, typer.Option(help="Open the page in a browser.")]
 
 
-def review(
-    config: Config,
-    changes: Changes = None,
-    port: Annotated[int, typer.Option(help="The port of the page on this machine.")] = 8090,
-    who: Annotated[str, typer.Option(help="Who gives the verdicts. Default: your user name.")] = "",
-    show: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
-) -> None:
+def review(config: Config, changes: Changes = None, port: Port = 8090, who: Who = "", show: Show = True) -> None:
     """Open a local page of flagged rows, the most suspicious first: keep, drop or relabel with one key."""
-    from oresight.flows.server.review_page import serve
+    from oresight.flows.server.review_page import Review, serve
 
     run = Run(read_config(config, changes or []))
     bring_up_to_date(run.config.database)
     _ = run.model  # an unusable model is an error here rather than on the page
     typer.echo(f"http://127.0.0.1:{port}/  (end with Ctrl-C; the next run obeys the verdicts)")
-    serve(run, who or getuser(), port, show=show)
+    serve(Review, run.config, who or getuser(), lambda: review_queue(run), port=port, show=show)
+
+
+def trust(
+    config: Config,
+    changes: Changes = None,
+    rows: Annotated[int, typer.Option(min=1, help="Rows to offer, those of earlier sessions included.")] = 100,
+    port: Port = 8090,
+    who: Who = "",
+    show: Show = True,
+) -> None:
+    """Make trusted rows: a local page offers a diverse sample of the dataset, and you keep, drop or correct each row.
+
+    Rows that you keep or correct become the reference of a configuration that names none. Each decision is stored at
+    once, and the command continues where an earlier one stopped.
+    """
+    from oresight.flows.server.review_page import Trust, serve
+    from oresight.tasks.ingest import ingest
+
+    settings = read_config(config, changes or [])
+    with recorded(settings, "trust") as run:
+        ingest(run, "dataset")
+    if settings.reference:
+        typer.echo(f"{config} names the reference {settings.reference.name!r}; {_REMOVE}")
+    typer.echo(f"http://127.0.0.1:{port}/  (end with Ctrl-C; every decision is stored at once)")
+    serve(Trust, settings, who or getuser(), lambda: trust_queue(settings, rows), port=port, show=show)
+    typer.echo(_after_session(settings, config))
+
+
+def _after_session(settings: Curate, config: Path) -> str:
+    """How many rows are trusted, where they are, and what to do next."""
+    file = Path(trusted_rows(settings.model_copy(update={"reference": None})).path)
+    if not file.is_file():
+        return f"no row is trusted yet; `oresight trust {config}` continues"
+    count = f"{len(file.read_bytes().splitlines())} rows are trusted ({file})"
+    if settings.reference:
+        return f"{count}; {_REMOVE}"
+    return f"{count}; `oresight curate {config}` uses them as the reference"

@@ -1,36 +1,50 @@
-"""The review page: a person sees flagged rows and decides keep, drop or relabel with one key. Loopback only."""
+"""The pages on which a person decides about rows, keep, drop or another answer, with one key. Loopback only.
+
+The review page shows flagged rows with their evidence. The trust page shows a diverse sample of all rows, without what
+the model says of them: a person who sees that decides another way.
+"""
 
 import socket
+from collections.abc import Callable
+from contextlib import suppress
 from html import escape
 from typing import Any
 
 from nicegui import app, run, ui
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from oresight.tasks.review import Verdict, decide, precision, review_queue
-from oresight.tasks.runs.record import Run
+from oresight.tasks.config import Curate
+from oresight.tasks.review import Page, Verdict, decide, precision
 
 KEYS: dict[str, Verdict] = {"k": "keep", "d": "drop", "u": "undo"}
+Rows = Callable[[], list[dict[str, Any]]]
 COLORS = {"keep": "positive", "drop": "negative", "relabel": "primary"}
 
 
 class Review:
     """The state of one visitor: the queue of flagged rows and the position in it."""
 
-    def __init__(self, review: Run, who: str) -> None:
-        self.config, self.who = review.config, who
-        self.rows: list[dict[str, Any]] = review_queue(review)
+    page: Page = "review"
+    title = "oresight review"
+    kind = "flagged rows"
+    empty = "No row is flagged with a warning, so there is nothing to review."
+    question = "Is this answer right?"
+    relabel, relabel_key = "relabel", "R"
+    summary_id = "precision"
+
+    def __init__(self, config: Curate, who: str, rows: list[dict[str, Any]]) -> None:
+        self.config, self.who, self.rows = config, who, rows
         self.position = next((i for i, row in enumerate(self.rows) if not row["verdict"]), 0)
 
     def build(self) -> None:
-        """Build the page: the row with its evidence, the buttons, the measured precision."""
+        """Build the page: the row with its evidence, the buttons, the result so far."""
         ui.keyboard(on_key=self._pressed)
         with ui.column().classes("w-full max-w-3xl mx-auto gap-2 p-2"):
             self._row()
             with ui.row().classes("items-center gap-2"):
                 for key, verdict in {"K": "keep", "D": "drop"}.items():
                     ui.button(f"{verdict} ({key})", on_click=lambda v=verdict: self._decide(v), color=COLORS[verdict])
-                ui.button("relabel (R)", on_click=self._relabel, color="primary")
+                ui.button(f"{self.relabel} ({self.relabel_key})", on_click=self._relabel, color="primary")
                 ui.button("undo (U)", on_click=lambda: self._decide("undo"), color="grey")
                 ui.button("back (←)", on_click=lambda: self._go(-1)).props("flat")
                 ui.button("next (→)", on_click=lambda: self._go(1)).props("flat")
@@ -39,18 +53,21 @@ class Review:
             self.answer.visible = False
             self.why = ui.input("reason (optional): write it, press Enter, then give the verdict").classes("w-full")
             self.why.on("keydown.enter", lambda: self.why.run_method("blur"))  # so that keys give verdicts again
-            self._measured()
+            self._summary()
 
     @ui.refreshable_method
     def _row(self) -> None:
         if not self.rows:
-            ui.label("No row is flagged with a warning, so there is nothing to review.")
+            ui.label(self.empty)
             return
         row = self.rows[self.position]
         decided = sum(other["verdict"] is not None for other in self.rows)
-        ui.label(f"{self.position + 1} of {len(self.rows)} flagged rows, {decided} decided").props("data-testid=place")
+        position = f"{self.position + 1} of {len(self.rows)} {self.kind}, {decided} decided"
+        ui.label(position).props("data-testid=place")
+        ui.label(self.question).classes("text-grey-8")
         if row["verdict"]:
-            text = f"{row['verdict']} by {row['who']}" + (f": {row['right_answer']}" if row["right_answer"] else "")
+            verdict = self.relabel if row["verdict"] == "relabel" else row["verdict"]
+            text = f"{verdict} by {row['who']}" + (f": {row['right_answer']}" if row["right_answer"] else "")
             ui.chip(text, color=COLORS[row["verdict"]], text_color="white").props("data-testid=verdict")
         for picture in row["pictures"]:
             if picture["data"]:
@@ -58,6 +75,13 @@ class Review:
                     "image-rendering: pixelated"
                 )
         ui.label(row["prompt"]).classes("whitespace-pre-wrap max-h-48 overflow-auto")
+        self._answer(row)
+        ui.label(f"{row['sample_id'][:12]}, {row['source_file']}, line {row['source_line']}").classes(
+            "text-xs text-grey-7"
+        )
+
+    def _answer(self, row: dict[str, Any]) -> None:
+        """The answer, with the evidence for and against it."""
         if row["token_shares"]:
             ui.html(_tokens_html(row["token_shares"]), sanitize=False).classes("text-lg max-h-64 overflow-auto")
         else:
@@ -73,17 +97,19 @@ class Review:
                 ui.label(text).classes("text-sm")
             for other in row["neighbours"]:
                 ui.label(f"similar row without a flag: {other['prompt']} → {other['answer']}").classes("text-sm")
-        ui.label(f"{row['sample_id'][:12]}, {row['source_file']}, line {row['source_line']}").classes(
-            "text-xs text-grey-7"
-        )
 
     @ui.refreshable_method
-    def _measured(self) -> None:
-        for check in precision(self.config):
-            ui.label(
-                f"{check['check_name']}: {check['confirmed']:.0f} of {check['reviewed']} flags reviewed are confirmed,"
-                f" precision {check['precision']:.0%} ({check['low']:.0%} to {check['high']:.0%})"
-            ).classes("text-sm text-grey-8").props("data-testid=precision")
+    def _summary(self) -> None:
+        for line in self._result():
+            ui.label(line).classes("text-sm text-grey-8").props(f"data-testid={self.summary_id}")
+
+    def _result(self) -> list[str]:
+        """How often people confirmed the flags of each check."""
+        return [
+            f"{check['check_name']}: {check['confirmed']:.0f} of {check['reviewed']} flags reviewed are confirmed,"
+            f" precision {check['precision']:.0%} ({check['low']:.0%} to {check['high']:.0%})"
+            for check in precision(self.config)
+        ]
 
     async def _pressed(self, event: Any) -> None:
         if not event.action.keydown or event.action.repeat or event.modifiers.ctrl or event.modifiers.meta:
@@ -91,14 +117,15 @@ class Review:
         key = event.key.name.lower()
         if key in KEYS:
             await self._decide(KEYS[key])
-        elif key == "r":
+        elif key in ("r", "c"):
             self._relabel()
         elif key in ("arrowright", "arrowleft"):
             self._go(1 if key == "arrowright" else -1)
 
     def _relabel(self) -> None:
         if self.rows:
-            self.answer.value, self.answer.visible = self.rows[self.position]["answer"], True
+            row = self.rows[self.position]
+            self.answer.value, self.answer.visible = row["right_answer"] or row["answer"], True
             ui.timer(0.05, lambda: self.answer.run_method("focus"), once=True)  # after it has become visible
 
     def _go(self, steps: int) -> None:
@@ -114,8 +141,9 @@ class Review:
         row, answer = self.rows[self.position], self.answer.value if verdict == "relabel" else None
         try:
             await run.io_bound(
-                decide, self.config, row["sample_id"], verdict, answer=answer, why=self.why.value or "", who=self.who
-            )
+                decide, self.config, row["sample_id"], verdict,
+                answer=answer, why=self.why.value or "", who=self.who, page=self.page,
+            )  # fmt: skip
         except (ValueError, RuntimeError) as error:
             ui.notify(str(error), type="negative")
             return
@@ -123,8 +151,30 @@ class Review:
             verdict=None if verdict == "undo" else verdict, who=self.who, right_answer=answer, why=self.why.value
         )
         self.why.value = ""
-        self._measured.refresh()
+        self._summary.refresh()
         self._go(0 if verdict == "undo" else 1)
+
+
+class Trust(Review):
+    """The state of one visitor of the trust page: the sample and the position in it."""
+
+    page: Page = "trust"
+    title = "oresight trust"
+    kind = "rows"
+    empty = "The dataset has no row that is not trusted already."
+    question = "Do you want your model to answer like this?"
+    relabel, relabel_key = "correct", "C"
+    summary_id = "trusted"
+
+    def _answer(self, row: dict[str, Any]) -> None:
+        ui.label(row["answer"]).classes("text-lg whitespace-pre-wrap max-h-64 overflow-auto")
+
+    def _result(self) -> list[str]:
+        """How many rows are trusted, and what to do next."""
+        verdicts = [row["verdict"] for row in self.rows]
+        trusted, corrected = len(verdicts) - verdicts.count(None) - verdicts.count("drop"), verdicts.count("relabel")
+        after = "" if None in verdicts else "; `oresight curate` uses them, and --rows offers more"
+        return [f"{trusted} rows are trusted, {corrected} of them corrected{after}"]
 
 
 def _tokens_html(tokens: list[dict[str, Any]]) -> str:
@@ -138,8 +188,11 @@ def _tokens_html(tokens: list[dict[str, Any]]) -> str:
     return "".join(spans)
 
 
-def serve(review: Run, who: str, port: int, *, show: bool) -> None:
-    """Serve the page until it is interrupted. Raises ValueError if the port is taken."""
+def serve(kind: type[Review], config: Curate, who: str, rows: Rows, *, port: int, show: bool) -> None:
+    """Serve a page until it is interrupted. rows: reads the rows to show, for each visitor anew.
+
+    Raises ValueError if the port is taken.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -150,9 +203,10 @@ def serve(review: Run, who: str, port: int, *, show: bool) -> None:
     @ui.page("/")
     def page() -> None:
         try:
-            Review(review, who).build()
+            kind(config, who, rows()).build()
         except (ValueError, RuntimeError) as error:
             ui.label(str(error))
 
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
-    ui.run(host="127.0.0.1", port=port, title="oresight review", show=show, reload=False, dark=None)
+    with suppress(KeyboardInterrupt):  # Ctrl-C is how a session ends
+        ui.run(host="127.0.0.1", port=port, title=kind.title, show=show, reload=False, dark=None)

@@ -1,15 +1,17 @@
 -- For every current row of the dataset: may it be kept, and if not, why? A person's verdict overrides flags and merit.
 CREATE OR REPLACE TEMP TABLE judged AS
 WITH current_rows AS (
-    SELECT r.sample_id, md5(coalesce(v.record::VARCHAR, r.record)) AS content, v.record, v.verdict, v.who, v.why,
+    SELECT r.sample_id, md5(coalesce(v.record::VARCHAR, r.record)) AS content, v.record, v.verdict, v.who, v.why, v.trusted_as,
            CASE WHEN $per IS NOT NULL THEN metadata::JSON->>$pointer END AS part
     FROM store.rows AS r LEFT JOIN verdicts AS v ON v.dataset = r.dataset AND v.sample_id = r.sample_id
     WHERE r.dataset = $dataset AND retired_at IS NULL
 ),
 scored AS (
     SELECT sample_id, value, answer_tokens,
-           CASE $by WHEN 'value' THEN value / pow(answer_tokens, $length_penalty) WHEN 'value_per_token' THEN value_per_token
-                    WHEN 'value_cosine' THEN value_cosine ELSE 0 END AS merit
+           CASE WHEN $by = 'value' THEN value / pow(answer_tokens, $length_penalty) WHEN $by = 'value_per_token' THEN value_per_token
+                WHEN $by = 'value_cosine' THEN value_cosine
+                WHEN $by = $without_trusted THEN coalesce(least(conditional_gain, quantile_cont(conditional_gain, 0.1) OVER ()), 0)
+                ELSE 0 END AS merit
     FROM store.fresh_scores($model_key, $reference, $reference_hash)
 ),
 refused_by_model AS (
@@ -29,7 +31,8 @@ suspected AS (
     QUALIFY place <= left_out
 )
 SELECT c.sample_id, c.content, c.record, c.part, c.verdict IS NOT NULL AS by_hand, s.value, s.answer_tokens, s.merit, md5(c.sample_id || $seed) AS draw,
-       CASE c.verdict WHEN 'keep' THEN 'kept by ' || c.who ELSE 'kept with another answer by ' || c.who END
+       CASE WHEN c.verdict = 'keep' THEN if(c.trusted_as IS NULL, 'kept by ', 'trusted by ') || c.who
+            ELSE if(c.trusted_as IS NULL, 'kept with another answer by ', 'corrected and trusted by ') || c.who END
        || CASE WHEN c.why != '' THEN ' (' || c.why || ')' ELSE '' END AS verdict_text,
        CASE WHEN c.verdict = 'drop' THEN 'verdict'
             WHEN s.merit IS NULL OR NOT isfinite(s.merit) OR NOT isfinite(coalesce(s.value, 0)) THEN 'unscored'

@@ -14,3 +14,9 @@ FROM store.split_rows AS d
 JOIN store.splits AS s USING (split, version)
 JOIN store.rows AS r ON r.sample_id = d.sample_id AND r.dataset = s.dataset
 WHERE d.split = of_split AND d.version = of_version AND d.decision = 'keep';
+
+-- A row, the rows that people trust instead of it with another answer, and the row that it is trusted instead of.
+CREATE OR REPLACE MACRO store.copies(id) AS TABLE
+SELECT id AS sample_id
+UNION
+SELECT unnest([sample_id, trusted_as]) FROM store.verdicts WHERE trusted_as IS NOT NULL AND (sample_id = id OR trusted_as = id);

@@ -147,16 +147,16 @@ SELECT c.dataset, m.model, c.reference, c.stated, c.measured, c.measured_high, c
        c.rows_flagged, c.is_explained
 FROM store.calibration AS c JOIN store.models AS m ON m.model_key = c.model_key;
 
--- Every verdict of people on rows. The view verdicts holds the current ones.
+-- Every verdict of people on rows. The view verdicts holds the current ones. trusted_as: the trusted row that the verdict makes.
 CREATE OR REPLACE VIEW verdict_history AS
-SELECT sample_id, dataset, verdict, answer, why, who, decided_at FROM store.verdicts;
+SELECT sample_id, dataset, verdict, answer, why, who, decided_at, page, trusted_as FROM store.verdicts;
 
 CREATE OR REPLACE VIEW verdicts AS
 FROM (
     FROM store.verdicts
     QUALIFY row_number() OVER (PARTITION BY dataset, sample_id ORDER BY decided_at DESC, rowid DESC) = 1
 )
-SELECT sample_id, dataset, verdict, answer, record::JSON AS record, why, who, decided_at
+SELECT sample_id, dataset, verdict, answer, record::JSON AS record, why, who, decided_at, page, trusted_as
 WHERE verdict != 'undo';
 
 -- Share of the reviewed flags of each check that people confirmed, with Wilson's 95% interval.
@@ -216,7 +216,7 @@ SELECT run_id, flow, state, config::JSON AS config, version, prefect_flow_run_id
 FROM store.runs;
 
 -- From raw files to a published folder: file -> dataset, reference -> scores -> flags -> split -> folder. A name includes the
--- beginning of a content hash, so that a changed dataset has another name.
+-- beginning of a content hash, so that a changed dataset has another name. A split without trusted rows has no reference.
 CREATE OR REPLACE VIEW lineage AS
 SELECT d.role AS child_kind, d.dataset || '@' || left(d.content_hash, 8) AS child,
        'file' AS parent_kind, f.file->>'path' || '@' || left(f.file->>'sha256', 8) AS parent, d.run_id
@@ -226,7 +226,7 @@ SELECT DISTINCT e.child_kind, e.child, e.parent_kind, e.parent, s.run_id
 FROM (
     SELECT s.*, m.model, s.dataset || '@' || left(s.dataset_hash, 8) AS raw,
            s.reference || '@' || left(s.reference_hash, 8) AS trusted,
-           raw || ' by ' || m.model || ' against ' || trusted AS scored, s.split || '/v' || s.version AS decided
+           s.reference_hash <> sha256('') AS has_trusted, raw || ' by ' || m.model || if(has_trusted, ' against ' || trusted, '') AS scored, s.split || '/v' || s.version AS decided
     FROM store.splits AS s JOIN store.models AS m ON m.model_key = s.model_key
 ) AS s,
 unnest([
@@ -237,4 +237,4 @@ unnest([
     {'child_kind': 'split', 'child': decided, 'parent_kind': 'flags', 'parent': scored},
     {'child_kind': 'folder', 'child': s.folder, 'parent_kind': 'split', 'parent': decided}
 ]) AS t(e)
-WHERE e.child IS NOT NULL;
+WHERE e.child IS NOT NULL AND (s.has_trusted OR e.parent_kind != 'reference');

@@ -135,7 +135,7 @@ SELECT 9, 'nearest accepted', dataset || ', ' || model,
        format('{} (cosine {:.3f}): {} -> {}', left(sample_id, 12), cosine, left(prompt, 100), left(answer, 100))
 FROM nearest_accepted(id, 3)
 UNION ALL
-SELECT 10, 'verdict', dataset, verdict || ' by ' || who || ' at ' || strftime(decided_at, '%Y-%m-%d %H:%M')
+SELECT 10, 'verdict', dataset, verdict || if(trusted_as IS NULL, '', ' and trust') || ' by ' || who || ' at ' || strftime(decided_at, '%Y-%m-%d %H:%M')
        || CASE WHEN why != '' THEN ': ' || why ELSE '' END || coalesce(', with the answer: ' || answer, '')
 FROM verdict_history WHERE sample_id = id
 UNION ALL SELECT 11, 'split', split || '/v' || version, decision || ': ' || reason FROM split_rows WHERE sample_id = id

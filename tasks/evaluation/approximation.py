@@ -33,7 +33,7 @@ def measure_approximation(run: Run) -> list[str]:
     def compute() -> Iterator[Result]:
         model = trainable(spec.source, spec.device, lora=False)
         rows = _first_rows(config, config.dataset.name, model, ROWS)
-        queries = _first_rows(config, config.reference.name, model, QUERIES)
+        queries = _first_rows(config, config.reference_name, model, QUERIES)
         gradient_N = full_gradient(model, rows, queries)
         for method in ("value", "embedding cosine"):
             value_N = score_pairs(method, spec, rows, queries).scores[method].mean(1)

@@ -86,10 +86,10 @@ def measure_influence(run: Run, classes: str, text: str | None) -> list[str]:
     config, seeds = run.config, run.config.evaluating.seeds
     contents = content_hashes(run)
     rows = _rows_with_classes(run, config.dataset.name, classes, text)
-    queries = _rows_with_classes(run, config.reference.name, classes, text)
+    queries = _rows_with_classes(run, config.reference_name, classes, text)
     if not set(rows.classes) & set(queries.classes):
         raise ValueError(
-            f"--classes: {config.dataset.name!r} and {config.reference.name!r} have no value of {classes!r} in common"
+            f"--classes: {config.dataset.name!r} and {config.reference_name!r} have no value of {classes!r} in common"
         )
     missing = [method for method in BACKWARD if find_spec("kronfluence") is None]
     if missing:

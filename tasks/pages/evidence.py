@@ -19,20 +19,26 @@ def rows_with_evidence(connection: Connection, scope: Scope, *, flagged: bool, n
     """The first n flagged rows of the scope's dataset, or the n most suspicious rows without a flag."""
     parameters = scope.parameters
     rows = records(connection, "evidence_rows", parameters | {"flagged": flagged, "n": n})
-    paths = sorted({path for row in rows for path in row["paths"] or []})
-    stored = execute(connection, "evidence_thumbnails", parameters | {"paths": paths}).fetchall()
-    thumbnails = {path: base64.b64encode(data).decode() for path, data in stored if data}
+    add_pictures(connection, rows, scope.dataset)
     sample_ids = pa.array([row["sample_id"] for row in rows], pa.string())
     connection.register("rows_to_explain", pa.table({"sample_id": sample_ids}))
     influences = _by_row(records(connection, "evidence_influences", parameters))
     neighbours = _by_row(records(connection, "evidence_nearest", parameters))
     for row in rows:
-        row["pictures"] = [{"path": path, "data": thumbnails.get(path)} for path in row["paths"] or []]
         row["model_answer"] = model_answer(row["tokens"], row["likeliest"])
         row["token_shares"] = token_shares(row["tokens"], row["token_values"], row["token_logprobs"])
         row["metadata"] = json.loads(row["metadata"])
         row["influences"], row["neighbours"] = influences[row["sample_id"]], neighbours[row["sample_id"]]
     return rows
+
+
+def add_pictures(connection: Connection, rows: list[EvidenceRow], dataset: str) -> None:
+    """Give rows with `paths` their `pictures`: path and thumbnail of each, as the text of a data: URL."""
+    paths = sorted({path for row in rows for path in row["paths"] or []})
+    stored = execute(connection, "evidence_thumbnails", {"dataset": dataset, "paths": paths}).fetchall()
+    thumbnails = {path: base64.b64encode(data).decode() for path, data in stored if data}
+    for row in rows:
+        row["pictures"] = [{"path": path, "data": thumbnails.get(path)} for path in row["paths"] or []]
 
 
 def _by_row(evidence: list[EvidenceRow]) -> defaultdict[str, list[EvidenceRow]]:

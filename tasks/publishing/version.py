@@ -27,7 +27,7 @@ class Version:
     @property
     def rule(self) -> str:
         """The rule by which rows are kept, in words."""
-        return self.splitting.rule()
+        return self.splitting.rule(has_trusted=self.row["has_trusted"])
 
     @property
     def splitting(self) -> Splitting:

@@ -15,7 +15,7 @@ from oresight.tasks.config import Curate
 from oresight.tasks.database import Connection, execute, reading, turn, writing
 from oresight.tasks.runs.faults import explain_faults
 from oresight.tasks.runs.journal import journal
-from oresight.tasks.scope import ModelIdentity, Scope, identify, read_scope
+from oresight.tasks.scope import NO_ROWS, ModelIdentity, Scope, identify, read_scope, stored_datasets
 
 VERSION = version("oresight")
 
@@ -49,6 +49,14 @@ class Run:
     def scope(self, connection: Connection) -> Scope:
         """The scope with the current content of dataset and reference. Raises ValueError if one is missing."""
         return read_scope(connection, self.config, self.model)
+
+    def require_trusted(self, command: str) -> None:
+        """Raises ValueError, naming the command that compares rows with trusted rows, if there are none."""
+        name = self.config.reference_name
+        with reading(self.config.database) as connection:
+            stored = stored_datasets(connection, self.config.database, name)[name]
+        if stored.content_hash == NO_ROWS:
+            raise ValueError(f"{command}: there are no trusted rows; `oresight trust CONFIG.yaml` makes some")
 
     def count(self, question: str) -> int:
         """One number about the dataset, from sql/queries/QUESTION.sql."""

@@ -14,7 +14,7 @@ from oresight.tasks.scoring.forward import Answers, visit
 from oresight.tasks.scoring.index import Basis, correlation, fit_basis
 from oresight.tasks.scoring.loaded import Loaded
 from oresight.tasks.scoring.prompt import Encoded
-from oresight.tasks.scoring.reference import fit
+from oresight.tasks.scoring.reference import fit, no_reference
 from oresight.tasks.scoring.signals import Gauge, Neighbours, Signals, leave_one_out, mean_logprobs
 
 KEEP = 2**14
@@ -88,7 +88,8 @@ def open_engine(
     """Fit the index and the reference's cheap form where they are not given, and score the rows used for that.
 
     opening: rows of the dataset in random order; `opening_size` says how many are useful. basis: an index fitted
-    earlier. form: the reference's (tokens, rank) from an earlier fit. Raises ValueError if there is no reference row.
+    earlier. form: the reference's (tokens, rank) from an earlier fit. Without reference rows, rows get the signals that
+    need none, and no value.
     """
 
     def keep(rows: Sequence[Encoded]) -> list[Answers]:
@@ -105,7 +106,10 @@ def open_engine(
     odd = _held_out(reference, range(1, kept_rows, 2)) or _held_out(reference, range(kept_rows))
     probe = select_rows(opened, held) or select_rows(kept, odd)
     more = (part for part in visit(model, rest, options.batch_tokens, lambda part: part, options.on_halved))
-    exact, cheap = fit(model.head, kept, more, probe=probe, tolerance=options.rank_tolerance, form=form)
+    if reference:
+        exact, cheap = fit(model.head, kept, more, probe=probe, tolerance=options.rank_tolerance, form=form)
+    else:
+        exact = cheap = no_reference(model.head)
 
     exact_gauge = Gauge.of(model.head, exact, basis)
     trusted = [signals for part in kept for signals in exact_gauge.measure(part)]

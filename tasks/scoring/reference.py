@@ -60,6 +60,16 @@ class Reference:
         return replace(self, along=along, b_rD=b_rD)
 
 
+def no_reference(head: Head) -> Reference:
+    """A reference without rows: it has no direction, and against it a row has no value."""
+    weight_VD = head.weight_VD
+    wide = torch.float64 if weight_VD.dtype == torch.float64 else torch.float32
+    tokens_A = torch.zeros(1, dtype=torch.long, device=weight_VD.device)
+    none = Directions(tokens_A, weight_VD.new_zeros(1, 0, dtype=wide))
+    b_rD = weight_VD.new_zeros(0, weight_VD.shape[1], dtype=wide)
+    return Reference(along=none, b_rD=b_rD, rows=0, norm=0.0, rank=0, tokens=0, residual=0.0, deviation=0.0)
+
+
 def heavy_tokens(sample: Sequence[Answers], head: Head, room: int) -> Tensor:
     """The tokens v, ascending, with the largest errors in the sample, sum over t of |e_t[v]| |h_t|; all if they fit."""
     vocabulary, width = head.weight_VD.shape

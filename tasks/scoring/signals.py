@@ -29,9 +29,11 @@ class Signals:
     row: int
     """Position in the sequence of rows that was scored."""
     value: float
+    """NaN without a reference, like value_cosine."""
     self_value: float
     value_cosine: float
     token_values: list[float]
+    """Empty without a reference."""
     token_logprobs: list[float]
     vector: Tensor
     """The row's vector in the index [m]."""
@@ -49,7 +51,7 @@ class Signals:
 
     @property
     def value_per_token(self) -> float:
-        return self.value / len(self.token_values)
+        return self.value / len(self.token_logprobs)
 
     @property
     def nll(self) -> float:
@@ -99,11 +101,14 @@ class Gauge:
             begin += length
             value = math.fsum(token_values)
             size = math.sqrt(max(square, 0.0)) * self.reference.norm
+            cosine = value / size if size else 0.0
+            if self.reference.rows == 0:
+                token_values, value, cosine = [], math.nan, math.nan
             signals = Signals(
                 row=row,
                 value=value,
                 self_value=square,
-                value_cosine=value / size if size else 0.0,
+                value_cosine=cosine,
                 token_values=token_values,
                 token_logprobs=logprobs,
                 vector=vector_NM[i],
@@ -146,15 +151,15 @@ class Neighbours:
     def local_values(self, rows: Sequence[Signals], *, themselves: bool = False) -> list[float]:
         """The mean index product with the NEAREST reference rows, by the cosine of the first answer states.
 
-        themselves: the rows are the reference rows, and no row is its own neighbour. A lone reference row gets NaN.
+        themselves: the rows are the reference rows, and no row is its own neighbour. NaN where a row has no neighbour.
         """
+        k = min(NEAREST, len(self.state_RS) - themselves)
+        if k <= 0:
+            return [math.nan] * len(rows)
         vector_NM, state_NS = _vectors_and_states(rows)
         near_NR = state_NS @ self.state_RS.T
         if themselves:
             near_NR.fill_diagonal_(-torch.inf)
-        k = min(NEAREST, len(self.state_RS) - themselves)
-        if k == 0:
-            return [math.nan] * len(rows)
         products_NR = vector_NM @ self.vector_RM.T
         means: list[float] = products_NR.gather(1, near_NR.topk(k, dim=1).indices).mean(1).tolist()
         return means
@@ -162,6 +167,8 @@ class Neighbours:
 
 def _vectors_and_states(rows: Sequence[Signals]) -> tuple[Tensor, Tensor]:
     """The index vectors [N, m] and the normalised states [N, S]."""
+    if not rows:
+        return torch.empty(0, 0), torch.empty(0, 0)
     states = torch.stack([signals.state for signals in rows])
     return torch.stack([signals.vector for signals in rows]), torch.nn.functional.normalize(states, dim=1)
 

@@ -94,7 +94,9 @@ def cost(
         model=model, reference=reference, opening=opening, options=options, basis=basis, form=form
     ).engine
     probe = min(_answer_tokens(workload.opening[:held]) or trusted // 2, HELD_TOKENS)
-    reference_s = _time_reference(engine, states, clock, _answer_tokens(workload.reference), probe)
+    reference_s = 0.0
+    if reference:
+        reference_s = _time_reference(engine, states, clock, _answer_tokens(workload.reference), probe)
     sample = _score_sample(engine, [*workload.opening, *workload.rest] or workload.reference, clock)
     pace = sample.seconds / sample.ids
     ids = sum(scoring_ids(model, rows, options) for rows in (workload.reference, workload.opening))

@@ -60,11 +60,11 @@ def encode_rows(rows: Sequence[Row], model: Reader, max_tokens: int) -> tuple[En
 
 
 def encode_reference(config: Curate, sample_ids: pa.Table, model: Loaded) -> tuple[EncodedRows, Refusals]:
-    """Encode trusted rows like `encode_rows`. Raises ValueError if the model can read none of them."""
+    """Encode trusted rows like `encode_rows`. Raises ValueError if there are some and the model can read none."""
     encoded, refusals = encode_rows(read_rows(config.database, sample_ids), model, config.scoring.max_tokens)
-    if not encoded:
+    if sample_ids.num_rows and not encoded:
         raise ValueError(
-            f"reference {config.reference.name!r}: the model can score none of its rows; the view rejects says why"
+            f"reference {config.reference_name!r}: the model can score none of its rows; the view rejects says why"
         )
     return encoded, refusals
 

@@ -1,4 +1,5 @@
 -- warning: a row that is more suspicious than nearly all trusted rows is likely to be wrong; false_discovery_rate bounds the false flags
+-- needs: trusted rows
 -- The rate holds if the clean rows of the dataset are distributed as the trusted rows. Rows that are unlike all trusted rows
 -- are not flagged.
 WITH trusted AS (

@@ -1,0 +1,1 @@
+FROM store.copies($sample_id);
