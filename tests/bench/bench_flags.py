@@ -33,7 +33,7 @@ from oresight.tasks.scoring.prompt import Encoded, encode
 from oresight.tasks.scoring.signals import Signals
 from oresight.tasks.scoring.source import find
 
-sys.path.append(str(Path(__file__).parents[2]))  # the root, for tests.data
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the root, for tests.data
 from tests.data.easy import drawn
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
