@@ -8,7 +8,7 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,8 @@ from typing import Any, Literal
 from oresight.tasks.config import Curate
 from oresight.tasks.database import CATALOG, SQL, Connection, DatabaseError, execute, let, records, transaction, writing
 from oresight.tasks.detection.arithmetic import wrong_equation
+from oresight.tasks.detection.language import other_language
+from oresight.tasks.detection.personal import personal_number
 from oresight.tasks.pages.html import write_page
 from oresight.tasks.runs.progress import log, progress
 from oresight.tasks.runs.record import Refused, Run
@@ -24,6 +26,9 @@ from oresight.tasks.scope import NO_ROWS, stored_datasets
 from oresight.tasks.sqlfile import Check, Severity, must_select, own_checks, read_check
 
 CHECKS = SQL / "checks"
+FUNCTIONS: tuple[Callable[..., str | None], ...] = (other_language, personal_number, wrong_equation)
+"""Functions that checks can call. They are slow, so checks call them in a CASE, for few rows. DuckDB may evaluate the
+conditions of a WHERE in any order."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,8 @@ def check(run: Run, stage: Literal["raw", "score"], folder: Path = CHECKS) -> li
     _bad_rows()  # imported before the database is opened: it takes seconds
     names = {"run_id": run.run_id, "dataset": config.dataset.name, "stage": stage}
     with writing(config.database, guarded=True) as connection:
-        connection.create_function("wrong_equation", wrong_equation, null_handling="special")  # type: ignore[call-overload]
+        for function in FUNCTIONS:
+            connection.create_function(function.__name__, function, null_handling="special")  # type: ignore[call-overload]
         variables = _variables(connection, run, stage)
         if variables["reference_hash"] == NO_ROWS:
             checks = [check_file for check_file in checks if not check_file.needs_trusted]

@@ -22,7 +22,7 @@ from oresight.tasks.plant import plant
 from oresight.tasks.runs.record import recorded
 from oresight.tasks.score import score
 
-sys.path.append(str(Path(__file__).parents[2]))  # the root, for tests.data
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the root, for tests.data
 from tests.data.easy import Row, as_llava, drawn
 
 SUSPICIOUS = {
