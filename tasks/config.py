@@ -28,6 +28,8 @@ class Dataset(Section):
     """Names of the columns to read, if the layout is not recognised: {prompt: q, answer: a, image: file}."""
     root: str | None = None
     """Folder that relative picture paths start from. Pictures outside it are refused. Default: the file's folder."""
+    split: str | None = None
+    """Split to read where the path holds several, as in train.jsonl and test.jsonl: train, or train+test for both."""
     allow_download: bool = False
     """Download pictures that are given as http or https URLs, once. If false, such rows are rejected."""
 

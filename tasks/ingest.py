@@ -8,21 +8,23 @@ import glob
 import hashlib
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
 from oresight.tasks.config import Curate, Dataset
 from oresight.tasks.database import Connection, execute, reading, transaction, writing
-from oresight.tasks.formats import Layout, recognise
+from oresight.tasks.formats import Layout, cure, recognise, separating_columns
+from oresight.tasks.formats.advice import IDENTIFIER
 from oresight.tasks.formats.album import Album, file_state, sweep
-from oresight.tasks.formats.files import Advance, dumps, read
-from oresight.tasks.formats.sources import File, list_files
+from oresight.tasks.formats.encoding import Advance
+from oresight.tasks.formats.files import dumps, read
+from oresight.tasks.formats.sources import File, list_files, with_members
 from oresight.tasks.formats.staging import Staging, empty_folder
 from oresight.tasks.runs.progress import log, progress
 from oresight.tasks.runs.record import Run
@@ -57,6 +59,15 @@ class Ingested:
     """The files are unchanged since the last ingest, so nothing was read."""
 
 
+class Difference(NamedTuple):
+    """Columns that are not read, in which rows of the same content differ."""
+
+    columns: list[str]
+    rows: int
+    records: list[str]
+    """Some of these rows, as JSON."""
+
+
 def ingest(run: Run, role: Role) -> Ingested:
     """Replace the dataset in the database by the rows of its files, or do nothing if the files are unchanged.
 
@@ -65,7 +76,7 @@ def ingest(run: Run, role: Role) -> Ingested:
     """
     database, dataset = run.config.database, _section(run.config, role)
     with _naming_field(f"{role}.path"):
-        files, ignored = list_files(dataset.path)
+        files, ignored = list_files(dataset.path, dataset.split, f"{role}.split")
     values: dict[str, Any] = {"dataset": dataset.name, "source_hash": _source_hash(files, dataset, role)}
     with reading(database) as connection:
         stored = execute(connection, "ingest_known", values).fetchone()
@@ -77,21 +88,31 @@ def ingest(run: Run, role: Role) -> Ingested:
         return _ingested(dataset.name, stored, reused=True)
     if ignored:
         log().warning("%s: not read: %s", dataset.name, ", ".join(ignored))
-    size = sum(file.bytes for file in files)
+    for file in files:
+        if file.remark:
+            log().warning("%s: %s %s", dataset.name, file.path, file.remark)
+    size = sum(file.bytes for file in with_members(files))
     with empty_folder(f"{database}.staging") as folder:
         album = Album(Path(f"{database}.images"), allow_download=dataset.allow_download)
         with _naming_field(f"{role}.path"), progress(f"{dataset.name}: bytes", size) as advance, album:
             staging = Staging(folder, album, {file.path: _root(file, dataset) for file in files})
-            layout = _stage(files, dataset, f"{role}.columns", staging, advance)
+            layout, columns_read = _stage(files, dataset, f"{role}.columns", staging, advance)
         values |= {"role": role, "source": dataset.path, "layout": layout.name, "run_id": run.run_id}
-        values |= {"files": dumps([{"path": f.path, "sha256": f.sha256, "bytes": f.bytes} for f in files])}
+        parts = [{"path": file.path, "sha256": file.sha256, "bytes": file.bytes} for file in with_members(files)]
         with writing(database) as connection:
+            unread = [column for (column,) in execute(connection, "ingest_unread", _staged(folder)).fetchall()]
+            if role == "dataset" and "parquet" in run.config.publishing.formats:
+                _require_one_spelling([*columns_read, *unread])
             with transaction(connection):
-                stored, forgotten = _commit(connection, folder, values)
+                stored, forgotten, differences = _commit(connection, folder, values | {"files": dumps(parts)})
             if forgotten:
                 # Pictures from inside the files were stored before it was clear which rows stay.
                 used_paths = {path for (path,) in execute(connection, "forget_kept").fetchall()}
                 sweep(Path(f"{database}.images"), used_paths)
+    for difference in differences:
+        log().warning("%s: %s", dataset.name, _describe(difference, dataset.columns, role))
+    if unread:
+        log().info("%s: columns that are not read: %s", dataset.name, ", ".join(unread))
     return _ingested(dataset.name, stored, reused=False)
 
 
@@ -107,7 +128,7 @@ def unread_digest(config: Curate, role: Role) -> str | None:
     """
     database, dataset = config.database, _section(config, role)
     with _naming_field(f"{role}.path"):
-        files, _ = list_files(dataset.path)
+        files, _ = list_files(dataset.path, dataset.split, f"{role}.split")
     last_write = max((Path(file.path).stat().st_mtime for file in files if Path(file.path).exists()), default=0.0)
     if time.time() - last_write < SETTLED_S:
         return None
@@ -137,12 +158,14 @@ def _naming_field(field: str) -> Iterator[None]:
 def _source_hash(files: list[File], dataset: Dataset, role: str) -> str:
     """A hash of everything that ingest depends on. If it is unchanged, reading again would change nothing."""
     settings = [role, sorted(dataset.columns.items()), dataset.root, dataset.allow_download]
-    inputs = [INGEST_VERSION, settings, [(file.path, file.sha256) for file in files]]
+    inputs = [INGEST_VERSION, settings, [(file.path, file.sha256) for file in with_members(files)]]
     return hashlib.sha256(orjson.dumps(inputs)).hexdigest()
 
 
-def _stage(files: list[File], dataset: Dataset, field: str, staging: Staging, advance: Advance) -> Layout:
-    """Write the rows, rejects and pictures of files to the staging files, and return the layout.
+def _stage(
+    files: list[File], dataset: Dataset, field: str, staging: Staging, advance: Advance
+) -> tuple[Layout, frozenset[str]]:
+    """Write the rows, rejects and pictures of files to the staging files. Returns the layout and the columns it reads.
 
     field: the name of the setting `columns`, for messages. Raises ValueError if there are no rows, the layout is
     unknown or most lines are no rows.
@@ -165,8 +188,10 @@ def _stage(files: list[File], dataset: Dataset, field: str, staging: Staging, ad
     staging.close()
     rows, rejects = staging.rows.count, staging.rejects.count
     if rejects > rows:
-        raise _wrong_file(dataset.path, _reasons(staging.reject_reasons()), rows + rejects)
-    return layout
+        is_other_layout = not dataset.columns and not any(map(layout.can_read, readable))
+        advice = cure(readable, field) if is_other_layout else ""
+        raise _wrong_file(dataset.path, _reasons(staging.reject_reasons()), rows + rejects, advice)
+    return layout, layout.used_columns & {column for record in readable for column in record}
 
 
 def _root(file: File, dataset: Dataset) -> Path | None:
@@ -187,38 +212,84 @@ def _reasons(rejects: Iterable[tuple[Any, ...]]) -> list[tuple[int, str, str]]:
     return sorted(kinds.values(), key=lambda kind: -kind[0])
 
 
-def _wrong_file(path: str, reasons: list[tuple[int, str, str]], lines: int) -> ValueError:
+def _wrong_file(path: str, reasons: list[tuple[int, str, str]], lines: int, advice: str = "") -> ValueError:
     rejected = sum(count for count, _, _ in reasons)
     count, reason, position = reasons[0]
     return ValueError(
         f"{path}: {rejected} of {lines} lines are not rows that can get a value, so this is the wrong file; the most"
-        f" frequent reason ({count} times, first in {position}): {reason}"
+        f" frequent reason ({count} times, first in {position}): {reason}{advice}"
     )
 
 
-def _commit(connection: Connection, folder: Path, values: dict[str, Any]) -> tuple[tuple[str, int, int, int], int]:
+def _require_one_spelling(columns: Iterable[str]) -> None:
+    """Raises ValueError if columns differ in case only: DuckDB cannot write them to one Parquet file."""
+    spellings: dict[str, str] = {}
+    for column in columns:
+        if (other := spellings.setdefault(column.lower(), column)) != column:
+            raise ValueError(
+                f"publishing.formats: parquet cannot hold columns that differ in case only ({other!r}, {column!r});"
+                " rename one of them, or give [jsonl]"
+            )
+
+
+def _describe(difference: Difference, named: Mapping[Any, Any], role: Role) -> str:
+    """One line on rows that differ in unread columns only, with the setting that reads them if there is one."""
+    columns = separating_columns([orjson.loads(record) for record in difference.records], named, difference.columns)
+    counted = "each is a row of its own" if role == "dataset" else "they count as one row"
+    names, (are, them) = " and ".join(map(repr, difference.columns)), ("is", "it")
+    if len(difference.columns) > 1:
+        are, them = "are", "them"
+    advice = f"{role}.columns: {columns} reads {them}" if columns else counted
+    return f"{difference.rows} rows differ only in {names}, which {are} not read; {advice}"
+
+
+def _staged(folder: Path) -> dict[str, Any]:
+    """The paths of the staging files, as patterns for SQL."""
+    return {name: glob.escape(str(folder / f"{name}.parquet")) for name in ("rows", "rejects", "pictures")}
+
+
+def _commit(
+    connection: Connection, folder: Path, values: dict[str, Any]
+) -> tuple[tuple[str, int, int, int], int, list[Difference]]:
     """Replace the dataset by what is staged.
 
-    Returns (layout, rows, rejected, duplicates), and how many staged rows are on the list of forgotten rows.
+    Returns (layout, rows, rejected, duplicates), how many staged rows are on the list of forgotten rows, and in which
+    unread columns rows of the same content differ.
     """
-    rows, rejects, pictures = (glob.escape(str(folder / f"{name}.parquet")) for name in ("rows", "rejects", "pictures"))
     name = {"dataset": values["dataset"]}
-    execute(connection, "ingest_places", name | {"rows": rows})
+    staged = name | _staged(folder)
+    execute(connection, "ingest_places", staged)
+    differences = _separate_variants(connection, folder, staged, keep=values["role"] == "dataset")
     digest, ids = hashlib.sha256(), execute(connection, "ingest_ids")
     while batch := ids.fetchmany(100_000):
         digest.update("".join(f"{sample_id}\n" for (sample_id,) in batch).encode())
     execute(connection, "ingest_retire", name)
-    execute(connection, "ingest_update", name | {"rows": rows})
-    execute(connection, "ingest_insert", name | {"rows": rows})
+    execute(connection, "ingest_update", staged)
+    execute(connection, "ingest_insert", staged)
     execute(connection, "ingest_clear_duplicates", name)
     execute(connection, "ingest_duplicates", name)
     execute(connection, "ingest_clear_rejects", name)
-    execute(connection, "ingest_rejects", name | {"rejects": rejects})
-    (forgotten,) = execute(connection, "ingest_forgotten", name | {"rows": rows}).fetchone() or (0,)
+    execute(connection, "ingest_rejects", staged)
+    (forgotten,) = execute(connection, "ingest_forgotten", staged).fetchone() or (0,)
     execute(connection, "ingest_clear_pictures", name)
-    execute(connection, "ingest_pictures", {**name, "pictures": pictures, "rows": rows})
+    execute(connection, "ingest_pictures", staged)
     execute(connection, "ingest_dataset", values | {"content_hash": digest.hexdigest()})
     key = {"dataset": values["dataset"], "source_hash": values["source_hash"]}
     stored = execute(connection, "ingest_known", key).fetchone()
     assert stored is not None
-    return stored, forgotten
+    return stored, forgotten, differences
+
+
+def _separate_variants(connection: Connection, folder: Path, staged: dict[str, Any], *, keep: bool) -> list[Difference]:
+    """Give rows of the same content that differ in unread columns ids of their own, in the rows that `staged` names.
+
+    keep: whether these rows stay apart. If not, only those that were forgotten by such an id get one.
+    """
+    execute(connection, "ingest_variants", staged | {"identifier": IDENTIFIER})
+    differences = [Difference(*row) for row in execute(connection, "ingest_differences", staged).fetchall()]
+    if differences:
+        file = folder / "apart.parquet"
+        execute(connection, "ingest_apart", staged | {"file": str(file), "keep": keep})
+        staged["rows"] = glob.escape(str(file))
+        execute(connection, "ingest_places", staged)
+    return [difference for difference in differences if difference.columns]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from oresight.tasks.formats import alpaca, messages, pictures, sharegpt, table
+from oresight.tasks.formats.advice import as_yaml, kind_of_file, working_columns
 from oresight.tasks.formats.sample import MEDIA, Record, Sample, replace_answer, turn_text
 
 MEDIA_COLUMNS = {"audios": MEDIA["audio"], "videos": MEDIA["video"]}
@@ -33,6 +34,14 @@ class Layout(NamedTuple):
         if reason := _not_supervised(record, is_named=self.is_named):
             raise ValueError(reason)
         return pictures.with_pictures(self.reader(record, self.columns), record, self.columns)
+
+    def can_read(self, record: Record) -> bool:
+        """Whether the record is a supervised row."""
+        try:
+            self.read(record)
+        except (ValueError, TypeError, RecursionError):
+            return False
+        return True
 
     def with_answer(self, record: Record, answer: str) -> Record:
         """The record with another answer instead of its own. Raises ValueError if it cannot be replaced."""
@@ -72,12 +81,42 @@ def recognise(records: Sequence[Record], named: Mapping[Any, str], field: str = 
         (name, pairs), _ = votes.most_common(1)[0]
         return _layout(name, dict(pairs) | image | dict(named), is_named=False)
     if reason := next(filter(None, (_not_supervised(record, is_named=bool(named)) for record in records)), None):
-        raise ValueError(reason)
+        raise ValueError(f"{reason}{cure(records, field)}")
     raise ValueError(
         f"the columns {_join_names(columns)} fit no supported layout (messages, sharegpt, llava, alpaca,"
-        " prompt/completion, question/answer); name the columns that hold prompt and answer, for instance"
-        f" {field}: {_suggest_columns(records)}"
+        f" prompt/completion, question/answer); {_advice(records, field)}"
     )
+
+
+def proposed_columns(records: Sequence[Record]) -> str | None:
+    """The value of `columns` with which most of these first rows are read, which was tried; None if there is none."""
+    if any(map(_liked_label, records)):
+        return None  # the columns would be read, and disliked answers with them
+
+    def share_read(columns: dict[str, str]) -> float:
+        layout = recognise(records, columns)
+        return sum(map(layout.can_read, records)) / len(records)
+
+    return working_columns(records, share_read)
+
+
+def separating_columns(records: Sequence[Record], named: Mapping[Any, Any], columns: list[str]) -> str | None:
+    """The value of `columns` with which these records differ that are alike as they are read now, because it also reads
+    these columns as context. It was tried; None if it does not work.
+
+    named: the present value.
+    """
+    wider = {**named, "context": columns if len(columns) > 1 else columns[0]}
+    try:
+        now, then = ([_lines(recognise(records, names).read(record)) for record in records] for names in (named, wider))
+    except (ValueError, TypeError):
+        return None
+    works = len(set(then)) > len(set(now)) and all(set(less) <= set(more) for less, more in zip(now, then, strict=True))
+    return as_yaml(wider) if works else None
+
+
+def _lines(sample: Sample) -> tuple[str, ...]:
+    return tuple(line for turn in sample.messages for line in turn_text(turn).splitlines())
 
 
 def _layout(reader: str, columns: dict[str, str], *, is_named: bool) -> Layout:
@@ -98,28 +137,32 @@ def _not_supervised(record: Record, *, is_named: bool) -> str | None:
         return None
     if "chosen" in record and "rejected" in record:
         return "a preference pair, not a supervised row; keep the chosen answer as a row of its own"
-    is_labelled = isinstance(record.get("label"), bool) and not record.keys().isdisjoint(
-        ("messages", "conversations", "completion")
-    )
-    if is_labelled or isinstance(record.get("kto_tag"), bool):
-        field = "label" if is_labelled else "kto_tag"
+    if field := _liked_label(record):
         return (
             f"an answer with a liked-or-not label (field {field!r}), not a supervised row; keep the liked answers only"
         )
     return None
 
 
-def _suggest_columns(records: Sequence[Record]) -> str:
-    """The likeliest value of `dataset.columns`, for an error message."""
-    texts = [column for column, value in (records[0] if records else {}).items() if isinstance(value, str)]
-    texts = [column for column in texts if column not in ("id", "idx", "index")] or ["q", "a"]
-    prompts = [
-        column for column in texts if any(word in column.lower() for word in ("question", "prompt", "instruction"))
-    ]
-    prompt = (prompts or texts)[0]
-    rest = [column for column in texts if column != prompt] or ["a"]
-    answers = [column for column in rest if any(word in column.lower() for word in ("answer", "output", "response"))]
-    return f"{{prompt: {prompt}, answer: {(answers or rest)[0]}}}"
+def _liked_label(record: Record) -> str | None:
+    """The column that says whether people liked the answer."""
+    if isinstance(record.get("kto_tag"), bool):
+        return "kto_tag"
+    has_answer = not record.keys().isdisjoint(("messages", "conversations", "completion"))
+    return "label" if has_answer and isinstance(record.get("label"), bool) else None
+
+
+def cure(records: Sequence[Record], field: str) -> str:
+    """The end of a sentence on rows that cannot be read: the columns that would read them, if there are any."""
+    columns = proposed_columns(records)
+    return f"; {field}: {columns} reads them" if columns else ""
+
+
+def _advice(records: Sequence[Record], field: str) -> str:
+    columns = proposed_columns(records)
+    if columns is None:
+        return kind_of_file(records)
+    return f"name the columns that hold prompt and answer, for instance {field}: {columns}"
 
 
 def _join_names(columns: Sequence[str]) -> str:

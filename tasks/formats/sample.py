@@ -1,6 +1,8 @@
 """The turns of a row, which every layout gives, and the reading of single fields, with the same reasons everywhere."""
 
 import hashlib
+import json
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -47,8 +49,13 @@ def content_id(turns: str, tools: str | None, pictures: Sequence[str]) -> str:
 
 
 def required_text(record: Record, field: str) -> str:
-    """The text in a field that must hold text. Raises ValueError with what the field holds instead."""
+    """The text in a field that must hold text, a number or a boolean, which are read as JSON writes them.
+
+    Raises ValueError with what the field holds instead.
+    """
     value = record.get(field)
+    if isinstance(value, int | float) and math.isfinite(value):
+        return json.dumps(value)
     if not isinstance(value, str):
         raise ValueError(f"field {field!r} {f'holds {describe(value)}, not text' if field in record else 'is missing'}")
     if not value.strip():
