@@ -27,7 +27,7 @@ from oresight.tasks.formats.staging import Staging, empty_folder
 from oresight.tasks.runs.progress import log, progress
 from oresight.tasks.runs.record import Run
 
-INGEST_VERSION = 2
+INGEST_VERSION = 3
 """Add one when the same file would now give other rows."""
 FIRST_ROWS = 200
 """Rows from which the layout is recognised."""
@@ -136,7 +136,7 @@ def _naming_field(field: str) -> Iterator[None]:
 
 def _source_hash(files: list[File], dataset: Dataset, role: str) -> str:
     """A hash of everything that ingest depends on. If it is unchanged, reading again would change nothing."""
-    settings = [role, sorted(dataset.columns.items()), dataset.root, dataset.allow_download]
+    settings = [role, dataset.columns.given, dataset.root, dataset.allow_download]
     inputs = [INGEST_VERSION, settings, [(file.path, file.sha256) for file in files]]
     return hashlib.sha256(orjson.dumps(inputs)).hexdigest()
 
@@ -155,7 +155,7 @@ def _stage(files: list[File], dataset: Dataset, field: str, staging: Staging, ad
     if not readable:
         raise _wrong_file(dataset.path, _reasons((path, line.number, line.reason) for path, line in head), len(head))
     try:
-        layout = recognise(readable, dataset.columns, field)
+        layout = recognise(readable, dataset.columns.given, field)
     except ValueError as error:
         raise ValueError(f"{dataset.path}: {error}") from error
     log().info("%s: recognised the layout %s", dataset.name, layout.name)

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from oresight.tasks.formats import shards
 from oresight.tasks.formats.sample import Record, describe
 from oresight.tasks.formats.sources import File
+from oresight.tasks.formats.turns import is_conversation, may_be_turns
 from oresight.tasks.formats.values import Stream, values
 from oresight.tasks.scoring.picture import is_picture
 
@@ -128,7 +129,7 @@ def _is_json_lines(file: File) -> bool:
     lines = [line for line in head.split(b"\n", maxsplit=20)[:20] if line.strip()]
     are_complete = [isinstance(_parse_or_none(line), dict | list) for line in lines]
     if head.startswith(b"["):
-        return len(lines) > 1 and are_complete[0]
+        return are_complete[0] and (len(lines) > 1 or is_conversation(orjson.loads(lines[0])))
     if file.kind != ".json":
         return not lines or lines[0].strip() != b"{"
     are_records = [line.startswith(b"{") and complete for line, complete in zip(lines, are_complete, strict=True)]
@@ -172,6 +173,8 @@ def _json(number: int, text: str, reason: str) -> Line:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         return Line(number, None, text, f"is not JSON: {error.msg} (column {error.colno})")
+    if may_be_turns(value):  # a list of turns without a column
+        value, text = {"messages": value}, f'{{"messages":{text}}}'
     if not isinstance(value, dict):
         return Line(number, None, text, f"holds {describe(value)}, not an object with fields")
     return Line(number, value, text)
