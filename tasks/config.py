@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
+from oresight.tasks.columns import Columns
+
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
@@ -24,8 +26,8 @@ class Dataset(Section):
     path: str
     """A file, a folder, a glob or hf:owner/name. Formats: JSONL, JSON, CSV and TSV (each also as .gz or .zst), Parquet,
     an Arrow folder, and webdataset shards (.tar). A folder of pictures is read by its metadata file."""
-    columns: dict[Literal["prompt", "answer", "system", "messages", "image"], str] = {}
-    """Names of the columns to read, if the layout is not recognised: {prompt: q, answer: a, image: file}."""
+    columns: Columns = Columns()
+    """Names of the columns to read, where they have no usual name: {prompt: q, answer: a, image: file}."""
     root: str | None = None
     """Folder that relative picture paths start from. Pictures outside it are refused. Default: the file's folder."""
     split: str | None = None

@@ -29,7 +29,7 @@ from oresight.tasks.formats.staging import Staging, empty_folder
 from oresight.tasks.runs.progress import log, progress
 from oresight.tasks.runs.record import Run
 
-INGEST_VERSION = 2
+INGEST_VERSION = 3
 """Add one when the same file would now give other rows."""
 FIRST_ROWS = 200
 """Rows from which the layout is recognised."""
@@ -110,7 +110,7 @@ def ingest(run: Run, role: Role) -> Ingested:
                 used_paths = {path for (path,) in execute(connection, "forget_kept").fetchall()}
                 sweep(Path(f"{database}.images"), used_paths)
     for difference in differences:
-        log().warning("%s: %s", dataset.name, _describe(difference, dataset.columns, role))
+        log().warning("%s: %s", dataset.name, _describe(difference, dataset.columns.given, role))
     if unread:
         log().info("%s: columns that are not read: %s", dataset.name, ", ".join(unread))
     return _ingested(dataset.name, stored, reused=False)
@@ -157,7 +157,7 @@ def _naming_field(field: str) -> Iterator[None]:
 
 def _source_hash(files: list[File], dataset: Dataset, role: str) -> str:
     """A hash of everything that ingest depends on. If it is unchanged, reading again would change nothing."""
-    settings = [role, sorted(dataset.columns.items()), dataset.root, dataset.allow_download]
+    settings = [role, dataset.columns.given, dataset.root, dataset.allow_download]
     inputs = [INGEST_VERSION, settings, [(file.path, file.sha256) for file in with_members(files)]]
     return hashlib.sha256(orjson.dumps(inputs)).hexdigest()
 
@@ -178,7 +178,7 @@ def _stage(
     if not readable:
         raise _wrong_file(dataset.path, _reasons((path, line.number, line.reason) for path, line in head), len(head))
     try:
-        layout = recognise(readable, dataset.columns, field)
+        layout = recognise(readable, dataset.columns.given, field)
     except ValueError as error:
         raise ValueError(f"{dataset.path}: {error}") from error
     log().info("%s: recognised the layout %s", dataset.name, layout.name)
@@ -188,7 +188,7 @@ def _stage(
     staging.close()
     rows, rejects = staging.rows.count, staging.rejects.count
     if rejects > rows:
-        is_other_layout = not dataset.columns and not any(map(layout.can_read, readable))
+        is_other_layout = not dataset.columns.given and not any(map(layout.can_read, readable))
         advice = cure(readable, field) if is_other_layout else ""
         raise _wrong_file(dataset.path, _reasons(staging.reject_reasons()), rows + rejects, advice)
     return layout, layout.used_columns & {column for record in readable for column in record}
@@ -232,7 +232,7 @@ def _require_one_spelling(columns: Iterable[str]) -> None:
             )
 
 
-def _describe(difference: Difference, named: Mapping[Any, Any], role: Role) -> str:
+def _describe(difference: Difference, named: Mapping[str, Any], role: Role) -> str:
     """One line on rows that differ in unread columns only, with the setting that reads them if there is one."""
     columns = separating_columns([orjson.loads(record) for record in difference.records], named, difference.columns)
     counted = "each is a row of its own" if role == "dataset" else "they count as one row"

@@ -38,7 +38,8 @@ def decide(
         if not (answer or "").strip():
             raise ValueError("relabel needs the right answer")
         original = json.loads(row[0])
-        layout = recognise([original], config.dataset.columns)
+        columns = config.dataset.columns
+        layout = recognise([dict.fromkeys(columns.names) | original], columns.given)
         record = json.dumps(layout.with_answer(original, answer or ""), ensure_ascii=False)
     values = {"verdict": verdict, "answer": answer if record else None, "record": record, "why": " ".join(why.split())}
     with writing(config.database) as connection, transaction(connection):

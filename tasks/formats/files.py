@@ -18,6 +18,7 @@ from oresight.tasks.formats import shards, spreadsheet, toplevel
 from oresight.tasks.formats.encoding import Advance, CountingFile, open_stream, read_head
 from oresight.tasks.formats.sample import Record, describe
 from oresight.tasks.formats.sources import File
+from oresight.tasks.formats.turns import is_conversation, may_be_turns
 from oresight.tasks.formats.values import Stream, values
 from oresight.tasks.scoring.picture import is_picture
 
@@ -138,7 +139,7 @@ def _is_json_lines(file: File) -> bool:
     lines = [line for line in head.split(b"\n", maxsplit=20)[:20] if line.strip()]
     are_complete = [isinstance(_parse_or_none(line), dict | list) for line in lines]
     if head.startswith(b"["):
-        return len(lines) > 1 and are_complete[0]
+        return are_complete[0] and (len(lines) > 1 or is_conversation(orjson.loads(lines[0])))
     if file.kind != ".json":
         return not lines or lines[0].strip() != b"{"
     are_records = [line.startswith(b"{") and complete for line, complete in zip(lines, are_complete, strict=True)]
@@ -187,6 +188,8 @@ def _json(number: int, text: str, reason: str) -> Line:
         elif text.startswith("{'"):
             reason = "is not JSON but a Python dict; write it with json.dumps"
         return Line(number, None, text, reason)
+    if may_be_turns(value):  # a list of turns without a column
+        value, text = {"messages": value}, f'{{"messages":{text}}}'
     if not isinstance(value, dict):
         return Line(number, None, text, f"holds {describe(value)}, not an object with fields")
     return Line(number, value, text)
