@@ -19,7 +19,7 @@ import orjson
 
 from oresight.tasks.config import Curate, Dataset
 from oresight.tasks.database import Connection, execute, reading, transaction, writing
-from oresight.tasks.formats import Layout, cure, recognise, separating_columns
+from oresight.tasks.formats import Layout, advice_on_columns, recognise, separating_columns
 from oresight.tasks.formats.advice import IDENTIFIER
 from oresight.tasks.formats.album import Album, file_state, sweep
 from oresight.tasks.formats.encoding import Advance
@@ -157,7 +157,7 @@ def _naming_field(field: str) -> Iterator[None]:
 
 def _source_hash(files: list[File], dataset: Dataset, role: str) -> str:
     """A hash of everything that ingest depends on. If it is unchanged, reading again would change nothing."""
-    settings = [role, dataset.columns.given, dataset.root, dataset.allow_download]
+    settings = [role, dataset.columns.given, dataset.split, dataset.root, dataset.allow_download]
     inputs = [INGEST_VERSION, settings, [(file.path, file.sha256) for file in with_members(files)]]
     return hashlib.sha256(orjson.dumps(inputs)).hexdigest()
 
@@ -189,7 +189,7 @@ def _stage(
     rows, rejects = staging.rows.count, staging.rejects.count
     if rejects > rows:
         is_other_layout = not dataset.columns.given and not any(map(layout.can_read, readable))
-        advice = cure(readable, field) if is_other_layout else ""
+        advice = advice_on_columns(readable, field) if is_other_layout else ""
         raise _wrong_file(dataset.path, _reasons(staging.reject_reasons()), rows + rejects, advice)
     return layout, layout.used_columns & {column for record in readable for column in record}
 
@@ -234,12 +234,12 @@ def _require_one_spelling(columns: Iterable[str]) -> None:
 
 def _describe(difference: Difference, named: Mapping[str, Any], role: Role) -> str:
     """One line on rows that differ in unread columns only, with the setting that reads them if there is one."""
-    columns = separating_columns([orjson.loads(record) for record in difference.records], named, difference.columns)
-    counted = "each is a row of its own" if role == "dataset" else "they count as one row"
-    names, (are, them) = " and ".join(map(repr, difference.columns)), ("is", "it")
-    if len(difference.columns) > 1:
-        are, them = "are", "them"
-    advice = f"{role}.columns: {columns} reads {them}" if columns else counted
+    columns = difference.columns
+    advice = "each is a row of its own" if role == "dataset" else "they count as one row"
+    if cure := separating_columns([orjson.loads(record) for record in difference.records], named, columns):
+        them = "it" if len(columns) == 1 else "them" if cure[1] == columns else repr(cure[1][0])
+        advice = f"{role}.columns: {cure[0]} reads {them}"
+    names, are = " and ".join(map(repr, columns)), "is" if len(columns) == 1 else "are"
     return f"{difference.rows} rows differ only in {names}, which {are} not read; {advice}"
 
 

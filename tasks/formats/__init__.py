@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from oresight.tasks.formats.advice import as_yaml, kind_of_file, working_columns
+from oresight.tasks.formats.advice import as_yaml, kind_of_file, may_be_context, working_columns
 from oresight.tasks.formats.columns import Columns, companion_columns, main_columns, normal, unreadable_columns
 from oresight.tasks.formats.options import first_label
 from oresight.tasks.formats.pictures import with_pictures
@@ -110,7 +110,7 @@ def recognise(records: Sequence[Record], named: Mapping[str, Any], field: str = 
         (name, pairs), _ = votes.most_common(1)[0]
         return _layout(name, dict(pairs), records, parts, roles)
     if reason := next(filter(None, (_not_supervised(record, parts) for record in records)), None):
-        raise ValueError(f"{reason}{cure(records, field)}")
+        raise ValueError(f"{reason}{advice_on_columns(records, field)}")
     if unreadable := _unreadable(records, {"image": ()}, parts):
         raise ValueError(next(iter(unreadable.values())))
     raise ValueError(
@@ -131,20 +131,27 @@ def proposed_columns(records: Sequence[Record]) -> str | None:
     return working_columns(records, share_read)
 
 
-def separating_columns(records: Sequence[Record], named: Mapping[str, Any], columns: list[str]) -> str | None:
-    """The value of `columns` that also reads these columns, as context; None if the records do not differ then.
+def separating_columns(
+    records: Sequence[Record], named: Mapping[str, Any], columns: Sequence[str]
+) -> tuple[str, Sequence[str]] | None:
+    """The value of `columns` that also reads one or all of these columns as context, and which it reads.
 
-    records: some that are alike as they are read now. named: the present value of `columns`.
+    None if the records do not differ then. records: some that are alike as they are read now. named: the present value.
     """
     layout = recognise(records, named)
-    context = [*layout.shape.columns.get("context", ()), *columns]
-    wider = {**named, "context": context if len(context) > 1 else context[0]}
-    try:
-        now, then = ([_lines(way.read(record)) for record in records] for way in (layout, recognise(records, wider)))
-    except (ValueError, TypeError):
-        return None
-    works = len(set(then)) > len(set(now)) and all(set(less) <= set(more) for less, more in zip(now, then, strict=True))
-    return as_yaml(wider) if works else None
+    now = [_lines(layout.read(record)) for record in records]
+    for more in (columns, *([column] for column in columns)):
+        if not all(map(may_be_context, more)):
+            continue
+        context = [*layout.shape.columns.get("context", ()), *more]
+        wider = {**named, "context": context if len(context) > 1 else context[0]}
+        try:
+            then = [_lines(recognise(records, wider).read(record)) for record in records]
+        except (ValueError, TypeError):
+            continue
+        if len(set(then)) > len(set(now)) and all(set(less) <= set(more) for less, more in zip(now, then, strict=True)):
+            return as_yaml(wider), more
+    return None
 
 
 def _lines(sample: Sample) -> tuple[str, ...]:
@@ -212,13 +219,15 @@ def _liked_label(record: Record) -> str | None:
     return "label" if has_answer and isinstance(record.get("label"), bool) else None
 
 
-def cure(records: Sequence[Record], field: str) -> str:
+def advice_on_columns(records: Sequence[Record], field: str) -> str:
     """The end of a sentence on rows that cannot be read: the columns that would read them, if there are any."""
     columns = proposed_columns(records)
     return f"; {field}: {columns} reads them" if columns else ""
 
 
 def _advice(records: Sequence[Record], field: str) -> str:
+    if any("?" in column or len(column.split()) > 5 for column in records[0]):
+        return "the names look like a row; add a first line with names, such as question and answer"
     columns = proposed_columns(records)
     if columns is None:
         return kind_of_file(records)

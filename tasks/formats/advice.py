@@ -55,6 +55,11 @@ def as_yaml(columns: Mapping[str, Any]) -> str:
     ).strip()
 
 
+def may_be_context(column: str) -> bool:
+    """Whether a column may be proposed as a part of the question: an answer would leak, and an id says nothing."""
+    return not _named(column, ANSWER_WORDS) and not re.search(r"(?i:^|_)id$|I[dD]$", column)
+
+
 def kind_of_file(records: Sequence[Record]) -> str:
     """What rows hold in which no columns can be named, and what to do."""
     columns = _columns(records)

@@ -37,9 +37,10 @@ def data_files(folder: Path, is_data: Callable[[Path], bool]) -> tuple[dict[str,
         for path in sorted(part.iterdir())
         if is_data(path) and not path.name.startswith(".")
     }
-    if not in_folders and (snapshot := _cached_snapshot(folder)):
-        return data_files(snapshot, is_data)
-    return in_folders, others
+    if in_folders:
+        return in_folders, [other for other in others if not split_of(other)]
+    snapshot = _cached_snapshot(folder)
+    return data_files(snapshot, is_data) if snapshot else ({}, others)
 
 
 def _saved_splits(folder: Path) -> dict[str, str | None]:

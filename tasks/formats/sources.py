@@ -12,7 +12,7 @@ from typing import NamedTuple
 from oresight.tasks.formats.encoding import find_encoding
 from oresight.tasks.formats.folders import data_files
 from oresight.tasks.formats.pictures import SUFFIXES
-from oresight.tasks.formats.splits import choose, split_of
+from oresight.tasks.formats.splits import SHARD, choose, split_of
 
 JSON_KINDS = (".jsonl", ".ndjson", ".json")
 TEXTS = (*JSON_KINDS, ".csv", ".tsv")
@@ -80,7 +80,7 @@ def list_files(path: str, split: str | None = None, field: str = "dataset.split"
         chosen = list(splits) if is_split_inside else choose(splits, split, field)
     except ValueError as error:
         raise ValueError(f"{_common_folder(splits)}: {error}") from error
-    files = _with_answers([_described(name) for name in chosen])
+    files = _with_answers([_described(name, _missing_shards(name, chosen)) for name in chosen])
     if is_split_inside and files[0].kind not in JSON_KINDS:
         raise ValueError(f"{path}: is one file without splits; leave out {field}")
     files = [file._replace(split=split if is_split_inside else None, split_field=field) for file in files]
@@ -113,17 +113,29 @@ def _common_folder(paths: Iterable[str]) -> str:
     return os.path.commonpath([Path(path).parent for path in paths]) or "."
 
 
-def _described(path: str) -> File:
+def _missing_shards(path: str, paths: list[str]) -> str:
+    """A remark if this is the first of the hub's shards of a split and others are missing."""
+    shard = SHARD.match(Path(path).name)
+    if shard is None:
+        return ""
+    matches = [SHARD.match(Path(other).name) for other in paths if Path(other).parent == Path(path).parent]
+    numbers = sorted(int(match[2]) for match in matches if match and match.group(1, 3) == shard.group(1, 3))
+    is_complete = len(numbers) >= int(shard[3]) or int(shard[2]) > numbers[0]
+    return "" if is_complete else f"is one of {int(shard[3])} shards, of which {len(numbers)} are there"
+
+
+def _described(path: str, remark: str) -> File:
     """The file with its digest, its encoding and a remark. The digest of an Arrow folder is that of its members."""
     if _is_arrow(Path(path)):
         members = [_with_digest(str(member), "") for member in sorted(Path(path).iterdir()) if member.is_file()]
         digest = hashlib.sha256("".join(member.sha256 for member in members).encode()).hexdigest()
         return File(path, "arrow", digest, sum(member.bytes for member in members))
-    file = _with_digest(path, _kind(path))
+    file = _with_digest(path, _kind(path))._replace(remark=remark)
     if file.kind not in TEXTS:
         return file
     encoding, word = find_encoding(path)
-    remark = f"is not UTF-8 and is read as Windows-1252 ({word!r}); if that is wrong, save it as UTF-8" if word else ""
+    if word:
+        remark = f"is not UTF-8 and is read as Windows-1252 ({word!r}); if that is wrong, save it as UTF-8"
     return file._replace(encoding=encoding, remark=remark)
 
 

@@ -22,10 +22,16 @@ def rows_of(document: Record, split: str | None, field: str) -> list[Any] | None
     """
     if any(isinstance(document.get(key), str) or _are_turns(document.get(key)) for key in ROW_KEYS):
         return None
-    rows: list[Any] | None = _columns(document) or _listed_rows(document, split, field)
+    lists = {key: value for key, value in document.items() if _is_list_of_rows(value)}
+    splits = {key: split_of(key) for key in lists}
+    if lists and all(splits.values()):
+        return [row for key in choose(splits, split, field) for row in lists[key]]
+    rows: list[Any] | None = _columns(document) or _only_list(lists)
+    if rows and isinstance(photos := document.get("data_subtype"), str):
+        rows = [_with_photo(row, photos) for row in rows]
     if rows is None and document and all(isinstance(value, dict) for value in document.values()):
         rows = [{"id": key} | row for key, row in document.items()]
-    return rows
+    return rows and _of_split(rows, split, field)
 
 
 def require_answers(rows: list[Any]) -> None:
@@ -38,13 +44,9 @@ def require_answers(rows: list[Any]) -> None:
         )
 
 
-def _listed_rows(document: Record, split: str | None, field: str) -> list[Any] | None:
-    """The rows of the list that holds objects; None if there is no such list."""
-    lists = {key: value for key, value in document.items() if _is_list_of_rows(value)}
-    splits = {key: split_of(key) for key in lists}
-    if split or (len(lists) > 1 and all(splits.values())):
-        return [row for key in choose(splits, split, field) for row in lists[key]]
-    if "rows" in lists and "features" in lists:  # as the hub's server answers
+def _only_list(lists: dict[str, list[Any]]) -> list[Any] | None:
+    """The rows of the only list of objects; None if there is no list."""
+    if lists.keys() == {"rows", "features"}:  # as the hub's server answers
         return [item["row"] if isinstance(item, dict) and "row" in item else item for item in lists["rows"]]
     if len(lists) > 1:
         names = ", ".join(map(repr, list(lists)[:5]))
@@ -52,9 +54,17 @@ def _listed_rows(document: Record, split: str | None, field: str) -> list[Any] |
             f"holds lists of objects under the keys {names}{', ...' if len(lists) > 5 else ''}; write the list that"
             " holds the rows as a file of its own"
         )
-    rows = next(iter(lists.values()), None)
-    photos = document.get("data_subtype")
-    return [_with_photo(row, photos) for row in rows] if rows and isinstance(photos, str) else rows
+    return next(iter(lists.values()), None)
+
+
+def _of_split(rows: list[Any], split: str | None, field: str) -> list[Any]:
+    """The rows of a split where each row names its own, as in ScienceQA; else all rows."""
+    splits = {str(i): row.get("split") if isinstance(row, dict) else None for i, row in enumerate(rows)}
+    if all(isinstance(value, str) and split_of(value) for value in splits.values()):
+        return [rows[int(i)] for i in choose(splits, split, field)]
+    if split:
+        raise ValueError(f"holds no splits; leave out {field}")
+    return rows
 
 
 def _with_photo(row: Any, photos: str) -> Any:
