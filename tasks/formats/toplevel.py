@@ -80,7 +80,7 @@ def _columns(document: Record) -> list[Record] | None:
         return [dict(zip(map(str, names), row, strict=True)) for row in document["data"]]
     first = values[0] if values else None
     if isinstance(first, list) and first and _are_lists(values, len(first)):
-        if all(isinstance(item, dict) for value in values for item in value):
+        if all(isinstance(value[0], dict) for value in values):
             return None
         return [dict(zip(document, row, strict=True)) for row in zip(*values, strict=True)]
     if isinstance(first, dict) and all(isinstance(value, dict) and value.keys() == first.keys() for value in values):
