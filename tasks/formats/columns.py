@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
-from oresight.tasks.formats.options import may_be_options, option_columns
+from oresight.tasks.formats.options import OPTION_COLUMN, may_be_options, option_columns
 from oresight.tasks.formats.pictures import looks_like_picture
 from oresight.tasks.formats.sample import MEDIA, Record
 from oresight.tasks.formats.turns import may_be_turns
@@ -85,7 +85,7 @@ PERHAPS_PICTURES = {
 }
 """Names of a column of pictures if most of its values look like pictures."""
 NUMBERED_PICTURE = re.compile(r"(?i)(?:image|img|picture|photo)[ _-]?(\d{1,2})")
-MEDIUM = re.compile(r"(video|audio|sound)s?(path|paths|file|files|url|urls|bytes)?")
+MEDIUM = re.compile(r"(?i)(video|audio|sound)s?[ _-]?(path|paths|file|files|url|urls|bytes)?")
 MEDIA_SUFFIXES = {
     "video": (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"),
     "audio": (".wav", ".mp3", ".flac", ".ogg", ".m4a", ".opus", ".aac"),
@@ -96,6 +96,19 @@ MEDIA_SUFFIXES = {
 def normal(name: str) -> str:
     """A name without case and separators."""
     return re.sub(r"[\W_]+", "", name).lower()
+
+
+@lru_cache(maxsize=4096)
+def has_meaning(column: str) -> bool:
+    """Whether a column may hold a part of a row, or a sound or a video, going by its name."""
+    name = normal(column)
+    is_named = name in PICTURES or name in PERHAPS_PICTURES or any(name in names for names in COMPANIONS.values())
+    return is_named or any(pattern.fullmatch(column) for pattern in (NUMBERED_PICTURE, OPTION_COLUMN, MEDIUM))
+
+
+def holds_media(value: Any) -> bool:
+    """Whether a value is a picture, or the path of a picture, a sound or a video."""
+    return looks_like_picture(value) or any(_ends_with(suffixes, value) for suffixes in MEDIA_SUFFIXES.values())
 
 
 def main_columns(record: Record) -> tuple[str, Columns] | None:
@@ -173,7 +186,7 @@ def unreadable_columns(records: Sequence[Record], used: Collection[str], *, has_
             )
         elif not has_pictures and _values(column, records) and _most(looks_like_picture, column, records):
             reasons[column] = (
-                f"field {column!r} holds a picture and is not read; name it in columns: {{image: {column}}}, or read"
+                f"field {column!r} holds a picture and is not read; name it in columns: {{image: {column!r}}}, or read"
                 " the texts alone with columns: {image: false}"
             )
     return reasons
@@ -195,9 +208,9 @@ def _most(fits: Callable[[Any], bool], column: str, records: Iterable[Record]) -
 
 
 def _medium(column: str, records: Sequence[Record]) -> str | None:
-    """'audio' or 'video' if that is what a column holds, by its name or by most of its values."""
-    if match := MEDIUM.fullmatch(normal(column)):
-        return "video" if match[1] == "video" else "audio"
+    """'audio' or 'video' if that is what a column holds, going by its name or by most of its values."""
+    if match := MEDIUM.fullmatch(column):
+        return "video" if match[1].lower() == "video" else "audio"
     if not _values(column, records):
         return None
     for medium, suffixes in MEDIA_SUFFIXES.items():

@@ -101,6 +101,8 @@ def replace_answer(value: Any, answer: str, roles: Mapping[str, str] = ROLES) ->
     """
     if isinstance(value, str):
         return orjson.dumps(replace_answer(orjson.loads(value), answer, roles)).decode()
+    if not isinstance(value, list):
+        raise ValueError(f"holds {describe(value)}, in which no answer can be replaced")
     last = max(i for i, turn, is_trained in _numbered_turns(value, "messages", roles) if _is_answer(turn, is_trained))
     item = value[last]
     if isinstance(item, str):
@@ -190,8 +192,11 @@ def _item_turns(item: dict[str, Any], position: str, roles: Mapping[str, str]) -
         return [_turn(role, text, item, position) for role, text in texts if text or role != "system"]
     role = roles.get(name.lower()) if isinstance(name, str) else None
     if role is None:
-        advice = f"; name it in columns: {{roles: {{{name[:50]}: user}}}}" if isinstance(name, str) else ""
-        raise ValueError(f"{position} has the role {str(name)[:50]!r}, which is none of {', '.join(roles)}{advice}")
+        name = str(name)[:50]
+        raise ValueError(
+            f"{position} has the role {name!r}, which is not known; say what it is, for instance in columns: {{roles:"
+            f" {{{name!r}: assistant}}}}; the known roles are {', '.join(roles)}"
+        )
     text = next((item[key] for key in TEXT_KEYS if item.get(key) is not None), None)
     if isinstance(text, dict) and (role == "tool" or name.lower() in CALL_ROLES):
         text = to_json(text)
