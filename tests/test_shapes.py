@@ -197,6 +197,9 @@ def test_files_as_people_hold_them_are_read_right(case: str, tmp_path: Path) -> 
         ({"messages": {"role": ["user", "assistant"], "content": ["q", "a"]}}, "user: q\nassistant: a"),
         ({"turns": [{"speaker": "Human", "text": "q"}, {"speaker": "AI", "text": "a"}]}, "user: q\nassistant: a"),
         ({"data": ["q", "a"], "id": 1}, "user: q\nassistant: a"),
+        ({"system": "s", "System_Prompt": "t", "prompt": "q", "response": "a"}, "system: s\nt\nuser: q\nassistant: a"),
+        ({"question": "q", "document": 12, "answer": "a"}, "user: q\nassistant: a"),
+        ({"question": "q", "reasoning": "4", "answer": "4"}, "user: q\nassistant: <think>\n4\n</think>\n\n4"),
         ({"user": "q", "assistant": "a"}, "user: q\nassistant: a"),
         ({"messages": '[{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]'},
          "user: q\nassistant: a"),
@@ -277,8 +280,11 @@ def test_neighbours_of_these_files_are_read_right(record: Record, read: str) -> 
         ({"messages": [["q", None]]}, "turn 1 of 'messages' holds a list, not a pair of texts"),
         ({"messages": [USER, {"role": "assistant", "content": "", "reasoning": "r"}]},
          "the assistant's last turn of 'messages', is empty"),
-        ({"messages": [{"role": {"name": "user"}, "content": "q"}, ASSISTANT]}, "turn 1 of 'messages' has the role"),
+        ({"messages": [{"role": {"name": "user"}, "content": "q"}, ASSISTANT]}, "turn 1 of 'messages' has no role"),
+        ({"messages": [{"user": "Bob", "text": "q"}, ASSISTANT]}, "has no role that is known; its keys are user, text"),
+        ({"messages": [{"Q": "q", "A": "a"}]}, "its keys are Q, A; if a key stands for a role, say so in columns"),
         ({"messages": [USER, {"role": "Chatbot", "content": "a"}]}, "columns: {roles: {'Chatbot': assistant}}"),
+        ({"data": [{"prompt": "q", "completion": "a"}]}, "the columns data fit no supported layout"),
         ({"prompt": ["q", "r"], "completion": ["x", "y"]}, "field 'prompt' holds a list, not text"),
         ({"prompt": "q", "completion": ["x", "y"]}, "field 'completion' holds a list, not text"),
         ({"question": "q", "answers": {"text": [], "answer_start": []}}, "field 'answers' holds an object, not text"),
@@ -339,6 +345,8 @@ def test_columns_that_are_named_are_read_and_false_leaves_a_part_out() -> None:
         sample(record, **columns, context="third")
     talk = {"chat": [{"role": "Client", "content": "q"}, {"role": "bot", "content": "a"}], "note": "n"}
     assert shown(sample(talk, messages="chat", context="note", roles={"client": "user"})) == "user: q\nn\nassistant: a"
+    pairs = {"messages": [{"Q": "q", "A": "a"}]}
+    assert shown(sample(pairs, roles={"Q": "user", "A": "assistant"})) == "user: q\nassistant: a"
     wrong: dict[str, Any]
     for wrong in ({"prompt": ["a"]}, {"image": True}, {"context": []}, {"roles": {"Bot": "robot"}}, {"picture": "x"}):
         with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -12,7 +12,7 @@ import orjson
 
 from oresight.tasks.formats.sample import Record, describe
 
-OPTION_COLUMN = re.compile(r"(?i)(option|choice|answer|op|opt|)[ _-]?([a-j]|[1-9])")
+OPTION_COLUMN = re.compile(r"(?i)(option|choice|op|opt|)[ _-]?([a-j]|[1-9])")
 LABELLED = re.compile(r"\(?[A-Ja-j0-9][.):]\s")
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LABEL_KEYS, TEXT_KEYS = ("label", "key", "id"), ("text", "value", "option", "content")
@@ -31,8 +31,7 @@ def option_columns(columns: Iterable[str]) -> tuple[str, ...]:
     for column in columns:
         if match := OPTION_COLUMN.fullmatch(column):
             prefix, label = match[1].lower(), match[2]
-            # The columns a and 1 say nothing of options, and answer1 is an answer.
-            if label.isalpha() if prefix == "answer" else prefix or label.isupper():
+            if prefix or label.isupper():  # the columns a and 1 say nothing of options
                 groups.setdefault((prefix, label.isdigit()), {}).setdefault(label.upper(), column)
     for by_label in groups.values():
         if {"A", "B"} <= by_label.keys() or {"1", "2"} <= by_label.keys():
