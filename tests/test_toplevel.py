@@ -64,6 +64,10 @@ def test_objects_by_id_keep_their_id(tmp_path: Path) -> None:
         {"messages": TURNS},
         {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]},
         {"prompt": TURNS[:1], "completion": TURNS[1:]},
+        {"messages": [{"system": "s", "input": "q", "output": "a"}]},
+        {"messages": [["q", "a"], ["r", "b"]], "source": "x"},
+        {"conversation": [{"human": "q", "assistant": "a"}]},
+        {"dialogue": TURNS},
         {"question": "q", "answers": [{"answer": "a"}, {"answer": "b"}]},
         {"instruction": "q", "input": "", "output": "a", "history": [["x", "y"]]},
     ],
@@ -75,8 +79,8 @@ def test_an_object_that_is_a_row_stays_one(tmp_path: Path, row: Any) -> None:
 
 
 def test_columns_of_conversations_are_rows(tmp_path: Path) -> None:
-    got = lines(tmp_path / "a.json", {"messages": [TURNS, TURNS]})
-    assert [line.record for line in got] == [{"messages": TURNS}] * 2
+    for document in ({"messages": [TURNS, TURNS]}, {"conversations": [{"messages": TURNS}, {"messages": TURNS}]}):
+        assert [line.record for line in lines(tmp_path / "a.json", document)] == [{"messages": TURNS}] * 2
 
 
 def test_what_is_unclear_names_the_keys(tmp_path: Path) -> None:

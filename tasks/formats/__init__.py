@@ -10,7 +10,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from oresight.tasks.formats.advice import as_yaml, kind_of_file, may_be_context, working_columns
-from oresight.tasks.formats.columns import Columns, companion_columns, main_columns, normal, unreadable_columns
+from oresight.tasks.formats.columns import (
+    Columns,
+    companion_columns,
+    has_meaning,
+    holds_media,
+    main_columns,
+    normal,
+    unreadable_columns,
+)
 from oresight.tasks.formats.options import first_label
 from oresight.tasks.formats.pictures import with_pictures
 from oresight.tasks.formats.row import Shape, read_row
@@ -63,18 +71,28 @@ class Layout(NamedTuple):
     def with_answer(self, record: Record, answer: str) -> Record:
         """The record with another answer instead of its own. Raises ValueError if it cannot be replaced."""
         (field,) = self.main.get("answer") or self.main["messages"]
-        changed = record | dict.fromkeys(self.shape.columns.get("reasoning", ()))
-        if "messages" in self.main or (isinstance(record[field], list) and not isinstance(record[field][0], str)):
-            changed[field] = replace_answer(record[field], answer, self.shape.roles)
+        value, changed = record[field], record | dict.fromkeys(self.shape.columns.get("reasoning", ()))
+        if (
+            "messages" in self.main
+            or isinstance(value, dict)
+            or (isinstance(value, list) and isinstance(value[0], dict))
+        ):
+            changed[field] = replace_answer(value, answer, self.shape.roles)
         else:
-            changed[field] = [answer] if isinstance(record[field], list) else answer
+            changed[field] = [answer] if isinstance(value, list) else answer
         if turn_text(read_row(changed, self.shape).messages[-1]) != answer:
             raise ValueError("the answer of this row cannot be replaced; drop the row and add a corrected copy")
         return changed
 
     def _widened(self, record: Record) -> tuple[Shape, Mapping[str, str]]:
         """The shape and the unreadable columns, with the columns of this record that the first rows lacked."""
-        new = {column: value for column, value in record.items() if column not in self.all_columns}
+        new = {
+            column: value
+            for column, value in record.items()
+            if column not in self.all_columns and (has_meaning(column) or holds_media(value))
+        }
+        if not new:
+            return self.shape, self.unreadable
         added = companion_columns([new], self.main, self.named)
         columns = dict(self.shape.columns)
         for part, names in added.items():

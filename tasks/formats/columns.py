@@ -8,18 +8,18 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
-from oresight.tasks.formats.options import may_be_options, option_columns
+from oresight.tasks.formats.options import OPTION_COLUMN, may_be_options, option_columns
 from oresight.tasks.formats.pictures import looks_like_picture
 from oresight.tasks.formats.sample import MEDIA, Record
-from oresight.tasks.formats.turns import may_be_turns
+from oresight.tasks.formats.turns import is_conversation, may_be_turns
 
 Columns = Mapping[str, tuple[str, ...]]
 """By part of a row (prompt, answer, messages, system, ...): the columns that hold it, in the order of reading."""
 
 TURNS = {"messages": "messages", "conversations": "sharegpt", "conversation": "sharegpt"}
 """Names of a column of turns, each with the name of the layout."""
-OTHER_TURNS = ("dialogue", "dialog", "chat", "turns", "data", "items")
-"""Names of a column that holds turns if it holds a list of objects or of several texts."""
+OTHER_TURNS = {"dialogue", "dialog", "chat", "turns", "data", "items"}
+"""Names of a column that holds turns if its value is a list of them, and none of rows."""
 PAIRS = (
     ("instruction", "output"),
     ("instruction", "response"),
@@ -67,11 +67,15 @@ FITS: Mapping[str, Callable[[Any], bool]] = {
     "system": lambda value: isinstance(value, str | list),
     "tools": lambda value: isinstance(value, list | dict) or str(value).lstrip()[:1] in ("", "[", "{"),
     "history": lambda value: isinstance(value, list) or str(value).lstrip()[:1] in ("", "["),
-    "context": lambda value: not isinstance(value, bool | bytes),
+    "context": lambda value: isinstance(value, str | list | dict),
+    "input": lambda value: not isinstance(value, bool | bytes),
     "options": may_be_options,
     "reasoning": lambda value: isinstance(value, str),
 }
-"""Whether a value may be such a part, so that another column of the same name is not taken for it."""
+"""Whether a value may be such a part, so that another column of the same name is not taken for it.
+
+Beside a column of turns the name decides. The input of an instruction may be a number, other contexts may not.
+"""
 BESIDE_TURNS = ("system", "tools")
 """The parts that are also read beside a column of turns, which has the others in it."""
 PICTURES = {
@@ -85,7 +89,7 @@ PERHAPS_PICTURES = {
 }
 """Names of a column of pictures if most of its values look like pictures."""
 NUMBERED_PICTURE = re.compile(r"(?i)(?:image|img|picture|photo)[ _-]?(\d{1,2})")
-MEDIUM = re.compile(r"(video|audio|sound)s?(path|paths|file|files|url|urls|bytes)?")
+MEDIUM = re.compile(r"(?i)(video|audio|sound)s?[ _-]?(path|paths|file|files|url|urls|bytes)?")
 MEDIA_SUFFIXES = {
     "video": (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"),
     "audio": (".wav", ".mp3", ".flac", ".ogg", ".m4a", ".opus", ".aac"),
@@ -96,6 +100,19 @@ MEDIA_SUFFIXES = {
 def normal(name: str) -> str:
     """A name without case and separators, and without what a header adds after a comma, a colon or a bracket."""
     return re.sub(r"[\W_]+", "", re.split(r"(?<=\w)\s*[,;:(\[]", name)[0]).lower()
+
+
+@lru_cache(maxsize=4096)
+def has_meaning(column: str) -> bool:
+    """Whether a column may hold a part of a row, or a sound or a video, going by its name."""
+    name = normal(column)
+    is_named = name in PICTURES or name in PERHAPS_PICTURES or any(name in names for names in COMPANIONS.values())
+    return is_named or any(pattern.fullmatch(column) for pattern in (NUMBERED_PICTURE, OPTION_COLUMN, MEDIUM))
+
+
+def holds_media(value: Any) -> bool:
+    """Whether a value is a picture, or the path of a picture, a sound or a video."""
+    return looks_like_picture(value) or any(_ends_with(suffixes, value) for suffixes in MEDIA_SUFFIXES.values())
 
 
 def main_columns(record: Record) -> tuple[str, Columns] | None:
@@ -110,9 +127,10 @@ def main_columns(record: Record) -> tuple[str, Columns] | None:
         if prompt in names and answer in names:
             columns = {"prompt": (names[prompt],), "answer": (names[answer],)}
             return "alpaca" if (prompt, answer) in ALPACA else f"{names[prompt]}/{names[answer]}", columns
-    for name in OTHER_TURNS:
-        if name in names and may_be_turns(record[names[name]]):
-            return "messages", {"messages": (names[name],)}
+    for name, column in names.items():
+        value = record[column]
+        if name in OTHER_TURNS and may_be_turns(value) and (is_conversation(value) or not isinstance(value[0], dict)):
+            return "messages", {"messages": (column,)}
     return None
 
 
@@ -127,10 +145,13 @@ def companion_columns(records: Sequence[Record], main: Columns, named: Columns) 
     parts: dict[str, tuple[str, ...]] = {}
     for part, names in COMPANIONS.items():
         if part not in named and (part in BESIDE_TURNS or "messages" not in main):
-            fits = FITS[part]
             others = OTHER_PROMPTS if "prompt" in named else ()
             columns = [column for column in free if normal(column) in names and normal(column) not in others]
-            parts[part] = tuple(column for column in columns if _most(fits, column, records))
+            parts[part] = tuple(
+                column
+                for column in columns
+                if "messages" in main or _most(FITS.get(normal(column), FITS[part]), column, records)
+            )
     if "options" not in named and "messages" not in main:
         parts["options"] += option_columns(free)
     if "image" not in named:
@@ -173,7 +194,7 @@ def unreadable_columns(records: Sequence[Record], used: Collection[str], *, has_
             )
         elif not has_pictures and _values(column, records) and _most(looks_like_picture, column, records):
             reasons[column] = (
-                f"field {column!r} holds a picture and is not read; name it in columns: {{image: {column}}}, or read"
+                f"field {column!r} holds a picture and is not read; name it in columns: {{image: {column!r}}}, or read"
                 " the texts alone with columns: {image: false}"
             )
     return reasons
@@ -195,9 +216,9 @@ def _most(fits: Callable[[Any], bool], column: str, records: Iterable[Record]) -
 
 
 def _medium(column: str, records: Sequence[Record]) -> str | None:
-    """'audio' or 'video' if that is what a column holds, by its name or by most of its values."""
-    if match := MEDIUM.fullmatch(normal(column)):
-        return "video" if match[1] == "video" else "audio"
+    """'audio' or 'video' if that is what a column holds, going by its name or by most of its values."""
+    if match := MEDIUM.fullmatch(column):
+        return "video" if match[1].lower() == "video" else "audio"
     if not _values(column, records):
         return None
     for medium, suffixes in MEDIA_SUFFIXES.items():

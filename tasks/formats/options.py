@@ -12,7 +12,7 @@ import orjson
 
 from oresight.tasks.formats.sample import Record, describe
 
-COLUMN = re.compile(r"(?i)(option|choice|answer|op|opt|)[ _-]?([a-j]|[1-9])")
+OPTION_COLUMN = re.compile(r"(?i)(option|choice|op|opt|)[ _-]?([a-j]|[1-9])")
 LABELLED = re.compile(r"\(?[A-Ja-j0-9][.):]\s")
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LABEL_KEYS, TEXT_KEYS = ("label", "key", "id"), ("text", "value", "option", "content")
@@ -29,10 +29,9 @@ def option_columns(columns: Iterable[str]) -> tuple[str, ...]:
     """The columns that hold one option each, in the order of their labels: at least A and B, or option1 and option2."""
     groups: dict[tuple[str, bool], dict[str, str]] = {}
     for column in columns:
-        if match := COLUMN.fullmatch(column):
+        if match := OPTION_COLUMN.fullmatch(column):
             prefix, label = match[1].lower(), match[2]
-            # The columns a and 1 say nothing of options, and answer1 is an answer.
-            if label.isalpha() if prefix == "answer" else prefix or label.isupper():
+            if prefix or label.isupper():  # the columns a and 1 say nothing of options
                 groups.setdefault((prefix, label.isdigit()), {}).setdefault(label.upper(), column)
     for by_label in groups.values():
         if {"A", "B"} <= by_label.keys() or {"1", "2"} <= by_label.keys():
@@ -56,12 +55,14 @@ def options_text(record: Record, columns: Sequence[str], first: str) -> str:
     field if it holds something else.
     """
     lines, single = list[str](), list[str]()
-    for column in columns:
+    matches = [OPTION_COLUMN.fullmatch(column) for column in columns]
+    is_named = len(columns) > 1 and not any(matches)  # one option a column, in columns with other names
+    for i, (column, match) in enumerate(zip(columns, matches, strict=True)):
         value = record.get(column)
         if value is None or value == "":
             continue
-        if (match := COLUMN.fullmatch(column)) and not isinstance(value, list | dict):
-            single.append(f"{match[2].upper()}. {value}")
+        if (match or is_named) and not isinstance(value, list | dict):
+            single.append(f"{match[2].upper() if match else LETTERS[i]}. {value}")
         elif isinstance(options := _options(value, column), str):
             lines.append(options)
         else:

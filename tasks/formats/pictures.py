@@ -86,13 +86,15 @@ def picture_sources(value: Any, holder: str) -> list[PictureSource]:
 
     holder: what holds the value, for the reason: "field 'image'".
     """
-    if value is None or value == "" or value == []:
-        return []
-    if isinstance(value, str) and value.startswith(("[", "{")):
+    if isinstance(value, str):
+        if not value.startswith(("[", "{")):
+            return [_source(value, holder)] if value else []
         try:
             value = orjson.loads(value)
         except orjson.JSONDecodeError:
             return [value]
+    if value is None:
+        return []
     if isinstance(value, list | tuple):
         return [source for item in value for source in picture_sources(item, holder)]
     if isinstance(value, dict):
@@ -102,12 +104,10 @@ def picture_sources(value: Any, holder: str) -> list[PictureSource]:
         return picture_sources(inner, holder)
     if isinstance(value, bytes):
         return [value]
-    if not isinstance(value, str):
-        raise ValueError(
-            f"{holder} holds {describe(value)}, not a picture (a path, or bytes); if it is no picture, set columns:"
-            " {image: false}"
-        )
-    return [_source(value, holder)]
+    raise ValueError(
+        f"{holder} holds {describe(value)}, not a picture (a path, or bytes); if it is no picture, set columns:"
+        " {image: false}"
+    )
 
 
 def _source(text: str, holder: str) -> PictureSource:
@@ -131,7 +131,7 @@ def _numbered_sources(record: Record, columns: Sequence[str]) -> dict[int, Pictu
     """The pictures in a record's columns by their number: that of their column (image_2), or else their position."""
     sources: dict[int, PictureSource] = {}
     for column in columns:
-        own_number = re.search(r"\d+$", column)
+        own_number = re.search(r"\d+$", column) if column[-1:].isdigit() else None
         for source in picture_sources(record.get(column), f"field {column!r}"):
             number = int(own_number[0]) if own_number else len(sources) + 1
             sources[number if number not in sources else max(sources) + 1] = source

@@ -81,10 +81,10 @@ def _add_around(turns: list[Turn], record: Record, shape: Shape) -> None:
     for field in shape.columns.get("history", ()):
         if record.get(field):
             turns[:0] = read_turns(record[field], field, shape.roles)
-    for field in shape.columns.get("system", ()):
-        system = _system(record, field)
-        if system and turns[0] != {"role": "system", "content": system}:
-            turns.insert(0, {"role": "system", "content": system})
+    systems = [text for field in shape.columns.get("system", ()) if (text := _system(record, field))]
+    system = {"role": "system", "content": "\n".join(systems)}
+    if systems and turns[0] != system:
+        turns.insert(0, system)
 
 
 def _prompt(record: Record, field: str, shape: Shape, *, is_optional: bool) -> list[Turn]:

@@ -8,10 +8,11 @@ from typing import Any
 
 from oresight.tasks.formats.sample import Record
 from oresight.tasks.formats.splits import choose, split_of
+from oresight.tasks.formats.turns import is_conversation
 
-ROW_KEYS = {"question", "prompt", "instruction", "query", "input", "messages", "conversations", "conversation", "text"}
+TURN_KEYS = ("messages", "conversations", "conversation")
+TEXT_KEYS = ("question", "prompt", "instruction", "query", "input", "text", *TURN_KEYS)
 """An object with a text or turns under one of these keys is a row."""
-TURN_KEYS = ({"role"}, {"from"}, {"human", "assistant"}, {"user", "assistant"})
 
 
 def rows_of(document: Record, split: str | None, field: str) -> list[Any] | None:
@@ -20,7 +21,7 @@ def rows_of(document: Record, split: str | None, field: str) -> list[Any] | None
     split: the split to read, if it holds several. field: the setting that names the split, for messages. Raises
     ValueError, without the file's name, if it is unclear which list holds the rows, or which split to read.
     """
-    if any(isinstance(document.get(key), str) or _are_turns(document.get(key)) for key in ROW_KEYS):
+    if _is_row(document):
         return None
     lists = {key: value for key, value in document.items() if _is_list_of_rows(value)}
     splits = {key: split_of(key) for key in lists}
@@ -32,6 +33,18 @@ def rows_of(document: Record, split: str | None, field: str) -> list[Any] | None
     if rows is None and document and all(isinstance(value, dict) for value in document.values()):
         rows = [{"id": key} | row for key, row in document.items()]
     return rows and _of_split(rows, split, field)
+
+
+def _is_row(document: Record) -> bool:
+    if any(isinstance(document.get(key), str) for key in TEXT_KEYS) or any(map(is_conversation, document.values())):
+        return True
+    turns = [value for key in TURN_KEYS if isinstance(value := document.get(key), list) and value]
+    # Else they are a column of conversations, or rows with such a column.
+    return any(
+        isinstance(value[0][0] if isinstance(value[0], list) and value[0] else value[0], str)
+        or (isinstance(value[0], dict) and value[0].keys().isdisjoint(TURN_KEYS))
+        for value in turns
+    )
 
 
 def require_answers(rows: list[Any]) -> None:
@@ -98,13 +111,4 @@ def _are_numbers(keys: Collection[str]) -> bool:
 
 
 def _is_list_of_rows(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and isinstance(value[0], dict) and not _are_turns(value)
-
-
-def _are_turns(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and isinstance(value[0], dict)
-        and any(keys <= value[0].keys() for keys in TURN_KEYS)
-    )
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict) and not is_conversation(value)

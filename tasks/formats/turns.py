@@ -61,8 +61,9 @@ def may_be_turns(value: Any) -> bool:
 
 
 def is_conversation(value: Any) -> bool:
-    """Whether a value is a list of turns that have roles, and no list of rows."""
-    return isinstance(value, list) and bool(value) and isinstance(value[0], dict) and isinstance(_role(value[0]), str)
+    """Whether a value is a list of turns with role and content, and no list of rows."""
+    first = value[0] if isinstance(value, list) and value else None
+    return isinstance(first, dict) and isinstance(_role(first), str) and not first.keys().isdisjoint(TEXT_KEYS)
 
 
 def read_turns(value: Any, field: str, roles: Mapping[str, str] = ROLES) -> list[Turn]:
@@ -101,6 +102,8 @@ def replace_answer(value: Any, answer: str, roles: Mapping[str, str] = ROLES) ->
     """
     if isinstance(value, str):
         return orjson.dumps(replace_answer(orjson.loads(value), answer, roles)).decode()
+    if not isinstance(value, list):
+        raise ValueError(f"holds {describe(value)}, in which no answer can be replaced")
     last = max(i for i, turn, is_trained in _numbered_turns(value, "messages", roles) if _is_answer(turn, is_trained))
     item = value[last]
     if isinstance(item, str):
@@ -117,7 +120,7 @@ def replace_answer(value: Any, answer: str, roles: Mapping[str, str] = ROLES) ->
 
 def with_reasoning(reasoning: str | None, answer: Any) -> Any:
     """The content of an answer with the reasoning before it, as models that reason write it."""
-    if not reasoning or not answer or reasoning in str(answer):
+    if not reasoning or not answer or "<think>" in str(answer):
         return answer
     thoughts = f"<think>\n{reasoning.strip()}\n</think>\n\n"
     return thoughts + answer if isinstance(answer, str) else [{"type": "text", "text": thoughts}, *answer]
@@ -185,13 +188,20 @@ def _sides(item: dict[str, Any], roles: Mapping[str, str], position: str) -> dic
 def _item_turns(item: dict[str, Any], position: str, roles: Mapping[str, str]) -> list[Turn]:
     """The turns of an object: one with a role, or a question and its answer."""
     name = _role(item)
-    if name is None and (sides := _sides(item, roles, position)):
+    has_text = any(item.get(key) is not None for key in TEXT_KEYS)
+    if name is None and not has_text and (sides := _sides(item, roles, position)):
         texts = [(role, item[sides[role]]) for role in ("system", "user", "assistant", "tool") if role in sides]
         return [_turn(role, text, item, position) for role, text in texts if text or role != "system"]
-    role = roles.get(name.lower()) if isinstance(name, str) else None
+    if not isinstance(name, str):
+        advice = "if a key stands for a role, say so in columns: {roles: {KEY: user}}"
+        raise ValueError(f"{position} has no role that is known; its keys are {', '.join(item)[:200]}; {advice}")
+    role = roles.get(name.lower())
     if role is None:
-        advice = f"; name it in columns: {{roles: {{{name[:50]}: user}}}}" if isinstance(name, str) else ""
-        raise ValueError(f"{position} has the role {str(name)[:50]!r}, which is none of {', '.join(roles)}{advice}")
+        name = name[:50]
+        raise ValueError(
+            f"{position} has the role {name!r}, which is not known; say what it is, for instance in columns: {{roles:"
+            f" {{{name!r}: assistant}}}}; the known roles are {', '.join(roles)}"
+        )
     text = next((item[key] for key in TEXT_KEYS if item.get(key) is not None), None)
     if isinstance(text, dict) and (role == "tool" or name.lower() in CALL_ROLES):
         text = to_json(text)
@@ -214,8 +224,11 @@ def _turn(role: str, text: Any, item: dict[str, Any], position: str) -> Turn:
         text = ""
     elif not isinstance(text, str):
         raise ValueError(f"{position}: its content holds {describe(text)}, not text")
-    if calls and isinstance(text, str):
-        text = "\n".join(filter(None, (text, calls if isinstance(calls, str) else to_json(calls))))
+    if calls:
+        written = calls if isinstance(calls, str) else to_json(calls)
+        text = (
+            "\n".join(filter(None, (text, written))) if isinstance(text, str) else [*text, *_parts(written, position)]
+        )
     return {"role": role, "content": with_reasoning("\n".join(reasoning), text) if role == "assistant" else text}
 
 
