@@ -25,7 +25,8 @@ class Dataset(Section):
     """Name of these rows in the database."""
     path: str
     """A file, a folder, a glob or hf:owner/name. Formats: JSONL, JSON, CSV and TSV (each also as .gz or .zst), Parquet,
-    an Arrow folder, and webdataset shards (.tar). A folder of pictures is read by its metadata file."""
+    an Arrow folder, and webdataset shards (.tar). A folder of pictures is read by its metadata file, and a dataset from
+    the hub by its card. See docs/files.md."""
     columns: Columns = Columns()
     """Names of the columns to read, where they have no usual name: {prompt: q, answer: a, image: file}."""
     root: str | None = None

@@ -19,7 +19,7 @@ import orjson
 
 from oresight.tasks.config import Curate, Dataset
 from oresight.tasks.database import Connection, execute, reading, transaction, writing
-from oresight.tasks.formats import Layout, advice_on_columns, recognise, separating_columns
+from oresight.tasks.formats import Layout, advice_on_columns, join_names, recognise, separating_columns
 from oresight.tasks.formats.advice import IDENTIFIER
 from oresight.tasks.formats.album import Album, file_state, sweep
 from oresight.tasks.formats.encoding import Advance
@@ -88,7 +88,7 @@ def ingest(run: Run, role: Role) -> Ingested:
         return _ingested(dataset.name, stored, reused=True)
     if ignored:
         log().warning("%s: not read: %s", dataset.name, ", ".join(ignored))
-    for file in files:
+    for file in with_members(files):
         if file.remark:
             log().warning("%s: %s %s", dataset.name, file.path, file.remark)
     size = sum(file.bytes for file in with_members(files))
@@ -112,7 +112,7 @@ def ingest(run: Run, role: Role) -> Ingested:
     for difference in differences:
         log().warning("%s: %s", dataset.name, _describe(difference, dataset.columns.given, role))
     if unread:
-        log().info("%s: columns that are not read: %s", dataset.name, ", ".join(unread))
+        log().info("%s: columns that are not read: %s", dataset.name, join_names(unread))
     return _ingested(dataset.name, stored, reused=False)
 
 
@@ -237,8 +237,9 @@ def _describe(difference: Difference, named: Mapping[str, Any], role: Role) -> s
     columns = difference.columns
     advice = "each is a row of its own" if role == "dataset" else "they count as one row"
     if cure := separating_columns([orjson.loads(record) for record in difference.records], named, columns):
-        them = "it" if len(columns) == 1 else "them" if cure[1] == columns else repr(cure[1][0])
-        advice = f"{role}.columns: {cure[0]} reads {them}"
+        setting, read_then = cure
+        them = "it" if len(columns) == 1 else "them" if read_then == columns else repr(read_then[0])
+        advice = f"{role}.columns: {setting} reads {them}"
     names, are = " and ".join(map(repr, columns)), "is" if len(columns) == 1 else "are"
     return f"{difference.rows} rows differ only in {names}, which {are} not read; {advice}"
 

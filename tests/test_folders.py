@@ -199,6 +199,24 @@ def test_questions_are_read_with_their_annotations(tmp_path: Path) -> None:
     assert sum(told) == file.bytes + file.answers.bytes
 
 
+def test_what_is_wrong_with_annotations_is_told(tmp_path: Path) -> None:
+    write(tmp_path / "questions.jsonl", '{"question_id": "1", "question": "a?"}\n{"question": "b?"}\n')
+    write(tmp_path / "annotations.jsonl", '{"question_id": 1, "answer": "x"}\n{"answer": "y"}\nno\n')
+    ((file,), _) = list_files(str(tmp_path))
+    got = list(read(file, lambda _: None))
+    assert [(line.number, line.record and line.record.get("answer")) for line in got] == [
+        (3, None),
+        (1, "x"),
+        (2, None),
+    ]
+    write(tmp_path / "annotations.jsonl", '{"answer": "y"}\n')
+    with pytest.raises(ValueError, match=r"annotations\.jsonl: no record has a question_id"):
+        list(read(list_files(str(tmp_path))[0][0], lambda _: None))
+    write(tmp_path / "tables" / "questions.parquet")
+    write(tmp_path / "tables" / "annotations.parquet")
+    assert len(list_files(str(tmp_path / "tables"))[0]) == 2
+
+
 @pytest.mark.parametrize("held", ["questions", "annotations"])
 def test_one_of_both_files_names_the_other(tmp_path: Path, held: str) -> None:
     vqa(tmp_path, "train2014")

@@ -111,9 +111,7 @@ def recognise(records: Sequence[Record], named: Mapping[str, Any], field: str = 
     roles = {name.lower(): role for name, role in named.get("roles", {}).items()}
     parts = {part: _as_names(names) for part, names in named.items() if part != "roles"}
     if missing := [column for columns in parts.values() for column in columns if column not in all_columns]:
-        raise ValueError(
-            f"{field} names {missing[0]!r}, which is no column; the columns are {_join_names(all_columns)}"
-        )
+        raise ValueError(f"{field} names {missing[0]!r}, which is no column; the columns are {join_names(all_columns)}")
     if "messages" in parts:
         return _layout("messages", {"messages": parts["messages"]}, records, parts, roles)
     if "prompt" in parts and "answer" in parts:
@@ -132,7 +130,7 @@ def recognise(records: Sequence[Record], named: Mapping[str, Any], field: str = 
     if unreadable := _unreadable(records, {"image": ()}, parts):
         raise ValueError(next(iter(unreadable.values())))
     raise ValueError(
-        f"the columns {_join_names(all_columns)} fit no supported layout (messages, sharegpt, llava, alpaca,"
+        f"the columns {join_names(all_columns)} fit no supported layout (messages, sharegpt, llava, alpaca,"
         f" prompt/completion, question/answer); {_advice(records, field)}"
     )
 
@@ -156,10 +154,13 @@ def separating_columns(
 
     None if the records do not differ then. records: some that are alike as they are read now. named: the present value.
     """
-    layout = recognise(records, named)
-    now = [_lines(layout.read(record)) for record in records]
+    try:
+        layout = recognise(records, named)
+        now = [_lines(layout.read(record)) for record in records]
+    except (ValueError, TypeError):
+        return None
     for more in (columns, *([column] for column in columns)):
-        if not all(map(may_be_context, more)):
+        if named.get("context") is False or not all(map(may_be_context, more)):
             continue
         context = [*layout.shape.columns.get("context", ()), *more]
         wider = {**named, "context": context if len(context) > 1 else context[0]}
@@ -252,5 +253,6 @@ def _advice(records: Sequence[Record], field: str) -> str:
     return f"name the columns that hold prompt and answer, for instance {field}: {columns}"
 
 
-def _join_names(columns: Sequence[str]) -> str:
+def join_names(columns: Sequence[str]) -> str:
+    """The first columns, for a message."""
     return ", ".join(columns[:20]) + (", ..." if len(columns) > 20 else "") if columns else "(none)"

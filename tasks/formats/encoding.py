@@ -19,8 +19,8 @@ from oresight.tasks.formats.values import Stream
 HEAD = 1 << 20
 """Bytes from which the encoding and the structure of a file are recognised."""
 SAMPLE_BYTES = 20_000
-MANY_LINES = 5
-"""Lines that are not UTF-8 from which the file is refused. Fewer are damaged lines, which cost themselves only."""
+MANY_LINES, MANY_SHARE = 5, 0.05
+"""How many lines that are not UTF-8, and which share of all, make a file unreadable. Fewer cost themselves only."""
 ODD_SHARE = 0.02
 """Largest share of the characters beyond ASCII that may be odd in a text of Windows-1252."""
 MARKS = {
@@ -92,18 +92,18 @@ def find_encoding(path: str) -> tuple[str, str]:
             return name, ""
     if name := _utf16_without_mark(head):
         return name, ""
-    lines = [line for line in head.splitlines()[: -1 if len(head) >= HEAD else None] if not line.isascii()]
-    if not lines or any(is_utf8(line) for line in lines):
+    lines = head.splitlines()[: -1 if len(head) >= HEAD else None]
+    beyond = [line for line in lines if not line.isascii()]
+    if not beyond or any(map(_is_utf8, beyond)):
         return "utf-8", ""
-    if word := _western_word(b"\n".join(lines)[:SAMPLE_BYTES]):
+    if word := _western_word(b"\n".join(beyond)[:SAMPLE_BYTES]):
         return "cp1252", word
-    if len(lines) < MANY_LINES:
+    if len(beyond) < max(MANY_LINES, MANY_SHARE * len(lines)):
         return "utf-8", ""
     raise ValueError(f"{path}: is neither UTF-8 nor Windows-1252; save it as UTF-8")
 
 
-def is_utf8(data: bytes) -> bool:
-    """Whether bytes are UTF-8."""
+def _is_utf8(data: bytes) -> bool:
     try:
         data.decode()
     except UnicodeDecodeError:

@@ -93,16 +93,21 @@ def _text(file: File, advance: Advance, *, has_answers: bool = True) -> Iterator
 
 def _with_answers(questions: File, answers: File, advance: Advance) -> Iterator[Line]:
     """Rows of a file of questions, each with the fields of the annotation that has its question_id."""
-    annotations = {
-        line.record.get("question_id"): line.record
-        for line in _text(answers, advance, has_answers=False)
-        if line.record is not None
-    }
+    annotations: dict[str, Record] = {}
+    for line in _text(answers, advance, has_answers=False):
+        if line.record is None:
+            yield line
+        elif (number := line.record.get("question_id")) is not None:
+            annotations[str(number)] = line.record
+    if not annotations:
+        raise ValueError(
+            f"{answers.path}: no record has a question_id, to find its question; give the path of one file"
+        )
     for line in _text(questions, advance, has_answers=False):
         if line.record is None:
             yield line
         else:
-            yield _row(line.number or 0, annotations.get(line.record.get("question_id"), {}) | line.record)
+            yield _row(line.number or 0, annotations.get(str(line.record.get("question_id")), {}) | line.record)
 
 
 def _unwrapped(lines: Iterator[Line], file: File, *, has_answers: bool) -> Iterator[Line]:
@@ -127,6 +132,7 @@ def _unwrapped(lines: Iterator[Line], file: File, *, has_answers: bool) -> Itera
     if rows is None:
         yield from chain([first], [] if second is None else [second], lines)
         return
+    del first  # its text may be as large as the file
     for number, row in enumerate(rows, start=1):
         yield _row(number, row) if isinstance(row, dict) else _json(number, dumps(row), "")
 

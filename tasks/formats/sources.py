@@ -158,17 +158,21 @@ def _with_answers(files: list[File]) -> list[File]:
 
     VQAv2 has v2_OpenEnded_mscoco_train2014_questions.json and v2_mscoco_train2014_annotations.json.
     """
-    annotations = {_pair_name(file.path): file for file in files if "annotation" in Path(file.path).name.lower()}
-    questions = [file for file in files if "question" in Path(file.path).name.lower()]
-    pairs = {file.path: annotations.get(_pair_name(file.path)) for file in questions}
+    named = [(file, Path(file.path).name.lower()) for file in files if file.kind in JSON_KINDS]
+    annotations = {_pair_name(name): file for file, name in named if "annotation" in name}
+    questions = [file for file, name in named if "question" in name and "annotation" not in name]
+    pairs: dict[str, File | None]
     if len(questions) == len(annotations) == 1:
         pairs = {questions[0].path: next(iter(annotations.values()))}
+    else:
+        pairs = {file.path: annotations.get(_pair_name(Path(file.path).name.lower())) for file in questions}
     used = {answers.path for answers in pairs.values() if answers}
     return [file._replace(answers=pairs.get(file.path)) for file in files if file.path not in used]
 
 
-def _pair_name(path: str) -> str:
-    return re.sub(r"questions?|annotations?|openended|multiplechoice|[\W_]", "", Path(path).name.lower())
+def _pair_name(name: str) -> str:
+    """What the names of both files have in common."""
+    return re.sub(r"questions?|annotations?|openended|multiplechoice|[\W_]", "", name)
 
 
 def _on_hub(path: str, requested: str | None) -> File:
