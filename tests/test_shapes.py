@@ -168,6 +168,8 @@ def test_files_as_people_hold_them_are_read_right(case: str, tmp_path: Path) -> 
         ({"question": "q", "choices": ["x", "y"], "answer": 2}, "user: q\n1. x\n2. y\nassistant: 2"),
         ({"question": "q", "options": {"temperature": 0.7}, "answer": "a"}, "user: q\nassistant: a"),
         ({"question": "q", "options": [["x"], ["y"]], "choices": "x", "answer": "a"}, "user: q\nx\nassistant: a"),
+        ({"question": "q", "a": "x", "b": "y", "c": "z", "answer": "b"}, "user: q\nA. x\nB. y\nC. z\nassistant: b"),
+        ({"question": "q", "1": "x", "2": "y", "answer": "b"}, "user: q\nassistant: b"),
         ({"q": 1, "question": "q", "a": "x", "b": "y", "answer": "a"}, "user: q\nassistant: a"),
         # system, history, tools, reasoning
         ({"system": ["s", {"type": "text", "text": "t"}], "messages": Q}, "system: s\nt\nuser: q\nassistant: a"),
@@ -227,6 +229,7 @@ def test_files_as_people_hold_them_are_read_right(case: str, tmp_path: Path) -> 
         ({"question": "a < b > c <img src='x.png'>", "answer": "a"}, "user: a < b > c <img src='x.png'>\nassistant: a"),
         ({"question": "q", "answer": "a", "filename": "notes.txt", "video": None, "images": [], "audio": ""},
          "user: q\nassistant: a"),
+        ({"question": "q", "answer": "a", "image_id": 7, "image": "x.png"}, "user: [picture x.png] q\nassistant: a"),
         # pictures
         ({"question": "q", "answer": "a", "imageName": "x.png"}, "user: [picture x.png] q\nassistant: a"),
         ({"question": "q", "answer": "a", "image": {"url": "x.png"}}, "user: [picture x.png] q\nassistant: a"),
@@ -260,6 +263,9 @@ def test_neighbours_of_these_files_are_read_right(record: Record, read: str) -> 
         ({"question": "q", "answer": "a", "Video_Path": "x"}, "field 'Video_Path' holds a video"),
         ({"question": "q", "answer": "a", "clip": "x/1.MP4"}, "field 'clip' holds a video"),
         ({"question": "q", "answer": "a", "speech": {"bytes": b"x", "path": "x.wav"}}, "field 'speech' holds a sound"),
+        ({"question": "q", "answer": "a", "video_id": "v7"}, "field 'video_id' holds a video"),
+        ({"question": "q", "answer": "a", "image_id": 458752}, "field 'image_id' tells of a picture that is not in"),
+        ({"question": "<image_placeholder>q", "answer": "a"}, "a text says <image_placeholder> where no column"),
         ({"question": "q <video>", "answer": "a", "image": "x.png"}, "a text says <video>, so the row holds a video"),
         (asks({"type": "video_url", "video_url": {}}), "holds a video"),
         (asks({"type": "input_audio"}), "holds a sound"),
@@ -384,6 +390,10 @@ def test_another_answer_replaces_the_one_that_was_read() -> None:
     ):
         rows = layout(record)
         assert rows.read(rows.with_answer(record, "new")).messages[-1]["content"] == "new"
+    columns = Columns(prompt="q", answer="a", context="facts", image=["x", "y"])
+    record = {"q": "q", "a": "a"}  # a row without the columns that may be missing
+    rows = recognise([dict.fromkeys(columns.names) | record], columns.given)
+    assert rows.with_answer(record, "new") == {"q": "q", "a": "new"}
     for fixed in (
         {"messages": {"role": ["user", "assistant"], "content": ["q", "a"]}},
         {"question": "q", "answers": {"text": ["a"]}},

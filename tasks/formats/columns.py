@@ -88,8 +88,10 @@ PERHAPS_PICTURES = {
     *("photopath", "photourl", "imagedata", "jpg", "jpeg", "png", "webp"),
 }
 """Names of a column of pictures if most of its values look like pictures."""
+PICTURE_IDS = {"imageid", "imageids", "imgid", "pictureid"}
+"""Names of a column that tells which picture a question is about, and holds none."""
 NUMBERED_PICTURE = re.compile(r"(?i)(?:image|img|picture|photo)[ _-]?(\d{1,2})")
-MEDIUM = re.compile(r"(?i)(video|audio|sound)s?[ _-]?(path|paths|file|files|url|urls|bytes)?")
+MEDIUM = re.compile(r"(?i)(video|audio|sound)s?[ _-]?(path|file|url|byte|name|id|)s?")
 MEDIA_SUFFIXES = {
     "video": (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"),
     "audio": (".wav", ".mp3", ".flac", ".ogg", ".m4a", ".opus", ".aac"),
@@ -106,8 +108,10 @@ def normal(name: str) -> str:
 def has_meaning(column: str) -> bool:
     """Whether a column may hold a part of a row, or a sound or a video, going by its name."""
     name = normal(column)
-    is_named = name in PICTURES or name in PERHAPS_PICTURES or any(name in names for names in COMPANIONS.values())
-    return is_named or any(pattern.fullmatch(column) for pattern in (NUMBERED_PICTURE, OPTION_COLUMN, MEDIUM))
+    all_names = (PICTURES, PERHAPS_PICTURES, PICTURE_IDS, *COMPANIONS.values())
+    return any(name in names for names in all_names) or any(
+        pattern.fullmatch(column) for pattern in (NUMBERED_PICTURE, OPTION_COLUMN, MEDIUM)
+    )
 
 
 def holds_media(value: Any) -> bool:
@@ -196,6 +200,11 @@ def unreadable_columns(records: Sequence[Record], used: Collection[str], *, has_
             reasons[column] = (
                 f"field {column!r} holds a picture and is not read; name it in columns: {{image: {column!r}}}, or read"
                 " the texts alone with columns: {image: false}"
+            )
+        elif not has_pictures and normal(column) in PICTURE_IDS:
+            reasons[column] = (
+                f"field {column!r} tells of a picture that is not in the row; name the column of the paths in columns:"
+                " {image: COLUMN}, or read the texts alone with columns: {image: false}"
             )
     return reasons
 

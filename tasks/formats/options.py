@@ -27,14 +27,15 @@ class Option(NamedTuple):
 
 def option_columns(columns: Iterable[str]) -> tuple[str, ...]:
     """The columns that hold one option each, in the order of their labels: at least A and B, or option1 and option2."""
-    groups: dict[tuple[str, bool], dict[str, str]] = {}
+    groups: dict[tuple[str, str], dict[str, str]] = {}
     for column in columns:
         if match := OPTION_COLUMN.fullmatch(column):
             prefix, label = match[1].lower(), match[2]
-            if prefix or label.isupper():  # the columns a and 1 say nothing of options
-                groups.setdefault((prefix, label.isdigit()), {}).setdefault(label.upper(), column)
-    for by_label in groups.values():
-        if {"A", "B"} <= by_label.keys() or {"1", "2"} <= by_label.keys():
+            first = "1" if label.isdigit() else "A" if prefix or label.isupper() else "a"
+            groups.setdefault((prefix, first), {}).setdefault(label if first == "a" else label.upper(), column)
+    for (prefix, first), by_label in groups.items():
+        needed = {"1": {"1", "2"}, "A": {"A", "B"}, "a": {"a", "b", "c"}}[first]  # two columns a and b say too little
+        if needed <= by_label.keys() and (prefix or first != "1"):
             return tuple(by_label[label] for label in sorted(by_label))
     return ()
 

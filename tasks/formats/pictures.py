@@ -16,7 +16,8 @@ from oresight.tasks.formats.sample import MEDIA, Record, Sample, Turn, describe
 from oresight.tasks.scoring.picture import is_picture
 
 MARK = re.compile(
-    r"<\|?(?P<name>image|video|audio)(?:[ _-]?(?P<number>\d{1,2})|_pad)?\|?>(?:</image>)?|<img>(?P<path>[^<>]+)</img>",
+    r"<\|?(?P<name>image|video|audio)(?:[ _-]?(?P<number>\d{1,2})|_pad|_placeholder|here)?\|?>(?:</image>)?"
+    r"|<img>(?P<path>[^<>]+)</img>",
     re.IGNORECASE,
 )
 """What stands in a text for a picture (<image>, <image 1>, <|image_1|>, <img>a.png</img>), a sound or a video."""
