@@ -1,6 +1,7 @@
 """The map, in the order in which rows move.
 
 config.py     the configuration schema: YAML, --set, the Prefect form, the docs
+columns.py    the configuration of columns: which column of a file holds which part of a row
 configfile.py a YAML file and --set changes -> the configuration, or one sentence
 database.py   open, migrate, run a named .sql file
 scope.py      which dataset, against which reference, by which model

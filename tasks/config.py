@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
+from oresight.tasks.columns import Columns
+
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
@@ -29,11 +31,14 @@ class Dataset(Section):
     """Name of these rows in the database."""
     path: str
     """A file, a folder, a glob or hf:owner/name. Formats: JSONL, JSON, CSV and TSV (each also as .gz or .zst), Parquet,
-    an Arrow folder, and webdataset shards (.tar). A folder of pictures is read by its metadata file."""
-    columns: dict[Literal["prompt", "answer", "system", "messages", "image"], str] = {}
-    """Names of the columns to read, if the layout is not recognised: {prompt: q, answer: a, image: file}."""
+    an Arrow folder, and webdataset shards (.tar). A folder of pictures is read by its metadata file, and a dataset from
+    the hub by its card. See docs/files.md."""
+    columns: Columns = Columns()
+    """Names of the columns to read, where they have no usual name: {prompt: q, answer: a, image: file}."""
     root: str | None = None
     """Folder that relative picture paths start from. Pictures outside it are refused. Default: the file's folder."""
+    split: str | None = None
+    """Split to read where the path holds several, as in train.jsonl and test.jsonl: train, or train+test for both."""
     allow_download: bool = False
     """Download pictures that are given as http or https URLs, once. If false, such rows are rejected."""
 

@@ -6,40 +6,34 @@ open to others, and one transaction then replaces the dataset. A run killed at a
 
 import glob
 import hashlib
-import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
 from oresight.tasks.config import Curate, Dataset
 from oresight.tasks.database import Connection, execute, reading, transaction, writing
-from oresight.tasks.formats import recognise
+from oresight.tasks.formats import join_names, separating_columns
+from oresight.tasks.formats.advice import IDENTIFIER
 from oresight.tasks.formats.album import Album, file_state, sweep
-from oresight.tasks.formats.files import Advance, dumps, read
-from oresight.tasks.formats.sources import File, list_files
+from oresight.tasks.formats.encoding import Advance
+from oresight.tasks.formats.files import dumps
+from oresight.tasks.formats.intake import NO_FILES, picture_root, stage_files
+from oresight.tasks.formats.sources import File, list_files, with_members
 from oresight.tasks.formats.staging import Staging, empty_folder
 from oresight.tasks.runs.progress import log, progress
 from oresight.tasks.runs.record import Run
 from oresight.tasks.trusted import trusted_rows
 
-INGEST_VERSION = 2
+INGEST_VERSION = 3
 """Add one when the same file would now give other rows."""
-FIRST_ROWS = 200
-"""Rows from which the layout is recognised."""
-PICTURE_BATCH_ROWS = 128
-"""Rows whose pictures are opened at the same time."""
-NO_FILES = "none"
-"""The layout of trusted rows where there are none."""
 MAKE_TRUSTED = "`oresight trust CONFIG.yaml` lets you make trusted rows from rows of the dataset"
 SETTLED_S = 10.0
 """Seconds without a write after which `unread_digest` takes a file to be complete."""
-
 
 Role = Literal["dataset", "reference"]
 """The section of the configuration that names the files."""
@@ -59,6 +53,15 @@ class Ingested:
     """Further occurrences of a row."""
     reused: bool
     """The files are unchanged since the last ingest, so nothing was read."""
+
+
+class Difference(NamedTuple):
+    """Columns that are not read, in which rows of the same content differ."""
+
+    columns: list[str]
+    rows: int
+    records: list[str]
+    """Some of these rows, as JSON."""
 
 
 def ingest(run: Run, role: Role) -> Ingested:
@@ -81,21 +84,31 @@ def ingest(run: Run, role: Role) -> Ingested:
         return _ingested(dataset.name, stored, reused=True)
     if ignored:
         log().warning("%s: not read: %s", dataset.name, ", ".join(ignored))
-    size = sum(file.bytes for file in files)
+    for file in with_members(files):
+        if file.remark:
+            log().warning("%s: %s %s", dataset.name, file.path, file.remark)
+    size = sum(file.bytes for file in with_members(files))
     with empty_folder(f"{database}.staging") as folder:
         album = Album(Path(f"{database}.images"), allow_download=dataset.allow_download)
         with _naming_field(f"{role}.path"), progress(f"{dataset.name}: bytes", size) as advance, album:
-            staging = Staging(folder, album, {file.path: _root(file, dataset) for file in files})
-            layout = _stage(files, dataset, f"{role}.columns", staging, advance)
+            staging = Staging(folder, album, {file.path: picture_root(file, dataset) for file in files})
+            layout, columns_read = stage_files(files, dataset, f"{role}.columns", staging, advance)
         values |= {"role": role, "source": dataset.path, "layout": layout, "run_id": run.run_id}
-        values |= {"files": dumps([{"path": f.path, "sha256": f.sha256, "bytes": f.bytes} for f in files])}
+        parts = [{"path": file.path, "sha256": file.sha256, "bytes": file.bytes} for file in with_members(files)]
         with writing(database) as connection:
+            unread = [column for (column,) in execute(connection, "ingest_unread", _staged(folder)).fetchall()]
+            if role == "dataset" and "parquet" in run.config.publishing.formats:
+                _require_one_spelling([*columns_read, *unread])
             with transaction(connection):
-                stored, forgotten = _commit(connection, folder, values)
+                stored, forgotten, differences = _commit(connection, folder, values | {"files": dumps(parts)})
             if forgotten:
                 # Pictures from inside the files were stored before it was clear which rows stay.
                 used_paths = {path for (path,) in execute(connection, "forget_kept").fetchall()}
                 sweep(Path(f"{database}.images"), used_paths)
+    for difference in differences:
+        log().warning("%s: %s", dataset.name, _describe(difference, dataset.columns.given, role))
+    if unread:
+        log().info("%s: columns that are not read: %s", dataset.name, join_names(unread))
     return _ingested(dataset.name, stored, reused=False)
 
 
@@ -113,7 +126,7 @@ def _files(config: Curate, role: Role, dataset: Dataset) -> tuple[list[File], li
             raise ValueError(f"splitting.{need} compares rows with trusted rows, and there are none; {MAKE_TRUSTED}")
         return [], []
     try:
-        return list_files(dataset.path)
+        return list_files(dataset.path, dataset.split, f"{role}.split")
     except ValueError as error:
         cure = f"; or remove the section reference: {MAKE_TRUSTED}" if role == "reference" else ""
         raise ValueError(f"{role}.path: {' '.join(str(error).split())}{cure}") from error
@@ -163,92 +176,81 @@ def _naming_field(field: str) -> Iterator[None]:
 
 def _source_hash(files: list[File], dataset: Dataset, role: str) -> str:
     """A hash of everything that ingest depends on. If it is unchanged, reading again would change nothing."""
-    settings = [role, sorted(dataset.columns.items()), dataset.root, dataset.allow_download]
-    inputs = [INGEST_VERSION, settings, [(file.path, file.sha256) for file in files]]
+    settings = [role, dataset.columns.given, dataset.split, dataset.root, dataset.allow_download]
+    inputs = [INGEST_VERSION, settings, [(file.path, file.sha256) for file in with_members(files)]]
     return hashlib.sha256(orjson.dumps(inputs)).hexdigest()
 
 
-def _stage(files: list[File], dataset: Dataset, field: str, staging: Staging, advance: Advance) -> str:
-    """Write the rows, rejects and pictures of files to the staging files, and return the name of the layout.
-
-    field: the name of the setting `columns`, for messages. Raises ValueError if files hold no rows, the layout is
-    unknown or most lines are no rows.
-    """
-    if not files:
-        staging.close()
-        return NO_FILES
-    lines = ((file.path, line) for file in files for line in read(file, advance))
-    head = list(islice(lines, FIRST_ROWS))
-    if not head:
-        raise ValueError(f"{dataset.path}: holds no rows; give a file with at least one")
-    readable = [line.record for _, line in head if line.record is not None]
-    if not readable:
-        raise _wrong_file(dataset.path, _reasons((path, line.number, line.reason) for path, line in head), len(head))
-    try:
-        layout = recognise(readable, dataset.columns, field)
-    except ValueError as error:
-        raise ValueError(f"{dataset.path}: {error}") from error
-    log().info("%s: recognised the layout %s", dataset.name, layout.name)
-    all_lines = chain(head, lines)
-    while batch := list(islice(all_lines, PICTURE_BATCH_ROWS)):
-        staging.add(batch, layout)
-    staging.close()
-    rows, rejects = staging.rows.count, staging.rejects.count
-    if rejects > rows:
-        raise _wrong_file(dataset.path, _reasons(staging.reject_reasons()), rows + rejects)
-    return layout.name
+def _require_one_spelling(columns: Iterable[str]) -> None:
+    """Raises ValueError if columns differ in case only: DuckDB cannot write them to one Parquet file."""
+    spellings: dict[str, str] = {}
+    for column in columns:
+        if (other := spellings.setdefault(column.lower(), column)) != column:
+            raise ValueError(
+                f"publishing.formats: parquet cannot hold columns that differ in case only ({other!r}, {column!r});"
+                " rename one of them, or give [jsonl]"
+            )
 
 
-def _root(file: File, dataset: Dataset) -> Path | None:
-    """The folder where picture paths start; None for the hub, which has no folder."""
-    if dataset.root:
-        return Path(dataset.root)
-    return None if file.kind == "hub" else Path(file.path) if file.kind == "arrow" else Path(file.path).parent
+def _describe(difference: Difference, named: Mapping[str, Any], role: Role) -> str:
+    """One line on rows that differ in unread columns only, with the setting that reads them if there is one."""
+    columns = difference.columns
+    advice = "each is a row of its own" if role == "dataset" else "they count as one row"
+    if cure := separating_columns([orjson.loads(record) for record in difference.records], named, columns):
+        setting, read_then = cure
+        them = "it" if len(columns) == 1 else "them" if read_then == columns else repr(read_then[0])
+        advice = f"{role}.columns: {setting} reads {them}"
+    names, are = " and ".join(map(repr, columns)), "is" if len(columns) == 1 else "are"
+    return f"{difference.rows} rows differ only in {names}, which {are} not read; {advice}"
 
 
-def _reasons(rejects: Iterable[tuple[Any, ...]]) -> list[tuple[int, str, str]]:
-    """Per kind of reason: how often it occurs, its first reason, and the line of that; the most frequent kind first."""
-    kinds: dict[str, tuple[int, str, str]] = {}
-    for path, number, reason in rejects:
-        position = f"{path}, line {number}" if number else path
-        kind = re.sub(r"\d+", "N", reason)
-        count, first_reason, first_position = kinds.get(kind, (0, reason, position))
-        kinds[kind] = count + 1, first_reason, first_position
-    return sorted(kinds.values(), key=lambda kind: -kind[0])
+def _staged(folder: Path) -> dict[str, Any]:
+    """The paths of the staging files, as patterns for SQL."""
+    return {name: glob.escape(str(folder / f"{name}.parquet")) for name in ("rows", "rejects", "pictures")}
 
 
-def _wrong_file(path: str, reasons: list[tuple[int, str, str]], lines: int) -> ValueError:
-    rejected = sum(count for count, _, _ in reasons)
-    count, reason, position = reasons[0]
-    return ValueError(
-        f"{path}: {rejected} of {lines} lines are not rows that can get a value, so this is the wrong file; the most"
-        f" frequent reason ({count} times, first in {position}): {reason}"
-    )
-
-
-def _commit(connection: Connection, folder: Path, values: dict[str, Any]) -> tuple[tuple[str, int, int, int], int]:
+def _commit(
+    connection: Connection, folder: Path, values: dict[str, Any]
+) -> tuple[tuple[str, int, int, int], int, list[Difference]]:
     """Replace the dataset by what is staged.
 
-    Returns (layout, rows, rejected, duplicates), and how many staged rows are on the list of forgotten rows.
+    Returns (layout, rows, rejected, duplicates), how many staged rows are on the list of forgotten rows, and in which
+    unread columns rows of the same content differ.
     """
-    rows, rejects, pictures = (glob.escape(str(folder / f"{name}.parquet")) for name in ("rows", "rejects", "pictures"))
     name = {"dataset": values["dataset"]}
-    execute(connection, "ingest_places", name | {"rows": rows})
+    staged = name | _staged(folder)
+    execute(connection, "ingest_places", staged)
+    differences = _separate_variants(connection, folder, staged, keep=values["role"] == "dataset")
     digest, ids = hashlib.sha256(), execute(connection, "ingest_ids")
     while batch := ids.fetchmany(100_000):
         digest.update("".join(f"{sample_id}\n" for (sample_id,) in batch).encode())
     execute(connection, "ingest_retire", name)
-    execute(connection, "ingest_update", name | {"rows": rows})
-    execute(connection, "ingest_insert", name | {"rows": rows})
+    execute(connection, "ingest_update", staged)
+    execute(connection, "ingest_insert", staged)
     execute(connection, "ingest_clear_duplicates", name)
     execute(connection, "ingest_duplicates", name)
     execute(connection, "ingest_clear_rejects", name)
-    execute(connection, "ingest_rejects", name | {"rejects": rejects})
-    (forgotten,) = execute(connection, "ingest_forgotten", name | {"rows": rows}).fetchone() or (0,)
+    execute(connection, "ingest_rejects", staged)
+    (forgotten,) = execute(connection, "ingest_forgotten", staged).fetchone() or (0,)
     execute(connection, "ingest_clear_pictures", name)
-    execute(connection, "ingest_pictures", {**name, "pictures": pictures, "rows": rows})
+    execute(connection, "ingest_pictures", staged)
     execute(connection, "ingest_dataset", values | {"content_hash": digest.hexdigest()})
     key = {"dataset": values["dataset"], "source_hash": values["source_hash"]}
     stored = execute(connection, "ingest_known", key).fetchone()
     assert stored is not None
-    return stored, forgotten
+    return stored, forgotten, differences
+
+
+def _separate_variants(connection: Connection, folder: Path, staged: dict[str, Any], *, keep: bool) -> list[Difference]:
+    """Give rows of the same content that differ in unread columns ids of their own, in the rows that `staged` names.
+
+    keep: whether these rows stay apart. If not, only those that were forgotten by such an id get one.
+    """
+    execute(connection, "ingest_variants", staged | {"identifier": IDENTIFIER})
+    differences = [Difference(*row) for row in execute(connection, "ingest_differences", staged).fetchall()]
+    if differences:
+        file = folder / "apart.parquet"
+        execute(connection, "ingest_apart", staged | {"file": str(file), "keep": keep})
+        staged["rows"] = glob.escape(str(file))
+        execute(connection, "ingest_places", staged)
+    return [difference for difference in differences if difference.columns]

@@ -88,7 +88,8 @@ def decide(
         if not (answer or "").strip():
             raise ValueError("relabel needs the right answer")
         original = json.loads(row["record"])
-        layout = recognise([original], config.dataset.columns)
+        columns = config.dataset.columns
+        layout = recognise([dict.fromkeys(columns.names) | original], columns.given)
         record = json.dumps(layout.with_answer(original, answer or ""), ensure_ascii=False)
         messages = json.loads(row["messages"])
         messages[-1]["content"] = answer

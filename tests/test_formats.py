@@ -5,7 +5,8 @@ import json
 import pytest
 
 from oresight.tasks.formats import recognise
-from oresight.tasks.formats.sample import ROLES, Record, Sample, read_turns
+from oresight.tasks.formats.sample import Record, Sample
+from oresight.tasks.formats.turns import ROLES, read_turns
 
 ASK, TELL = {"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}
 
@@ -111,14 +112,16 @@ def test_calls_of_tools_are_text_and_their_results_turns_of_the_tool() -> None:
     [
         ({"instruction": "q", "output": ""}, "field 'output' is empty"),
         ({"instruction": "q", "output": " \n"}, "field 'output' is empty"),
-        ({"instruction": "q", "output": 4}, r"field 'output' holds a number \(4\), not text"),
+        ({"instruction": "q", "output": float("nan")}, r"field 'output' holds a number \(nan\), not text"),
         ({"instruction": "q", "output": None}, "field 'output' holds null, not text"),
-        ({"instruction": "q", "output": ["a"]}, "field 'output' holds a list, not text"),
+        ({"instruction": "q", "output": ["a", "b"]}, "field 'output' holds a list, not text"),
         ({"instruction": "q", "output": {"a": None}}, "field 'output' holds an object, not text"),
         ({"instruction": "", "output": "a"}, "field 'instruction' is empty"),
         ({"instruction": "q", "input": 3, "output": "a"}, "field 'input' holds a number"),
-        ({"instruction": "q", "output": "a", "history": [["x"]]}, "field 'history' holds a list, not a pair of texts"),
-        ({"question": "q", "answer": True}, r"field 'answer' holds a boolean \(true\)"),
+        (
+            {"instruction": "q", "output": "a", "history": [["x"]]},
+            "turn 1 of 'history' holds a list, not a pair of texts",
+        ),
         ({"messages": []}, "field 'messages' has no turn of the assistant"),
         ({"messages": None}, "field 'messages' holds null, not a list of turns"),
         ({"messages": "no"}, "field 'messages' holds text that is not JSON"),
@@ -151,6 +154,12 @@ def test_calls_of_tools_are_text_and_their_results_turns_of_the_tool() -> None:
 def test_what_is_no_row_says_why_and_where(record: Record, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         sample(record)
+
+
+@pytest.mark.parametrize(("answer", "text"), [(4, "4"), (-0.5, "-0.5"), (True, "true"), (False, "false"), (0, "0")])
+def test_numbers_and_booleans_are_answers(answer: object, text: str) -> None:
+    for record in ({"question": "q", "answer": answer}, {"instruction": "q", "output": answer}):
+        assert sample(record).messages[-1] == {"role": "assistant", "content": text}
 
 
 def test_what_only_looks_like_a_defect_is_read() -> None:

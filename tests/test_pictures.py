@@ -204,10 +204,8 @@ def malformed(home: Path) -> dict[str, tuple[Any, str | tuple[int, int]]]:
         "absolute": (str(outside / "secret.png"), f"the picture '{outside / 'secret.png'}' lies outside"),
         "link": ("link.png", "the picture 'link.png' lies outside"),
         "web": ("https://example.org/a.png", "the picture 'https://example.org/a.png' is on the web"),
-        "file url": (
-            "file:///etc/passwd",
-            "the picture 'file:///etc/passwd' is neither a path nor an http or https URL",
-        ),
+        "file url": ("file:///etc/passwd", "the picture '/etc/passwd' lies outside"),
+        "other url": ("s3://b/a.png", "the picture 's3://b/a.png' is neither a path nor an http or https URL"),
         "bytes": ({"bytes": base64.b64encode(b"x").decode()}, "the picture 'eA==' does not exist"),
         "broken data url": ("data:image/png;base64,AAAA", "a picture inside the row is not a picture"),
         "number": (7, "field 'image' holds a number (7), not a picture"),

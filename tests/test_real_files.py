@@ -57,7 +57,7 @@ def test_real_files_are_read_whole(take: Take, path: str, layout: str, counts: t
         ("llmbar/rows.jsonl", "columns id, subset, instruction, good_output, bad_output fit no supported layout"),
         ("truthfulqa/rows.jsonl", "dataset.columns: {prompt: question, answer: best_answer}"),
         ("catsdogs", "fit no supported layout"),
-        ("datainf_grammars", "holds test, train, and nothing to read"),
+        ("datainf_grammars", "datainf_grammars: holds the splits test, train; set dataset.split: train"),
     ],
 )
 def test_real_files_of_other_kinds_are_refused_with_a_sentence(take: Take, path: str, reason: str) -> None:
@@ -71,7 +71,8 @@ def test_named_columns_read_what_no_layout_fits(database: str, take: Take) -> No
     assert take(DATA / "truthfulqa" / "rows.jsonl", **columns) == Ingested(
         "rows", "question/best_answer", 790, 0, 0, False
     )
-    with pytest.raises(ValueError, match=r"1725 of 1725 .*field 'label' holds a number \(1\), not text"):
-        take(DATA / "mrpc" / "test.jsonl", prompt="sentence1", answer="label")
+    with pytest.raises(ValueError, match=r"790 of 790 .*'incorrect_answers'"):
+        take(DATA / "truthfulqa" / "rows.jsonl", prompt="incorrect_answers", answer="question")
     with reading(database) as connection:
         assert connection.execute("SELECT count(*) FROM rows").fetchone() == (790,)
+    assert take(DATA / "mrpc" / "test.jsonl", prompt="sentence1", answer="label").rows == 1725

@@ -164,6 +164,8 @@ def _inside(root: Path | None, name: str) -> Path:
     folder = root.resolve()
     try:
         path = (folder / name).resolve()
+        if "\\" in name and not path.exists():  # a path that was written on Windows
+            path = (folder / name.replace("\\", "/")).resolve()
     except (OSError, ValueError, RuntimeError) as error:
         raise Unreadable(f"the picture {_short(name)} is not a path ({error})") from error
     if not path.is_relative_to(folder):

@@ -4,12 +4,9 @@ Only a failing disk raises (OSError), and a hub that does not answer (ValueError
 """
 
 import base64
-import csv
-import gzip
 import hashlib
-import io
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -17,9 +14,11 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from oresight.tasks.formats import shards
+from oresight.tasks.formats import shards, spreadsheet, toplevel
+from oresight.tasks.formats.encoding import Advance, CountingFile, open_stream, read_head
 from oresight.tasks.formats.sample import Record, describe
 from oresight.tasks.formats.sources import File
+from oresight.tasks.formats.turns import is_conversation, may_be_turns
 from oresight.tasks.formats.values import Stream, values
 from oresight.tasks.scoring.picture import is_picture
 
@@ -27,9 +26,6 @@ MAX_LINE = 256 << 20
 """Longest line in bytes, so that a file without line ends cannot fill the memory."""
 BATCH_ROWS = 512
 """Rows of a table in memory at a time."""
-CSV_KINDS = (".csv", ".tsv")
-Advance = Callable[[int], None]
-"""Called with the number of bytes that were read."""
 
 
 class Line(NamedTuple):
@@ -53,7 +49,7 @@ def read(file: File, advance: Advance) -> Iterator[Line]:
         return _rows(_hub(file))
     if file.kind == ".tar":
         return _shard(file, advance)
-    return _text(file, advance)
+    return _with_answers(file, file.answers, advance) if file.answers else _text(file, advance)
 
 
 def dumps(value: Any) -> str:
@@ -68,44 +64,26 @@ def _as_text(value: Any) -> str:
     return f"sha256:{hashlib.sha256(value).hexdigest()}" if is_picture(value) else base64.b64encode(value).decode()
 
 
-class _CountingFile(io.FileIO):
-    """A file that calls `advance` with the number of bytes of every read."""
+def _text(file: File, advance: Advance, *, has_answers: bool = True) -> Iterator[Line]:
+    """Lines of a text file. If the archive is damaged or cut off, the last line gives that as its reason.
 
-    def __init__(self, path: str, advance: Advance) -> None:
-        super().__init__(path)
-        self.advance = advance
-
-    def readinto(self, buffer: Any, /) -> int:
-        count = super().readinto(buffer)
-        self.advance(count)
-        return count
-
-
-def _open_stream(path: str, advance: Advance) -> Stream:
-    """The file's bytes, decompressed."""
-    packed = io.BufferedReader(_CountingFile(path, advance), 1 << 18)
-    if path.lower().endswith(".gz"):
-        return gzip.GzipFile(fileobj=packed)
-    if path.lower().endswith(".zst"):
-        return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(packed, mode="r"), "zstd"))
-    return packed
-
-
-def _text(file: File, advance: Advance) -> Iterator[Line]:
-    """Lines of a text file. If the archive is damaged or cut off, the last line gives that as its reason."""
+    has_answers: whether the file must hold questions and answers, not one of the two.
+    """
     number = 0
     try:
-        is_json_lines = file.kind not in CSV_KINDS and _is_json_lines(file)
-        with _open_stream(file.path, advance) as stream:
-            if file.kind in CSV_KINDS:
+        is_json_lines = file.kind not in spreadsheet.KINDS and _is_json_lines(file)
+        with open_stream(file.path, file.encoding, advance) as stream:
+            if file.kind in spreadsheet.KINDS:
                 lines = _csv(stream, file.kind)
             elif is_json_lines:
-                lines = _json_lines(stream)
+                lines = _unwrapped(_json_lines(stream), file, has_answers=has_answers)
             else:
-                lines = (_json(*value) for value in values(stream, MAX_LINE))
+                lines = _unwrapped((_json(*value) for value in values(stream, MAX_LINE)), file, has_answers=has_answers)
             for line in lines:
                 number = line.number or number
                 yield line
+    except UnicodeError as error:
+        yield Line(number + 1, None, "", f"is not {file.encoding} from here on ({error})")
     except (OSError, EOFError, zlib.error) as error:
         if getattr(error, "errno", None):
             raise
@@ -113,22 +91,61 @@ def _text(file: File, advance: Advance) -> Iterator[Line]:
         yield Line(number + 1, None, "", f"the archive is damaged or cut off {after} ({error})")
 
 
+def _with_answers(questions: File, answers: File, advance: Advance) -> Iterator[Line]:
+    """Rows of a file of questions, each with the fields of the annotation that has its question_id."""
+    annotations: dict[str, Record] = {}
+    for line in _text(answers, advance, has_answers=False):
+        if line.record is None:
+            yield line
+        elif (number := line.record.get("question_id")) is not None:
+            annotations[str(number)] = line.record
+    if not annotations:
+        raise ValueError(
+            f"{answers.path}: no record has a question_id, to find its question; give the path of one file"
+        )
+    for line in _text(questions, advance, has_answers=False):
+        if line.record is None:
+            yield line
+        else:
+            yield _row(line.number or 0, annotations.get(str(line.record.get("question_id")), {}) | line.record)
+
+
+def _unwrapped(lines: Iterator[Line], file: File, *, has_answers: bool) -> Iterator[Line]:
+    """The lines of a JSON file; where all of it is one object that holds rows, these rows."""
+    first = next(lines, None)
+    if first is None:
+        return
+    try:
+        second = next(lines, None)
+    except (OSError, EOFError, zlib.error, UnicodeError):
+        yield first
+        raise
+    try:
+        is_document = first.record is not None and second is None
+        rows = toplevel.rows_of(first.record or {}, file.split, file.split_field) if is_document else None
+        if rows and has_answers:
+            toplevel.require_answers(rows)
+        if rows is None and file.split:
+            raise ValueError(f"holds no splits; leave out {file.split_field}")
+    except ValueError as error:
+        raise ValueError(f"{file.path}: {error}") from error
+    if rows is None:
+        yield from chain([first], [] if second is None else [second], lines)
+        return
+    del first  # its text may be as large as the file
+    for number, row in enumerate(rows, start=1):
+        yield _row(number, row) if isinstance(row, dict) else _json(number, dumps(row), "")
+
+
 def _is_json_lines(file: File) -> bool:
     """Whether a JSON file holds one record per line, whatever its name. If not, it holds a list, or records that span
     several lines.
     """
-    head = b""
-    with _open_stream(file.path, lambda _: None) as stream:
-        try:
-            while len(head) < 1 << 20 and (more := stream.read1(1 << 20)):
-                head += more
-        except (OSError, EOFError, zlib.error):
-            pass  # the readable part decides; the caller meets the error again when it reads, and reports it
-    head = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    head = read_head(file.path, file.encoding).removeprefix(b"\xef\xbb\xbf").lstrip()
     lines = [line for line in head.split(b"\n", maxsplit=20)[:20] if line.strip()]
     are_complete = [isinstance(_parse_or_none(line), dict | list) for line in lines]
     if head.startswith(b"["):
-        return len(lines) > 1 and are_complete[0]
+        return are_complete[0] and (len(lines) > 1 or is_conversation(orjson.loads(lines[0])))
     if file.kind != ".json":
         return not lines or lines[0].strip() != b"{"
     are_records = [line.startswith(b"{") and complete for line, complete in zip(lines, are_complete, strict=True)]
@@ -171,49 +188,22 @@ def _json(number: int, text: str, reason: str) -> Line:
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        return Line(number, None, text, f"is not JSON: {error.msg} (column {error.colno})")
+        reason = f"is not JSON: {error.msg} (column {error.colno})"
+        if text.endswith(",") and _parse_or_none(text[:-1].encode()) is not None:
+            reason = "is not JSON: a comma follows the record; remove the commas at the ends of the lines"
+        elif text.startswith("{'"):
+            reason = "is not JSON but a Python dict; write it with json.dumps"
+        return Line(number, None, text, reason)
+    if may_be_turns(value):  # a list of turns without a column
+        value, text = {"messages": value}, f'{{"messages":{text}}}'
     if not isinstance(value, dict):
         return Line(number, None, text, f"holds {describe(value)}, not an object with fields")
     return Line(number, value, text)
 
 
 def _csv(stream: Stream, kind: str) -> Iterator[Line]:
-    """Rows of a CSV or TSV file, numbered by the line on which they begin.
-
-    The delimiter of a CSV file is the comma, semicolon or tab that occurs most often in the header.
-    """
-    csv.field_size_limit(MAX_LINE)
-    lines = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    beginning = ""  # of the first line of the current row
-
-    def remember(line: str) -> str:
-        nonlocal beginning
-        beginning = beginning or line[:1000]
-        return line
-
-    first = lines.readline()
-    delimiter = "\t" if kind == ".tsv" else max(",;\t", key=first.count)
-    reader = csv.reader(map(remember, chain([first], lines)), delimiter=delimiter, strict=True)
-    header: list[str] = []
-    while True:
-        number, beginning = reader.line_num + 1, ""
-        try:
-            fields = next(reader, None)
-        except csv.Error as error:
-            span = f" (lines {number} to {reader.line_num})" if reader.line_num > number else ""
-            yield Line(number, None, beginning, f"is not CSV{span}: {error}")
-            continue
-        if fields is None:
-            return
-        if not header:
-            header = fields
-            if repeated := [name for name in header if header.count(name) > 1]:
-                yield Line(number, None, beginning, f"the header names the column {repeated[0]!r} twice")
-                return
-        elif fields and len(fields) != len(header):
-            yield Line(number, None, beginning, f"has {len(fields)} fields where the header has {len(header)}")
-        elif fields:
-            yield _row(number, dict(zip(header, fields, strict=True)), beginning)
+    for number, record, beginning, reason in spreadsheet.csv_rows(stream, kind, MAX_LINE):
+        yield Line(number, None, beginning, reason) if record is None else _row(number, record, beginning)
 
 
 def _row(number: int, record: Record, beginning: str = "") -> Line:
@@ -254,7 +244,7 @@ def _records(batch: pa.RecordBatch) -> Iterator[Record | None]:
 
 def _shard(file: File, advance: Advance) -> Iterator[Line]:
     """Records of a webdataset shard, numbered by their position."""
-    with _CountingFile(file.path, advance) as stream:
+    with CountingFile(file.path, advance) as stream:
         for number, record in enumerate(shards.shard_records(stream, file.path), start=1):
             yield Line(number, None, "", record) if isinstance(record, str) else _row(number, record)
 

@@ -22,7 +22,8 @@ CUT_TOKEN = 16
 def values(stream: Stream, longest: int) -> Iterator[tuple[int, str, str]]:
     """Per value: its position, counted from 1, its JSON text, and the reason why it is unusable ('' if it is usable).
 
-    longest: characters after which an unfinished value is given up. Reading ends where the JSON structure is broken.
+    longest: characters after which an unfinished item of a list is given up. A value outside a list may be four times
+    as long, because it may hold all rows. Reading ends where the JSON structure is broken.
     """
     decode = codecs.getincrementaldecoder("utf-8-sig")(errors="surrogateescape").decode
     scan = json.JSONDecoder(strict=False).raw_decode
@@ -46,12 +47,13 @@ def values(stream: Stream, longest: int) -> Iterator[tuple[int, str, str]]:
                     continue
             except json.JSONDecodeError as error:
                 is_cut = error.msg.startswith("Unterminated string") or error.pos >= len(buffer) - CUT_TOKEN
-                if at_end or not is_cut or len(buffer) - start > longest:
-                    problem = error.msg
+                is_long = len(buffer) - start > (longest if in_list else 4 * longest)
+                if at_end or not is_cut or is_long:
+                    problem = f"is longer than {longest} characters" if is_long else f"is not JSON: {error.msg}"
             except RecursionError:
-                problem = "too many levels"
+                problem = "is not JSON: too many levels"
         if problem:
-            yield number + 1, buffer[start:], f"is not JSON: {problem}; the rest of the file is not read"
+            yield number + 1, buffer[start:], f"{problem}; the rest of the file is not read"
             return
         if at_end:
             if in_list:

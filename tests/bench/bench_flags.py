@@ -28,7 +28,7 @@ from oresight.tasks.detection.likeness import likeness
 from oresight.tasks.detection.signals import DETECTED_BY, LABEL_SIGNALS
 from oresight.tasks.detection.twins import unit, without_twin
 
-sys.path.append(str(Path(__file__).parents[2]))  # the root, for tests.bench
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the root, for tests.bench
 from tests.bench.flag_pools import pool_of
 
 Arrays = dict[str, NDArray[Any]]

@@ -1,0 +1,84 @@
+"""Files -> staged rows. The layout is recognised from the first rows; a file most of whose lines are no rows is refused."""
+
+import re
+from collections.abc import Iterable
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from oresight.tasks.config import Dataset
+from oresight.tasks.formats import advice_on_columns, recognise
+from oresight.tasks.formats.encoding import Advance
+from oresight.tasks.formats.files import read
+from oresight.tasks.formats.sources import File
+from oresight.tasks.formats.staging import Staging
+from oresight.tasks.runs.progress import log
+
+FIRST_ROWS = 200
+"""Rows from which the layout is recognised."""
+PICTURE_BATCH_ROWS = 128
+"""Rows whose pictures are opened at the same time."""
+NO_FILES = "none"
+"""The layout of trusted rows where there are none."""
+
+
+def stage_files(
+    files: list[File], dataset: Dataset, field: str, staging: Staging, advance: Advance
+) -> tuple[str, frozenset[str]]:
+    """Write the rows, rejects and pictures of files to the staging files.
+
+    Returns the name of the layout and the columns that it reads. field: the name of the setting `columns`, for messages. Raises ValueError if files hold no rows, the layout is
+    unknown or most lines are no rows.
+    """
+    if not files:
+        staging.close()
+        return NO_FILES, frozenset()
+    lines = ((file.path, line) for file in files for line in read(file, advance))
+    head = list(islice(lines, FIRST_ROWS))
+    if not head:
+        raise ValueError(f"{dataset.path}: holds no rows; give a file with at least one")
+    readable = [line.record for _, line in head if line.record is not None]
+    if not readable:
+        raise _wrong_file(dataset.path, _reasons((path, line.number, line.reason) for path, line in head), len(head))
+    try:
+        layout = recognise(readable, dataset.columns.given, field)
+    except ValueError as error:
+        raise ValueError(f"{dataset.path}: {error}") from error
+    log().info("%s: recognised the layout %s", dataset.name, layout.name)
+    all_lines = chain(head, lines)
+    while batch := list(islice(all_lines, PICTURE_BATCH_ROWS)):
+        staging.add(batch, layout)
+    staging.close()
+    rows, rejects = staging.rows.count, staging.rejects.count
+    if rejects > rows:
+        is_other_layout = not dataset.columns.given and not any(map(layout.can_read, readable))
+        advice = advice_on_columns(readable, field) if is_other_layout else ""
+        raise _wrong_file(dataset.path, _reasons(staging.reject_reasons()), rows + rejects, advice)
+    return layout.name, layout.used_columns & {column for record in readable for column in record}
+
+
+def picture_root(file: File, dataset: Dataset) -> Path | None:
+    """The folder where picture paths start; None for the hub, which has no folder."""
+    if dataset.root:
+        return Path(dataset.root)
+    return None if file.kind == "hub" else Path(file.path) if file.kind == "arrow" else Path(file.path).parent
+
+
+def _reasons(rejects: Iterable[tuple[Any, ...]]) -> list[tuple[int, str, str]]:
+    """Per kind of reason: how often it occurs, its first reason, and the line of that; the most frequent kind first."""
+    kinds: dict[str, tuple[int, str, str]] = {}
+    for path, number, reason in rejects:
+        position = f"{path}, line {number}" if number else path
+        kind = re.sub(r"\d+", "N", reason)
+        count, first_reason, first_position = kinds.get(kind, (0, reason, position))
+        kinds[kind] = count + 1, first_reason, first_position
+    return sorted(kinds.values(), key=lambda kind: -kind[0])
+
+
+def _wrong_file(path: str, reasons: list[tuple[int, str, str]], lines: int, advice: str = "") -> ValueError:
+    rejected = sum(count for count, _, _ in reasons)
+    count, reason, position = reasons[0]
+    return ValueError(
+        f"{path}: {rejected} of {lines} lines are not rows that can get a value, so this is the wrong file; the most"
+        f" frequent reason ({count} times, first in {position}): {reason}{advice}"
+    )
