@@ -5,7 +5,7 @@ PYTHON = python3
 UV_VERSION = 0.13.9
 RUN = .venv/bin/python -m
 
-.PHONY: demo demo-vqa test check bench evaluate serve lock
+.PHONY: demo demo-vqa test check loads bench evaluate serve lock
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 demo: .venv/installed
@@ -27,6 +27,10 @@ check: .venv/dev-installed
 	.venv/bin/ruff check flows tasks tests oresight.py
 	$(RUN) mypy
 	$(RUN) pytest tests/test_house.py
+
+# Loads published folders with old and new releases of `datasets`, each in an environment of its own below .venv/loads.
+loads: .venv/dev-installed
+	$(RUN) pytest tests/loads/loads_releases.py
 
 bench: .venv/dev-installed
 	.venv/bin/python tests/bench/bench_ingest.py tests/data/dolly.jsonl 1

@@ -13,12 +13,11 @@ from pathlib import Path
 from oresight.tasks.config import Curate, Splitting
 from oresight.tasks.database import Connection, execute, newest_version, reading, records, transaction, writing
 from oresight.tasks.publishing.card import card_text
-from oresight.tasks.publishing.columns import write_columns
 from oresight.tasks.publishing.croissant import describe
 from oresight.tasks.publishing.folder import flush_to_disk, point_to_newest, sha256_of, unfinished_folder
-from oresight.tasks.publishing.gallery import Gallery, PublishedPicture, as_list
 from oresight.tasks.publishing.gate import gate
 from oresight.tasks.publishing.lineage import event_of, event_text, send
+from oresight.tasks.publishing.rows import write_rows
 from oresight.tasks.publishing.version import Version, read_version
 from oresight.tasks.runs.progress import log
 from oresight.tasks.runs.record import Run
@@ -123,17 +122,17 @@ def _write(connection: Connection, part: Path, folder: Path, version: Version) -
 
     part: the unfinished folder. folder: the path that it will be renamed to, which lineage names.
     """
-    content, gallery = _write_rows(connection, part, version)
+    rows = write_rows(connection, part, version)
     row = version.row
-    (part / "README.md").write_text(card_text(connection, version, gallery), encoding="utf-8")
+    (part / "README.md").write_text(card_text(connection, version, rows), encoding="utf-8")
     name = f"{row['split']}-v{row['version']}"
     all_rows = row["rows_kept"] + row["rows_dropped"]
     about = f"{row['rows_kept']:,} of {all_rows:,} rows of {row['dataset']}, chosen by Oresight"
-    picture_columns = gallery.columns(part / "train.parquet")
+    picture_columns = rows.gallery.columns(part / "train.parquet")
     (part / "croissant.json").write_text(describe(part, name, about, picture_columns, sha256_of), encoding="utf-8")
     (part / "openlineage.json").write_text(event_text(event_of(folder, version)), encoding="utf-8")
     approval = next(iter(records(connection, "approval", version.parameters)), None)
-    text = _manifest(part, version, content, approval)
+    text = _manifest(part, version, rows.content, approval)
     for written in part.rglob("*"):
         flush_to_disk(written)
     with (part / "manifest.json").open("wb") as stream:
@@ -141,27 +140,6 @@ def _write(connection: Connection, part: Path, folder: Path, version: Version) -
         stream.flush()
         os.fsync(stream.fileno())
     return hashlib.sha256(text).hexdigest()
-
-
-def _write_rows(connection: Connection, part: Path, version: Version) -> tuple[str, Gallery]:
-    """Write the rows and their pictures; returns the digest of the kept records and the pictures."""
-    parameters, lines = version.parameters, part / "train.jsonl"
-    execute(connection, "publish_jsonl", parameters | {"file": str(lines)})
-    content = sha256_of(lines)
-    pictures = [PublishedPicture(**picture) for picture in records(connection, "publish_pictures", parameters)]
-    gallery = Gallery(pictures, part, copy_all=version.settings["publishing"]["copy_images"])
-    gallery.copy(with_embedded="jsonl" in version.formats)
-    if "jsonl" in version.formats:
-        gallery.name_files(lines)
-        if any(parent["role"] == "dataset" and parent["layout"] == "llava" for parent in version.parents):
-            as_list(lines, part / "train.json")
-    else:
-        lines.unlink()
-    if "parquet" in version.formats:
-        write_columns(connection, parameters, part / "train.parquet")
-        gallery.embed(part / "train.parquet")
-    execute(connection, "publish_dropped", parameters | {"file": str(part / "dropped.parquet")})
-    return content, gallery
 
 
 def _manifest(part: Path, version: Version, content: str, approval: dict[str, object] | None) -> bytes:

@@ -11,13 +11,7 @@ from datasets import Dataset, Features, load_dataset
 from jsonschema import Draft202012Validator, FormatChecker
 from PIL import Image
 
-from oresight.tasks.config import Curate
-from oresight.tasks.database import transaction, writing
-from oresight.tasks.ingest import ingest
-from oresight.tasks.publish import publish
-from oresight.tasks.runs.record import Run, recorded
-from oresight.tasks.split import split
-from tests.support.runs import made_up_model
+from tests.support.published import publish_file
 
 Record = dict[str, Any]
 
@@ -116,36 +110,12 @@ OF_FACET = {
 
 
 def published(folder: Path, raw: list[Record]) -> Path:
-    """The folder of a split of these rows that drops the last one by value; the scores are made up."""
+    """The folder of a split of these rows that drops the last one."""
     for name in {row["image"] for row in raw if "image" in row}:
         Image.new("RGB", (8, 6), (20, 200, 40 * int(name[0]))).save(folder / name)
-    for name, rows in (("rows", raw), ("trusted", raw[:2])):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    config = Curate.model_validate(
-        {
-            "database": str(folder / "o.duckdb"),
-            "dataset": {"name": "raw", "path": str(folder / "rows.jsonl")},
-            "reference": {"name": "trusted", "path": str(folder / "trusted.jsonl")},
-            "splitting": {"name": "chosen", "by": "value", "rows": len(raw) - 1},
-            "publishing": {"folder": str(folder / "out"), "copy_images": True},
-        }
-    )
-    with recorded(config, "test") as run:
-        assert ingest(run, "dataset").rows == len(raw)
-        ingest(run, "reference")
-        with writing(config.database) as connection, transaction(connection):
-            connection.execute(
-                "INSERT INTO store.models VALUES ('key', 'tiny@0', 'w', NULL, 't', 'm', 9, 1, '{}', now(), now())"
-            )
-            connection.execute(
-                "INSERT INTO store.scores BY NAME SELECT sample_id, 'key' AS model_key, 'trusted' AS reference,"
-                " content_hash AS reference_hash, -source_line AS value, 3 AS answer_tokens, 1 AS prompt_tokens,"
-                " false AS truncated, []::VARCHAR[] AS tokens, []::FLOAT[] AS token_values,"
-                " []::FLOAT[] AS token_logprobs, now() AS scored_at, 'r' AS run_id"
-                " FROM store.rows AS r, store.datasets AS d WHERE r.dataset = 'raw' AND d.dataset = 'trusted'"
-            )
-        done = split(Run(config, run.run_id, made_up_model()))
-        return publish(Run(config), done.version).folder
+    rows = folder / "rows.jsonl"
+    rows.write_text("".join(json.dumps(row) + "\n" for row in raw))
+    return publish_file(rows, folder, rows=len(raw) - 1, copy_images=True)
 
 
 def loaded(path: str, cache: Path, **more: Any) -> Dataset:

@@ -1,4 +1,4 @@
-"""What is published is whole, reads as the raw rows read, and is never changed; a kill at any step is made good."""
+"""What is published is whole and is never changed; a kill at any step is made good."""
 
 import hashlib
 import json
@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import oresight.tasks.publish
+import oresight.tasks.publishing.rows
 from oresight.tasks.config import Curate
 from oresight.tasks.database import reading
 from oresight.tasks.publish import Published, publish
 from oresight.tasks.runs.record import Run
-from tests.test_split import divide, fill, open_run, row, sample_id, settings
+from tests.test_split import divide, fill, open_run, row, settings
 
 
 def release(config: Curate, rows: list[dict[str, Any]] | None = None, flags: Any = ()) -> Published:
@@ -68,13 +69,6 @@ def test_the_manifest_names_every_file_with_its_digest(tmp_path: Path) -> None:
     assert (done.folder.parent / "latest").readlink() == Path("v1")
 
 
-def test_the_jsonl_lines_are_the_records_that_came_in(tmp_path: Path) -> None:
-    rows = [row(n, float(n), question=f'q "{n}", ü\t☃\\ \u2028', answer={"n": [n, None]}) for n in range(9)]
-    done = release(settings(tmp_path, keep=0.7), rows)
-    kept = sorted(rows[3:], key=lambda r: r["sample_id"])
-    assert (done.folder / "train.jsonl").read_bytes() == "".join(f"{r['record']}\n" for r in kept).encode()
-
-
 def test_the_files_are_the_same_bytes_when_published_again(tmp_path: Path) -> None:
     config = settings(tmp_path, keep=0.8)
     done = release(config, some(200))
@@ -83,100 +77,6 @@ def test_the_files_are_the_same_bytes_when_published_again(tmp_path: Path) -> No
     again = release(config)
     after = content(again.folder)
     assert again.new and {n for n in before if before[n] != after[n]} <= {"manifest.json"}
-
-
-@pytest.mark.parametrize("formats", [["parquet", "jsonl"], ["jsonl"], ["parquet"]])
-def test_the_folder_loads_as_a_dataset_with_the_columns_that_came_in(tmp_path: Path, formats: list[str]) -> None:
-    config = settings(tmp_path, rows=6)
-    config.publishing.formats = formats  # type: ignore[assignment]
-    rows = some()
-    done = release(config, rows)
-    wanted = [json.loads(r["record"]) for r in sorted(rows[4:], key=lambda r: r["sample_id"])]
-    assert loaded(done.folder, tmp_path / "cache") == wanted
-    assert loaded(done.folder.parent / "latest", tmp_path / "cache") == wanted
-    assert {f"train.{f}" for f in formats} == {f.name for f in done.folder.glob("train.*")}
-
-
-def test_fields_of_any_shape_survive_in_parquet(tmp_path: Path) -> None:
-    records: list[dict[str, Any]] = [
-        {
-            "question": "2020-01-01",
-            "answer": "ü☃😀\u2028",
-            "mixed": 1,
-            "nothing": None,
-            "nested": [[1, 2], [3], []],
-            "count": 3,
-            "share": 1.5,
-            "yes": True,
-            "empty": [],
-            "turns": [{"role": "user", "content": "a"}, {"role": "tool", "content": "b", "arguments": {"x": 1}}],
-            "huge": 2**63 + 1,
-            "loose": {"a": 1},
-            "fixed": {"k": "v", "n": None, "a.b*": {"z": 1}, '"': {"y": 1}},
-            "cases": {"K": 1, "k": 2},
-        },
-        {
-            "question": "12:30",
-            "answer": "1",
-            "mixed": "z",
-            "nothing": None,
-            "nested": [],
-            "count": 4,
-            "share": 2.0,
-            "yes": False,
-            "empty": [],
-            "turns": [{"role": "user", "content": "c"}],
-            "huge": -1,
-            "loose": {"b": "x"},
-            "fixed": {"k": None, "n": None, "a.b*": {"z": 2}, '"': {"y": 2}},
-            "cases": {"K": 3, "k": 4},
-        },
-        {
-            "question": "null",
-            "answer": "{}",
-            "mixed": {"deep": [1, "a"]},
-            "nothing": None,
-            "nested": None,
-            "count": None,
-            "share": 0.1,
-            "yes": None,
-            "empty": None,
-            "turns": None,
-            "huge": 0,
-            "loose": {},
-            "fixed": {"k": "w", "n": None, "a.b*": {"x": 1}, '"': {"y": 3}},
-            "cases": {"K": 5, "k": 6},
-        },
-    ]
-    done = release(settings(tmp_path), [row(n, **record) for n, record in enumerate(records)])
-    order = sorted(range(3), key=sample_id)
-    assert loaded(done.folder, tmp_path / "cache") == [records[n] for n in order]
-    types = {field.name: str(field.type) for field in pq.read_schema(done.folder / "train.parquet")}
-    assert (types["question"], types["count"], types["share"]) == ("string", "int64", "double")
-
-
-def test_a_whole_number_that_needs_all_64_bits_is_kept(tmp_path: Path) -> None:
-    rows = [row(1, question="q", answer="a", number=2**64 - 1), row(2, question="q", answer="b", number=1)]
-    done = release(settings(tmp_path), rows)
-    assert {r["number"] for r in pq.read_table(done.folder / "train.parquet").to_pylist()} == {2**64 - 1, 1}
-
-
-def test_columns_that_differ_in_case_only_are_refused_for_parquet_and_written_as_jsonl(tmp_path: Path) -> None:
-    config = settings(tmp_path)
-    with pytest.raises(ValueError, match=r"publishing.formats: .*'Answer', 'answer'.*give \[jsonl\]"):
-        release(config, [row(1, question="q", Answer="a", answer="b")])
-    config.publishing.formats = ["jsonl"]
-    assert json.loads((release(config).folder / "train.jsonl").read_text()) == {
-        "question": "q",
-        "Answer": "a",
-        "answer": "b",
-    }
-
-
-def test_a_field_that_only_some_rows_have_is_null_in_the_others(tmp_path: Path) -> None:
-    rows = [row(1, question="q", answer="a"), row(2, question="q", answer="b", note="n")]
-    done = release(settings(tmp_path), rows)
-    assert {r["note"] for r in pq.read_table(done.folder / "train.parquet").to_pylist()} == {None, "n"}
 
 
 def test_a_dropped_row_is_published_with_its_reason_and_its_flags(tmp_path: Path) -> None:
@@ -253,7 +153,8 @@ def test_a_publish_killed_before_the_rename_leaves_nothing_that_looks_published(
 
     config = settings(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(*((os, "rename") if step == "rename" else (oresight.tasks.publish, step)), killed)
+        homes = {"rename": os, "write_columns": oresight.tasks.publishing.rows}
+        patch.setattr(homes.get(step, oresight.tasks.publish), step, killed)
         patch.setattr(shutil, "rmtree", lambda *_, **__: None)  # a killed process tidies nothing up
         with pytest.raises(Killed):
             release(config, some())

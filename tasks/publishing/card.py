@@ -6,14 +6,15 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader
 
 from oresight.tasks.database import Connection, records
-from oresight.tasks.publishing.gallery import Gallery
+from oresight.tasks.publishing.columns import CHANGES
+from oresight.tasks.publishing.rows import Rows
 from oresight.tasks.publishing.version import Version
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 """The hub's size categories, each with its upper limit of rows."""
 
 
-def card_text(connection: Connection, version: Version, gallery: Gallery) -> str:
+def card_text(connection: Connection, version: Version, rows: Rows) -> str:
     """The text of README.md."""
     templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=False, trim_blocks=True)  # noqa: S701
     templates.filters["cell"] = lambda text: " ".join(str(text).split()).replace("|", "\\|")
@@ -21,12 +22,14 @@ def card_text(connection: Connection, version: Version, gallery: Gallery) -> str
     return templates.get_template("card.md").render(
         split=row,
         model=version.model,
-        pictures=gallery.summary,
+        pictures=rows.gallery.summary,
         config=version.settings,
         splitting=version.splitting,
         rule=version.rule,
         version=version_of("oresight"),
-        train_file="train.parquet" if "parquet" in version.formats else "train.jsonl",
+        default_file=rows.default_file,
+        changes={name: CHANGES[change] for name, change in rows.changes.items()},
+        has_lines="jsonl" in version.formats,
         reference=next(parent for parent in version.parents if parent["dataset"] == row["reference"]),
         reasons=records(connection, "publish_reasons", version.parameters),
         checks=records(connection, "publish_checks", row),

@@ -1,62 +1,87 @@
-"""Writes the kept rows as a Parquet file whose columns have the types of the JSON records."""
+"""Writes the kept rows as a Parquet file, whose columns have plain types. Values that fit none become text."""
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from oresight.tasks.database import Connection, DatabaseError, execute
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-Parameters = dict[str, Any]
-"""The $parameters split and version."""
+from oresight.tasks.publishing.gallery import Gallery
+from oresight.tasks.publishing.lines import Batches
+from oresight.tasks.publishing.types import MISFITS, PICTURE, feature_of, merged_type, storable_type, type_of
+
+Change = Literal["nulls", "text", "json"]
+"""How a column differs from the records."""
+CHANGES: dict[Change, str] = {
+    "nulls": "objects with the keys of all objects, null where one has no such key",
+    "text": "values of several types, as text",
+    "json": "values that fit no column type, as text: lists and objects as JSON",
+}
+"""What such a column holds, in words."""
 
 
-def write_columns(connection: Connection, version: Parameters, file: Path) -> None:
-    """Write the kept records as columns of a Parquet file, in the types of JSON.
+class Misfit(Exception):
+    """The values of a column do not fit the type that fits each batch of them."""
 
-    Text that looks like a date stays text. Values with several types or varying keys stay JSON. A reader that guesses
-    types from text would not reproduce the records.
+
+def write_columns(batches: Batches, file: Path, gallery: Gallery) -> dict[str, Change]:
+    """Write records as columns of a Parquet file, with the bytes of pictures that came inside them.
+
+    Returns the columns that differ from the records, and how.
     """
-    (inferred,) = execute(connection, "publish_structure", version).fetchone() or ("{}",)
-    structure = _exact_types(connection, version, json.loads(inferred))
-    values = version | {"file": str(file), "structure": json.dumps(structure)}
-    try:
-        execute(connection, "publish_train", values | {"types": json.dumps(_signed(structure))})
-    except DatabaseError:  # a number above 2**63
-        execute(connection, "publish_train", values | {"types": json.dumps(structure)})
+    types = _column_types(batches, gallery)
+    while True:
+        try:
+            return _write(batches, file, gallery, types)
+        except Misfit as misfit:
+            types[str(misfit)] = None
 
 
-def _exact_types(connection: Connection, version: Parameters, structure: Any, path: str | None = "$[*]") -> Any:
-    """The structure with the type JSON wherever typed columns would change a value.
-
-    These are objects whose keys vary (as a column, each would get the keys of all, as nulls that a chat template
-    prints), objects whose keys differ in case only, and integers beyond 64 bits.
-
-    path: JSON path of the structure; None below a key that a JSON path cannot name. Raises ValueError if the keys of
-    the record itself differ in case only.
-    """
-    if isinstance(structure, list):
-        return [_exact_types(connection, version, item, path and f"{path}[*]") for item in structure]
-    if not isinstance(structure, dict):
-        return "JSON" if structure == "HUGEINT" else structure
-    is_unambiguous = "" not in structure and len({key.lower() for key in structure}) == len(structure)
-    if path == "$[*]" and not is_unambiguous:
-        names = ", ".join(map(repr, sorted(structure, key=str.lower)))
-        raise ValueError(
-            f"publishing.formats: parquet cannot hold columns that differ in case only ({names}); give [jsonl]"
-        )
-    if path != "$[*]":
-        counted = execute(connection, "publish_key_sets", version | {"path": path}) if is_unambiguous and path else None
-        (key_sets,) = (counted and counted.fetchone()) or (2,)
-        if key_sets > 1:
-            return "JSON"
-    paths = {key: f'{path}."{key}"' if path and not {'"', "\\"} & set(key) else None for key in structure}
-    return {key: _exact_types(connection, version, value, paths[key]) for key, value in structure.items()}
+def _column_types(batches: Batches, gallery: Gallery) -> dict[str, pa.DataType | None]:
+    """The type of every column, in the order in which they appear; None where no type fits."""
+    types: dict[str, pa.DataType | None] = {}
+    for records in batches():
+        rows = [gallery.filled(record, placeholder=b"") for record in records]
+        for name in dict.fromkeys(key for row in rows for key in row):
+            types[name] = merged_type(types.get(name, pa.null()), type_of([row.get(name) for row in rows]))
+    return {name: None if data_type is None else storable_type(data_type) for name, data_type in types.items()}
 
 
-def _signed(structure: Any) -> Any:
-    """The structure with signed integers, as other readers of JSON have them."""
-    if isinstance(structure, dict):
-        return {key: _signed(value) for key, value in structure.items()}
-    if isinstance(structure, list):
-        return [_signed(item) for item in structure]
-    return "BIGINT" if structure == "UBIGINT" else structure
+def _write(batches: Batches, file: Path, gallery: Gallery, types: dict[str, pa.DataType | None]) -> dict[str, Change]:
+    """Write the file. Raises Misfit with the name of a column whose values do not fit its type."""
+    changes: dict[str, Change] = {}
+    with pq.ParquetWriter(file, _schema(types), compression="zstd") as writer:
+        for records in batches():
+            rows = [gallery.filled(record) for record in records]
+            named = [json.loads(gallery.named(record)) for record in records] if None in types.values() else []
+            arrays = []
+            for name, data_type in types.items():
+                if data_type is None:
+                    values = [row.get(name) for row in named]
+                    if changes.get(name) != "json":
+                        changes[name] = "json" if any(isinstance(value, list | dict) for value in values) else "text"
+                    arrays.append(pa.array([_text(value) for value in values], pa.string()))
+                    continue
+                values = [row.get(name) for row in rows]
+                try:
+                    arrays.append(pa.array(values, data_type))
+                except MISFITS as error:
+                    raise Misfit(name) from error
+                if pa.types.is_nested(data_type) and arrays[-1].to_pylist() != values:
+                    changes[name] = "nulls"
+            writer.write_table(pa.table(arrays, schema=writer.schema))
+    return changes
+
+
+def _schema(types: dict[str, pa.DataType | None]) -> pa.Schema:
+    """The columns. If some hold pictures, the metadata says so to `datasets`."""
+    stored = {name: pa.string() if data_type is None else data_type for name, data_type in types.items()}
+    has_pictures = any(data_type in (PICTURE, pa.list_(PICTURE)) for data_type in stored.values())
+    features = {name: feature_of(data_type) for name, data_type in stored.items()}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    return pa.schema(stored, metadata if has_pictures else None)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str | None) else json.dumps(value, ensure_ascii=False)

@@ -8,6 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from oresight.tasks.publishing.types import type_of
+
 
 def describe(part: Path, name: str, about: str, pictures: dict[str, str], sha256: Callable[[Path], str]) -> str:
     """The text of croissant.json for the training file in a folder.
@@ -56,7 +58,8 @@ def _columns(file: Path) -> dict[str, Any]:
         return dict(zip(schema.names, schema.types, strict=True))
     with file.open(encoding="utf-8") as lines:
         first = json.loads(next(lines, "{}"))
-    return {name: pa.infer_type([value]) for name, value in first.items()}
+    types = {name: type_of([value]) for name, value in first.items()}
+    return {name: pa.string() if data_type is None else data_type for name, data_type in types.items()}
 
 
 def _field(mlc: Any, file: str, column: str, arrow_type: Any, picture: str | None) -> Any | None:

@@ -11,11 +11,12 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-BATCH = 256
-"""Rows whose pictures are in memory at a time."""
+FIRST_ROWS = 256
+"""Rows that show which columns hold pictures."""
+DIGEST = "sha256:"
+"""Begins the text that stands for the bytes of a picture in a record."""
 
 
 class PublishedPicture(NamedTuple):
@@ -33,6 +34,7 @@ class Gallery:
 
     def __init__(self, pictures: Iterable[PublishedPicture], folder: Path, *, copy_all: bool) -> None:
         self.pictures, self.folder, self.copy_all = list(pictures), folder, copy_all
+        self.named_files = set[Path]()
         self.embedded = {picture.sha256: Path(picture.path) for picture in self.pictures if picture.name is None}
 
     @property
@@ -59,7 +61,7 @@ class Gallery:
         names, descriptions = {picture.name for picture in self.pictures if picture.name}, dict[str, str]()
         if self.pictures and file.is_file():
             with pq.ParquetFile(file) as table:
-                first = next(table.iter_batches(BATCH), None)
+                first = next(table.iter_batches(FIRST_ROWS), None)
             for column, values in (first.to_pydict() if first else {}).items():
                 items = [item for value in values for item in (value if isinstance(value, list) else [value])]
                 if any(isinstance(item, dict) and isinstance(item.get("bytes"), bytes) for item in items):
@@ -68,18 +70,19 @@ class Gallery:
                     descriptions[column] = f"The path of a picture ({self.summary})."
         return descriptions
 
-    def copy(self, *, with_embedded: bool) -> None:
-        """Copy pictures to images/. with_embedded: also those that came inside rows. Raises OSError if one is gone."""
+    def copy(self) -> None:
+        """Copy pictures to images/. Raises OSError if one is gone."""
         for picture in self.pictures:
             target = self._target(picture)
-            if target is not None and (with_embedded or picture.name is not None):
+            if target is not None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(picture.path, target)
 
     def _target(self, picture: PublishedPicture) -> Path | None:
         """The path of the copy; None if the picture is not copied."""
         if picture.name is None:
-            return self.folder / "images" / Path(picture.path).name
+            used = self.copy_all or Path(picture.path) in self.named_files
+            return self.folder / "images" / Path(picture.path).name if used else None
         if not self.copy_all:
             return None
         parts = PurePosixPath(picture.name).parts
@@ -87,71 +90,48 @@ class Gallery:
             return self.folder / "images" / f"{picture.sha256}{Path(picture.path).suffix}"
         return (self.folder / "images").joinpath(*parts)
 
-    def name_files(self, lines: Path) -> None:
-        """Rewrite JSON lines so that they name the files of pictures that came inside them."""
-        if not self.embedded:
-            return
-        renamed = lines.with_name(".renamed")
-        with lines.open(encoding="utf-8") as old, renamed.open("w", encoding="utf-8") as new:
-            for line in old:
-                new.write(json.dumps(self._named(json.loads(line)), ensure_ascii=False) + "\n")
-        renamed.replace(lines)
+    def named(self, record: str) -> str:
+        """A record as JSON text, in which pictures that came inside it are the names of files below images/."""
+        if not self._may_embed(record):
+            return record
+        return json.dumps(self._named(json.loads(record)), ensure_ascii=False)
+
+    def filled(self, record: str, placeholder: bytes | None = None) -> dict[str, Any]:
+        """A record from its JSON text, in which pictures that came inside it are their bytes, or the placeholder."""
+        value: dict[str, Any] = json.loads(record)
+        return self._filled(value, placeholder) if self._may_embed(record) else value
+
+    def _may_embed(self, record: str) -> bool:
+        return bool(self.embedded) and f'"{DIGEST}' in record
 
     def _named(self, value: Any) -> Any:
         """A JSON value with file names in place of the digests of pictures."""
         if isinstance(value, list):
             return [self._named(item) for item in value]
         if isinstance(value, dict):
-            content = value.get("bytes")
-            if isinstance(content, str) and content.startswith("sha256:") and content[7:] in self.embedded:
-                return value | {"bytes": None, "path": f"images/{self.embedded[content[7:]].name}"}
+            if file := self._embedded_file(value.get("bytes")):
+                return value | {"bytes": None, "path": self._name(file)}
             return {key: self._named(item) for key, item in value.items()}
-        if isinstance(value, str) and value.startswith("sha256:") and value[7:] in self.embedded:
-            return f"images/{self.embedded[value[7:]].name}"
+        file = self._embedded_file(value)
+        return self._name(file) if file else value
+
+    def _filled(self, value: Any, placeholder: bytes | None) -> Any:
+        """A JSON value with the bytes of pictures in place of their digests."""
+        if isinstance(value, list):
+            return [self._filled(item, placeholder) for item in value]
+        if isinstance(value, dict):
+            return {key: self._filled(item, placeholder) for key, item in value.items()}
+        if file := self._embedded_file(value):
+            return file.read_bytes() if placeholder is None else placeholder
         return value
 
-    def embed(self, file: Path) -> None:
-        """Put the pictures that came inside rows back into a Parquet file, as the Image feature of `datasets`."""
-        if not self.embedded:
-            return
-        from datasets import Features, Image, Value
+    def _embedded_file(self, value: Any) -> Path | None:
+        """The file of a picture that came inside a row, if the value is its digest."""
+        if isinstance(value, str) and value.startswith(DIGEST):
+            return self.embedded.get(value.removeprefix(DIGEST))
+        return None
 
-        filled = file.with_name(".filled")
-        with pq.ParquetFile(file) as old:
-            first = next(old.iter_batches(BATCH))
-            features = Features.from_arrow_schema(self._filled_batch(first).schema)
-            for name, feature in features.items():
-                if feature == {"bytes": Value("binary"), "path": Value("string")}:
-                    features[name] = Image()
-            with pq.ParquetWriter(filled, features.arrow_schema, compression="zstd") as new:
-                for batch in old.iter_batches(BATCH):
-                    new.write_batch(self._filled_batch(batch).cast(features.arrow_schema))
-        filled.replace(file)
-
-    def _filled_batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        columns = [self._filled(column) for column in batch.columns]
-        return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
-
-    def _filled(self, column: Any) -> Any:
-        """An array with the bytes of pictures in place of their digests."""
-        arrow_type = column.type
-        if pa.types.is_struct(arrow_type):
-            parts = [self._filled(column.field(i)) for i in range(arrow_type.num_fields)]
-            return pa.StructArray.from_arrays(parts, [field.name for field in arrow_type], mask=column.is_null())
-        if pa.types.is_list(arrow_type):
-            return pa.ListArray.from_arrays(column.offsets, self._filled(column.values), mask=column.is_null())
-        if not pa.types.is_string(arrow_type):
-            return column
-        texts = column.to_pylist()
-        if not any(text is not None and text[:7] == "sha256:" and text[7:] in self.embedded for text in texts):
-            return column
-        data = [None if text is None else self.embedded[text[7:]].read_bytes() for text in texts]
-        return pa.array(data, pa.binary())
-
-
-def as_list(lines: Path, file: Path) -> None:
-    """Write JSON lines as one JSON list, which LLaVA's trainer reads."""
-    with lines.open(encoding="utf-8") as old, file.open("w", encoding="utf-8") as new:
-        for number, line in enumerate(old):
-            new.write(("[\n" if number == 0 else ",\n") + line.rstrip("\n"))
-        new.write("\n]\n")
+    def _name(self, file: Path) -> str:
+        """The path of a picture below the folder. `copy` will copy it there."""
+        self.named_files.add(file)
+        return f"images/{file.name}"
