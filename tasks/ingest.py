@@ -20,7 +20,6 @@ from oresight.tasks.database import Connection, execute, reading, transaction, w
 from oresight.tasks.formats import join_names, separating_columns
 from oresight.tasks.formats.advice import IDENTIFIER
 from oresight.tasks.formats.album import Album, file_state, sweep
-from oresight.tasks.formats.encoding import Advance
 from oresight.tasks.formats.files import dumps
 from oresight.tasks.formats.intake import NO_FILES, picture_root, stage_files
 from oresight.tasks.formats.sources import File, list_files, with_members
@@ -93,6 +92,8 @@ def ingest(run: Run, role: Role) -> Ingested:
         with _naming_field(f"{role}.path"), progress(f"{dataset.name}: bytes", size) as advance, album:
             staging = Staging(folder, album, {file.path: picture_root(file, dataset) for file in files})
             layout, columns_read = stage_files(files, dataset, f"{role}.columns", staging, advance)
+        if files:
+            log().info("%s: recognised the layout %s", dataset.name, layout)
         values |= {"role": role, "source": dataset.path, "layout": layout, "run_id": run.run_id}
         parts = [{"path": file.path, "sha256": file.sha256, "bytes": file.bytes} for file in with_members(files)]
         with writing(database) as connection:

@@ -13,11 +13,7 @@ import orjson
 
 from oresight.tasks.config import Curate, Dataset
 from oresight.tasks.database import reading, records
-from oresight.tasks.formats import MEDIA_COLUMNS
-from oresight.tasks.formats.pictures import COLUMNS
-
-READ = {"messages", "system", "tools", *COLUMNS, *MEDIA_COLUMNS}
-"""Columns that the layout `messages` reads. Metadata with such a name does not travel along."""
+from oresight.tasks.formats.columns import has_meaning
 
 
 def trusted_rows(config: Curate) -> Dataset:
@@ -38,13 +34,16 @@ def trusted_rows(config: Curate) -> Dataset:
         unfinished.replace(file)
     folders = {Path(picture).parent for row in rows for picture in row["pictures"] or []}
     root = os.path.commonpath(folders) if folders else None
-    return Dataset(name=config.reference_name, path=str(file), columns={"messages": "messages"}, root=root)
+    columns: dict[str, Any] = {"messages": "messages", "system": False}  # a system prompt is among the messages
+    columns |= {"tools": "tools" if any(row["tools"] for row in rows) else False, "image": "images" if root else False}
+    return Dataset(name=config.reference_name, path=str(file), columns=columns, root=root)
 
 
 def _line(row: dict[str, Any]) -> dict[str, Any]:
     """A trusted row in the layout `messages`, with who trusts it and since when."""
     messages = json.loads(row["messages"])
-    line = {column: value for column, value in json.loads(row["metadata"]).items() if column not in READ}
+    metadata = json.loads(row["metadata"]).items()
+    line = {column: value for column, value in metadata if column != "messages" and not has_meaning(column)}
     line |= {"trusted_by": row["who"], "trusted_at": row["decided_at"], "source_row": row["sample_id"]}
     if row["answer"] is not None:
         messages[-1]["content"] = row["answer"]

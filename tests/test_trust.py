@@ -173,11 +173,11 @@ TURNS = [
 ]  # fmt: skip
 RECORDS: list[dict[str, Any]] = [
     {"instruction": "Ask", "input": "more", "output": "old", "category": "a"},
-    {"question": "Ask", "answer": "old", "label": True, "system": "not a turn"},
+    {"question": "Ask", "answer": "old", "label": True, "system": "z"},
     {"prompt": [{"role": "user", "content": "Ask"}], "completion": [{"role": "assistant", "content": "old"}]},
     {"messages": TURNS, "tools": [{"name": "add", "parameters": {"b": None, "a": 1}}]},
     {
-        "conversations": [{"from": "human", "value": "Ask <image>"}, {"from": "gpt", "value": "old"}],
+        "conversations": [{"from": "human", "value": "Ask <b>"}, {"from": "gpt", "value": "old"}],
         "source": {"a": [1.5]},
     },
     {"messages": json.dumps([{"role": "user", "content": " Ask\u2028 "}, {"role": "assistant", "content": " old "}])},

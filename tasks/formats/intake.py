@@ -1,4 +1,4 @@
-"""Files -> staged rows. The layout is recognised from the first rows; a file most of whose lines are no rows is refused."""
+"""Files -> staged rows, in the layout that the first rows show. A file of which most lines are no rows is refused."""
 
 import re
 from collections.abc import Iterable
@@ -12,7 +12,6 @@ from oresight.tasks.formats.encoding import Advance
 from oresight.tasks.formats.files import read
 from oresight.tasks.formats.sources import File
 from oresight.tasks.formats.staging import Staging
-from oresight.tasks.runs.progress import log
 
 FIRST_ROWS = 200
 """Rows from which the layout is recognised."""
@@ -27,8 +26,8 @@ def stage_files(
 ) -> tuple[str, frozenset[str]]:
     """Write the rows, rejects and pictures of files to the staging files.
 
-    Returns the name of the layout and the columns that it reads. field: the name of the setting `columns`, for messages. Raises ValueError if files hold no rows, the layout is
-    unknown or most lines are no rows.
+    Returns the name of the layout and the columns that it reads. field: the name of the setting `columns`, for
+    messages. Raises ValueError if files hold no rows, the layout is unknown or most lines are no rows.
     """
     if not files:
         staging.close()
@@ -44,7 +43,6 @@ def stage_files(
         layout = recognise(readable, dataset.columns.given, field)
     except ValueError as error:
         raise ValueError(f"{dataset.path}: {error}") from error
-    log().info("%s: recognised the layout %s", dataset.name, layout.name)
     all_lines = chain(head, lines)
     while batch := list(islice(all_lines, PICTURE_BATCH_ROWS)):
         staging.add(batch, layout)
