@@ -99,6 +99,16 @@ def test_lines_keep_their_numbers_behind_a_hint_and_in_a_bad_row(tmp_path: Path)
     ]
 
 
+def test_rows_longer_than_the_head_are_read(tmp_path: Path) -> None:
+    long = "word, " * 100_000
+    for header in ("q;a", "a_name_of_" * 50_000 + ";a"):
+        got = lines(written(tmp_path / "a.csv", f'{header}\n"{long}";x\n"{long}";y\n'))
+        assert [(line.number, list((line.record or {}).values())) for line in got] == [
+            (2, [long, "x"]),
+            (3, [long, "y"]),
+        ]
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [("q,q\n1,2\n", "names the column 'q' twice"), (" q,q \n1,2\n", "names the column 'q' twice")],

@@ -57,7 +57,7 @@ def ids(database: str) -> dict[str, str]:
         ([{"cells": ["a", {"b": 1}]}, {"cells": ["a", {"b": 2}]}], (2, 0)),
         ([{"a": "x", "b": "y"}, {"a": "x", "b": "z"}, {"a": "w", "b": "z"}], (3, 0)),
         ([{"a/b~\"c'": "x"}, {"a/b~\"c'": "y"}], (2, 0)),
-        ([{"image_id": 7}, {"image_id": 8}], (2, 0)),
+        ([{"document_id": 7}, {"document_id": 8}], (2, 0)),
         ([{"id": 1}, {"id": 2}], (1, 1)),
         ([{"question_id": 1, "uuid": "a", "Unnamed: 0": 0}, {"question_id": 2, "uuid": "b", "Unnamed: 0": 1}], (1, 1)),
         ([{"note": "x"}, {}], (1, 1)),
@@ -146,7 +146,7 @@ def test_the_log_names_the_columns_and_a_cure_that_works(
         ({"passage": "the law", "ticket": "Order {n}"}, "dataset.columns: {context: [passage, ticket]} reads it"),
         ({"one": "{n} a", "two": "{n} b"}, "which are not read; dataset.columns: {context: [one, two]} reads them"),
         ({"full_answer": "yes, {n}"}, "which is not read; each is a row of its own"),
-        ({"image_id": "{n}"}, "which is not read; each is a row of its own"),
+        ({"document_id": "{n}"}, "which is not read; each is a row of its own"),
     ],
 )
 def test_only_what_may_belong_to_the_question_is_proposed(

@@ -112,7 +112,9 @@ def _fitness(head: str, dialect: Dialect) -> tuple[bool, float, bool]:
     rows = [fields for _, fields, _, _ in islice(_fields(_lines(head), dialect, lines_before=0), SAMPLE_ROWS)]
     if not rows:
         return False, 0.0, False
-    names, *rows = rows[:-1] if len(head) >= HEAD_CHARACTERS and len(rows) < SAMPLE_ROWS else rows  # may be cut off
+    if len(head) >= HEAD_CHARACTERS and 1 < len(rows) < SAMPLE_ROWS:
+        del rows[-1]  # it may be cut off
+    names, *rows = rows
     fitting = sum(len(fields) >= len(names) and not any(fields[len(names) :]) for fields in rows)
     return len(names) > 1, fitting / max(len(rows), 1), not any(name.startswith(" ") for name in names[1:])
 
