@@ -22,7 +22,7 @@ flag.py       scores and canaries -> how suspicious each row is, and what can be
 split.py      flags and a budget -> keep or drop for every row, with its reason
 pages/        charts, evidence and the HTML templates
 report.py     what was found, as one HTML file with the rows' pictures
-publishing/   what stands in a published folder: pictures, card, Croissant, lineage, the gate
+publishing/   what stands in a published folder: rows, pictures, card, Croissant, lineage, the gate
 publish.py    a split -> a folder with its files, a card and a manifest, written last
 review.py     a person's verdict on a row, which the next split obeys
 forget.py     permanently delete a row (erasure request)

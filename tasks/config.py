@@ -208,7 +208,7 @@ class Publishing(Section):
     folder: str = "out"
     """Folder of the published splits. Versions are written to FOLDER/SPLIT/vN."""
     formats: list[Literal["parquet", "jsonl"]] = Field(default=["parquet", "jsonl"], min_length=1)
-    """Files to write. Each keeps the layout of the input; rows in LLaVA's layout get a train.json too."""
+    """Files to write. jsonl: the rows as they came in, and for LLaVA's layout also train.json. parquet: as columns."""
     copy_images: bool = False
     """Copy the pictures to images/ beside the files. If false, the rows refer to the pictures where they are."""
     require: Require = Require()

@@ -64,6 +64,14 @@ def test_an_indented_llava_file_gives_a_list_and_lines(tmp_path: Path, shared: P
     assert [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()] == rows
 
 
+def test_a_folder_loads_its_own_rows_although_the_cache_holds_those_of_its_namesake(tmp_path: Path) -> None:
+    config = settings(tmp_path, keep=0.8)
+    latest = release(config, some()).folder.parent / "latest"
+    assert len(loaded(latest, tmp_path / "cache")) == 8
+    release(settings(tmp_path, keep=0.5))
+    assert len(loaded(latest, tmp_path / "cache")) == 5
+
+
 @pytest.mark.parametrize("formats", [["parquet", "jsonl"], ["jsonl"], ["parquet"]])
 def test_indented_rows_with_data_urls_are_published_with_them(tmp_path: Path, shared: Path, formats: list[str]) -> None:
     raw = shared / "cases" / "03-pretty-data-url.json"

@@ -7,6 +7,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from oresight.tasks.database import Connection, records
 from oresight.tasks.publishing.columns import CHANGES
+from oresight.tasks.publishing.folder import sha256_of
 from oresight.tasks.publishing.rows import Rows
 from oresight.tasks.publishing.version import Version
 
@@ -15,7 +16,11 @@ SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_
 
 
 def card_text(connection: Connection, version: Version, rows: Rows) -> str:
-    """The text of README.md."""
+    """The text of README.md.
+
+    Its configuration names the digest of the rows: the cache of `datasets` knows a local folder by its name and its
+    configuration alone, and would give the rows of another folder `v1`, or of what `latest` pointed to before.
+    """
     templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=False, trim_blocks=True)  # noqa: S701
     templates.filters["cell"] = lambda text: " ".join(str(text).split()).replace("|", "\\|")
     row = version.row
@@ -28,6 +33,7 @@ def card_text(connection: Connection, version: Version, rows: Rows) -> str:
         rule=version.rule,
         version=version_of("oresight"),
         default_file=rows.default_file,
+        digest=sha256_of(rows.gallery.folder / rows.default_file),
         changes={name: CHANGES[change] for name, change in rows.changes.items()},
         has_lines="jsonl" in version.formats,
         reference=next(parent for parent in version.parents if parent["dataset"] == row["reference"]),

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from oresight.tasks.publishing.gallery import Gallery
 from oresight.tasks.publishing.lines import Batches
-from oresight.tasks.publishing.types import MISFITS, PICTURE, feature_of, merged_type, storable_type, type_of
+from oresight.tasks.publishing.types import MISFITS, PICTURE, array_of, feature_of, merged_type, storable_type, type_of
 
 Change = Literal["nulls", "text", "json"]
 """How a column differs from the records."""
@@ -65,7 +65,7 @@ def _write(batches: Batches, file: Path, gallery: Gallery, types: dict[str, pa.D
                     continue
                 values = [row.get(name) for row in rows]
                 try:
-                    arrays.append(pa.array(values, data_type))
+                    arrays.append(array_of(values, data_type))
                 except MISFITS as error:
                     raise Misfit(name) from error
                 if pa.types.is_nested(data_type) and arrays[-1].to_pylist() != values:

@@ -17,25 +17,33 @@ MISFITS = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError)
 """What Arrow raises for a value that a type does not hold."""
 
 
+def array_of(values: Sequence[Any], data_type: pa.DataType | None = None) -> pa.Array:
+    """JSON values and bytes as an array, by default of the type that fits. Raises one of MISFITS if none fits all."""
+    array = pa.array(values, data_type)
+    if ("double" in str(array.type) or "binary" in str(array.type)) and _is_converted(values, array.type):
+        raise pa.ArrowTypeError("values of several types")
+    return array
+
+
+def _is_converted(values: Sequence[Any], data_type: pa.DataType) -> bool:
+    """Whether Arrow silently takes booleans for numbers, or texts for bytes."""
+    if pa.types.is_list(data_type):
+        return _is_converted([item for value in values for item in value or ()], data_type.value_type)
+    if pa.types.is_struct(data_type):
+        objects = [value for value in values if value]
+        return any(_is_converted([value.get(part.name) for value in objects], part.type) for part in data_type)
+    converted = {pa.float64(): bool, pa.binary(): str}.get(data_type, ())
+    return any(isinstance(value, converted) for value in values)
+
+
 def type_of(values: Sequence[Any]) -> pa.DataType | None:
-    """The type of JSON values; None if no type holds all of them."""
+    """The type that holds values; None if there is none."""
     try:
-        data_type = pa.array(values).type
+        return array_of(values).type
     except OverflowError:
         return pa.uint64()
     except MISFITS:
         return None
-    return None if "double" in str(data_type) and _has_boolean_number(values, data_type) else data_type
-
-
-def _has_boolean_number(values: Sequence[Any], data_type: pa.DataType) -> bool:
-    """Whether a boolean stands among numbers, which Arrow would store as 1.0 or 0.0."""
-    if pa.types.is_list(data_type):
-        return _has_boolean_number([item for value in values for item in value or ()], data_type.value_type)
-    if pa.types.is_struct(data_type):
-        objects = [value for value in values if value]
-        return any(_has_boolean_number([value.get(part.name) for value in objects], part.type) for part in data_type)
-    return data_type == pa.float64() and any(isinstance(value, bool) for value in values)
 
 
 def merged_type(one: pa.DataType | None, other: pa.DataType | None) -> pa.DataType | None:
