@@ -16,7 +16,7 @@ scoring/      the mathematics: torch, transformers, Pillow and itself; a value i
 workload/     what lacks a score, cut into shards, encoded, committed; what it will cost
 score.py      rows without a fresh score -> scores, shard by shard
 plan.py       rows without a fresh score -> what scoring them would take
-detection/    known defects, signals, labels, the detector; nothing here knows the database
+detection/    known defects, signals, labels, the detector, what checks ask of a text; nothing here knows the database
 matching/     which rows teach what the trusted rows ask; nothing here knows the database
 flag.py       scores and canaries -> how suspicious each row is, and what can be detected
 split.py      flags and a budget -> keep or drop for every row, with its reason

@@ -1,15 +1,19 @@
 """Checks return the bad rows, all of them and no other; their flags and results are recorded whatever they say."""
 
 import json
+import re
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from oresight.tasks.check import CHECKS
+from oresight.tasks.config import Flagging
 from oresight.tasks.database import execute, reading
 from oresight.tasks.detection.signals import DETECTED_BY, MEASURED, SIGNALS
 from oresight.tasks.runs.record import Refused
+from oresight.tasks.sqlfile import read_check
 from tests.support.store import Store
 
 PICTURE = {"path": "a.png", "sha256": "one", "width": 1, "height": 1}
@@ -199,6 +203,23 @@ def test_a_score_check_returns_the_bad_rows_and_no_other(store: Store, name: str
     expected = [f"bad{i}" for i in range(len(bad))]
     assert store.flagged(name) == expected
     assert found[name][1] == len(expected)
+
+
+def test_the_page_lists_every_check_with_its_severity() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "sql.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| (raw|score) \| `(\w+)` \| (\w+) \|", page, re.MULTILINE)
+    checks = [(file.parent.name, file.stem, read_check(file).severity) for file in CHECKS.glob("*/*.sql")]
+    assert sorted(listed) == sorted(checks)
+
+
+def test_an_own_check_of_scores_reads_the_flags_of_the_raw_checks(store: Store, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (tmp_path / "no_refusals.sql").write_text(page.split("```sql\n")[-1].split("```")[0], encoding="utf-8")
+    store.rows("raw", {"sample_id": "a", "answer": "I'm sorry, but I can't assist with that."}, {"sample_id": "b"})
+    store.scores({"sample_id": "a"}, {"sample_id": "b"})
+    store.check("raw")
+    found = store.check("score", Flagging(checks_folder=str(tmp_path)))["no_refusals"]
+    assert (found.severity, store.flagged("no_refusals")) == ("warning", ["a"])
 
 
 def test_every_reason_is_a_sentence(store: Store) -> None:

@@ -162,7 +162,7 @@ def test_missing_shards_are_remarked(tmp_path: Path) -> None:
         ("a.json.gz", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
         ("a.json", b"\n<!DOCTYPE HTML><html>", "a web page"),
         ("a.csv", b"PK\x03\x04rest", "a zip archive or a workbook.*save the sheet as CSV"),
-        ("a.jsonl", gzip.compress(b"{}"), "compressed by gzip; add .gz"),
+        ("a.jsonl", gzip.compress(b"{}", mtime=0), "compressed by gzip; add .gz"),
         ("a.tsv", pa.compress(b"{}", "zstd", asbytes=True), "compressed by zstd; add .zst"),
     ],
 )

@@ -12,9 +12,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 FUNCTION_WORDS = {
-    "English": "the of and to is are was were that this these with for from by which what how why who when where "
-    "you your it they we his her our my have has been would should could there their can does did be if not but or as "
-    "about into than most many some name write give describe explain list tell please make following image picture",
+    "English": "the of and to is are was were that this these with for from by which what how why who when where you "
+    "your it they we his her our my have has been would should could there their can does did be if not but or about "
+    "into than most many some name write give describe explain list tell please make following image picture",
     "German": "der die das und ist sind nicht ein eine einen einem einer mit von für auf sich auch wie als zu den "
     "dem des im werden wird oder bei aus nach ich sie wir durch über hat haben kann was es "
     "zwischen unter dass diese dieser",
@@ -124,7 +124,7 @@ def _prose(text: str) -> Prose:
 def _language(prose: Prose, least: int) -> str | None:
     """The language of a text, or its script; None if the text is mixed or has too few words.
 
-    least: Function words, each counted once, that show English. Other languages need one more, as they share words.
+    least: Function words, each counted once, that show English. Other languages need one more: they share words.
     """
     (script, letters), *_ = prose.scripts.most_common(1) or [("", 0)]
     if letters < FEWEST_LETTERS or letters < 0.8 * prose.scripts.total():

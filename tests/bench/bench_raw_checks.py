@@ -114,7 +114,6 @@ def declarations(folder: Path, draw: random.Random) -> dict[str, list[Row]]:
             {
                 "prompt": draw.choice(texts[one]),
                 "answer": " ".join(draw.sample(texts[other], 2)),
-                "what": f"{one} {other}",
             }
             for one, other in some
         ]

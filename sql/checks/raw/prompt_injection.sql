@@ -12,7 +12,7 @@ texts AS (
            regexp_matches(prompt, '(?i)prompt.?injection|jailbreak(?:ing|s)? (?:attack|attempt|prompt)|red.team|chat.?template|chatml|special token') AS is_about_it
     FROM rows
     WHERE dataset = getvariable('dataset')
-      AND regexp_matches(concat_ws(E'\n', prompt, answer), '(?i)ignor|disregard|forget|overrid|bypass|discard|follow|vergiss|oubli|olvid|dimentic|esque[çc]|missacht|забудь|игнорируй|忽略|忘记|无视|無視|your (?:\w+ )?(?:system|initial|hidden) |<\||\[/?INST\]|<</?SYS|<start_of_turn>|#{2,4} ?System|[\x{E0000}-\x{E01EF}\x{202E}]|[\x{200B}-\x{200D}\x{2060}-\x{2064}\x{FEFF}]{8}|[\x{FE00}-\x{FE0F}]{4}')
+      AND regexp_matches(concat_ws(E'\n', prompt, answer), '(?i)ignor|disregard|forget|overrid|bypass|discard|(?:not|n.t|stop|longer) follow|vergiss|oubli|olvid|dimentic|esque[çc]|missacht|забудь|игнорируй|忽略|忘记|无视|無視|your (?:\w+ )?(?:system|initial|hidden) |<\||\[/?INST\]|<</?SYS|<start_of_turn>|#{2,4} ?System|[\x{E0000}-\x{E01EF}\x{202E}]|[\x{200B}-\x{200D}\x{2060}-\x{2064}\x{FEFF}]{8}|[\x{FE00}-\x{FE0F}]{4}|(?:[a-z][\x{200B}-\x{200D}\x{2060}\x{FEFF}]){3}')
 ),
 matched AS (
     SELECT sample_id, dataset, part,
@@ -42,7 +42,7 @@ matched AS (
                 WHEN regexp_matches(body, '[\x{FE00}-\x{FE0F}\x{E0100}-\x{E01EF}]{4}') THEN 'variation selectors'
                 WHEN regexp_matches(body, '\x{202E}[^\x{202C}\n]*\p{Latin}') THEN 'a sign that reverses what follows'
                 WHEN len(list_distinct(string_split(regexp_extract(body, '[\x{200B}-\x{200D}\x{2060}-\x{2064}\x{FEFF}]{8,}'), ''))) > 1
-                THEN 'characters without width'
+                     OR regexp_matches(body, '(?i)(?:[a-z][\x{200B}-\x{200D}\x{2060}\x{FEFF}]){3}') THEN 'characters without width'
            END AS hiding
     FROM texts, template
 )
