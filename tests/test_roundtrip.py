@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from oresight.tasks.formats import recognise
 from oresight.tasks.formats.files import read
+from oresight.tasks.formats.sample import turn_text
 from oresight.tasks.formats.sources import list_files
 
 Record = dict[str, Any]
@@ -99,3 +100,50 @@ def test_every_text_is_read_back_as_it_was_written(name: str, layout: str, texts
     assert rows.name == layout.removesuffix(" in pairs")
     for record, row in zip(read_back, texts, strict=True):
         assert [(turn["role"], turn["content"]) for turn in rows.read(record).messages] == turns_of(*row)
+
+
+NAMES = [
+    "messages",
+    "conversations",
+    "data",
+    "prompt",
+    "completion",
+    "question",
+    "answer",
+    "answers",
+    "A",
+    "B",
+    "choices",
+]
+NAMES += ["system", "history", "context", "input", "tools", "image", "image_2", "reasoning", "video", "note"]
+KEYS = ["role", "content", "type", "text", "value", "from", "weight", "tool_calls", "image", "url", "bytes", "label"]
+WORDS = ["user", "assistant", "text", "image", "tool_result", "<image>", "<image 2>", "<img>a.png</img>", "[]", "{}"]
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.sampled_from(WORDS) | TEXT
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
+    max_leaves=12,
+)
+TURN = st.fixed_dictionaries({"role": st.sampled_from(WORDS[:2]), "content": VALUES})
+RECORDS = st.dictionaries(
+    st.sampled_from(NAMES), VALUES | st.lists(TURN, min_size=1, max_size=3), min_size=1, max_size=6
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(records=st.lists(RECORDS, min_size=1, max_size=3))
+def test_whatever_a_record_holds_it_is_a_row_or_has_a_reason(records: list[Record]) -> None:
+    try:
+        rows = recognise(records[:1], {})
+    except ValueError as error:
+        assert str(error)
+        return
+    for record in records:
+        try:
+            sample = rows.read(record)
+        except ValueError as error:
+            assert str(error)
+        else:
+            assert sample.messages[-1]["role"] == "assistant" and turn_text(sample.messages[-1]).strip()
+            shown = [part for turn in sample.messages for part in turn["content"] if isinstance(part, dict)]
+            assert len(sample.pictures) == sum(part["type"] == "image" for part in shown)

@@ -24,7 +24,7 @@ MARK = re.compile(
 PROSE = re.compile(r"`|\s*(?:tag|element)", re.IGNORECASE)
 """What follows the name of a tag where the text is about markup."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm")
-BASE64 = re.compile(r"(?:/9j/|iVBORw0KGgo|R0lGOD|UklGR|Qk|SUkqA|TU0AK)[A-Za-z0-9+/=\s]{45}")
+BASE64 = re.compile(r"(?:/9j/|iVBORw0KGgo|R0lGOD|UklGR|Qk|SUkqA|TU0AK)[A-Za-z0-9+/=\r\n]{45}")
 """How the base64 text of a JPEG, PNG, GIF, WebP, BMP or TIFF begins. No picture is shorter."""
 SOURCE_KEYS = ("bytes", "path", "url", "image", "image_url", "data", "base64", "source", "value", "inline_data")
 PictureSource = str | bytes
@@ -35,12 +35,13 @@ Part = dict[str, Any]
 def looks_like_picture(value: Any) -> bool:
     """Whether a value is a picture, or a path or URL that ends like one."""
     if isinstance(value, list):
-        return bool(value) and looks_like_picture(value[0])
-    if isinstance(value, dict):
-        return any(looks_like_picture(value.get(key)) for key in SOURCE_KEYS)
-    if isinstance(value, bytes):
-        return is_picture(value)
-    return isinstance(value, str) and (value.startswith("data:image/") or bool(BASE64.match(value)) or _is_path(value))
+        value = value[0] if value else None
+    for source in map(value.get, SOURCE_KEYS) if isinstance(value, dict) else (value,):
+        if isinstance(source, bytes) and is_picture(source):
+            return True
+        if isinstance(source, str) and (source.startswith("data:image/") or BASE64.match(source) or _is_path(source)):
+            return True
+    return False
 
 
 def with_pictures(sample: Sample, record: Record, columns: Sequence[str], *, has_marks: bool) -> Sample:
