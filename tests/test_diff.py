@@ -24,6 +24,7 @@ def config(tmp_path: Path) -> Curate:
         fill(config.database, [row(n, value) for n, value in after.items()], [(sample_id(9), "odd", "warning")])
         with writing(config.database) as connection, transaction(connection):
             verdict = {"verdict": "drop", "answer": None, "record": None, "why": "wrong", "who": "ada"}
+            verdict |= {"page": "review", "trusted_as": None}
             connection.execute(query("verdict_insert"), {"sample_id": sample_id(7), "dataset": "raw"} | verdict)
         assert divide(run).version == 2
     return config

@@ -47,7 +47,7 @@ FLAT = ("question/answer", "prompt/completion", "alpaca")
 def tables(draw: st.DrawFn, layouts: tuple[str, ...]) -> list[Record]:
     """Rows of a layout with further columns of texts, no row twice."""
     layout = LAYOUTS[draw(st.sampled_from(layouts))]
-    names = ["x" + name for name in draw(st.lists(TEXTS, max_size=3, unique=True))]
+    names = [f"x{name}x" for name in draw(st.lists(TEXTS, max_size=3, unique=True))]
     row = st.fixed_dictionaries(layout | dict.fromkeys(names, TEXTS))
     key = next(iter(layout))
     return draw(st.lists(row, min_size=1, max_size=12, unique_by=lambda r: json.dumps(r[key])))
