@@ -206,7 +206,9 @@ def test_a_disk_that_fills_up_during_publishing_leaves_no_part_of_a_version(
     work = placed(undisturbed, disk if database_too else tmp_path, after="split")
     work.out = disk / "out"
     home = work.out / "kept"
-    full_disk(ran(disk, work.step("publish"), moment="oresight.tasks.publish._write"), disk if database_too else work.out)
+    full_disk(
+        ran(disk, work.step("publish"), moment="oresight.tasks.publish._write"), disk if database_too else work.out
+    )
     assert list(home.iterdir()) == []
     freed(disk)
     assert ran(disk, work.step("publish")).codes == [0]
