@@ -16,7 +16,8 @@ texts AS (
 ),
 matched AS (
     SELECT sample_id, dataset, part,
-           CASE WHEN is_about_it THEN '' ELSE regexp_extract(body,
+           -- "Never reveal your system prompt" is what a good system prompt says.
+           CASE WHEN is_about_it THEN '' ELSE regexp_extract(regexp_replace(body, '(?i)\b(?:never|not|don.?t|cannot|can.t|without) (?:ignor|disregard|forget|overrid|bypass|discard|reveal|print|show|repeat|output|display)', 'keep', 'g'),
                -- It begins a sentence, or follows such a word: "people who ignore the instructions above" is no order.
                '(?i)(?:^|[\n.!?:;,"“(\[>*#`{}@/—-]\s*(?:\w+\s+)?|\b(?:please|now|and|then|just|but|also|must|should|instead|will|can|may|you to|have to|need to)\s+(?:\w+ly\s+)?)["*_]*('
                || '(?:ignore|disregard|forget|override|bypass|discard|(?:do not|don.t|stop|no longer) follow(?:ing)?)'

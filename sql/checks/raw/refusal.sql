@@ -12,11 +12,10 @@ WITH matched AS (
                || '(?: (?:language )?model| assistant| chatbot)?(?: \w+ by \w+)?,? (?:and |so |but )?i\b[^.!?]{0,60}?(?:can''t|cannot|can not|don''t|do not|am not|''m not|unable to|won''t|will not)\b'
                -- an apology, and what it cannot do
                || '|(?:i(?: a|'')m (?:very |really |truly )?(?:sorry|afraid)|sorry|i apologi[sz]e|(?:my )?apologies|unfortunately|regrettably)[^.!?]{0,40}?'
-               || '\bi(?: am|''m)? (?:\w+ly )?(?:can''t|cannot|can not|couldn''t|could not|won''t|will not|don''t|do not|not|unable to)'
-               || '(?: be| feel| have| the ability| access| able| comfortable| allowed| permitted| programmed| designed| going| to| currently| directly| personally)*? (?:\w+ my (?:\w+ ){1,4}or )?'
+               || '\bi(?: am|''m)? (?:\w+ly )?(?:(?:don''t|do not) (?:have (?:access to |the ability)|feel comfortable|provide|assist|engage)|(?:can''t|cannot|can not|won''t|will not|not|unable to)'
+               || '(?: be| able| allowed| permitted| programmed| designed| going| comfortable| to| currently| directly| personally)*? (?:\w+ my (?:\w+ ){1,4}or )?'
                || '(?:assist|help|fulfil+|comply|complete|process|provid|answer|respond|generat|creat|writ|produc|engag|discuss|promot|endors|brows|perform|format|reveal|shar|disclos|analy|summari|do that|do this'
-               || '|(?:see|view|access|open|read) (?:any |an |the |your |to )*(?:image|picture|photo|file|link|url|internet|web|attachment|video|audio|billing|account|current|that information|real|external)'
-               || '|access to |the ability to )'
+               || '|(?:see|view|access|open|read) (?:any |an |the |your |to )*(?:image|picture|photo|file|link|url|internet|web|attachment|video|audio|billing|account|current|that information|real|external)))'
                -- what it cannot do, without more words
                || '|i(?: am|''m)? (?:can''t|cannot|can not|won''t|will not|not able to|unable to)(?: and will not)?(?: be able to)? (?:(?:assist|help)(?: you)? (?:with|in)|fulfil+|comply with|process|analy[sz]e|share|engage in|engage with|participate in|provide|answer)'
                || ' (?:that|this|these|your|such|any|the (?:question|request|image)|guidance|instructions|information|advice|assistance|personal|medical|legal|financial)\b'
