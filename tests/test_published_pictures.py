@@ -46,6 +46,17 @@ def test_pictures_in_some_rows_load_as_pictures(
     assert files == [png(n) if n % 4 == 3 else None for n in range(8)]
 
 
+def test_a_column_of_texts_beside_pictures_copies_no_pictures(tmp_path: Path) -> None:
+    rows = pa.Table.from_pylist([qa(n, image={"bytes": png(n), "path": None}, about="x") for n in range(3)])
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    pq.write_table(rows, raw / "a.parquet")
+    (raw / "b.jsonl").write_text(json.dumps(qa(3, about=1)) + "\n")
+    folder = publish_file(raw, tmp_path, formats=["parquet"])
+    assert sorted(pq.read_table(folder / "train.parquet")["about"].to_pylist()) == ["1", "x", "x", "x"]
+    assert not (folder / "images").exists()
+
+
 def test_lists_of_pictures_load_as_pictures(tmp_path: Path) -> None:
     rows = [qa(n, images=[{"bytes": png(m), "path": "p"} for m in (n, n + 9)]) for n in range(3)]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "raw.parquet")

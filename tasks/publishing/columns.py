@@ -42,7 +42,7 @@ def _column_types(batches: Batches, gallery: Gallery) -> dict[str, pa.DataType |
     """The type of every column, in the order in which they appear; None where no type fits."""
     types: dict[str, pa.DataType | None] = {}
     for records in batches():
-        rows = [gallery.filled(record, placeholder=b"") for record in records]
+        rows = [gallery.with_bytes(json.loads(record), placeholder=b"") for record in records]
         for name in dict.fromkeys(key for row in rows for key in row):
             types[name] = merged_type(types.get(name, pa.null()), type_of([row.get(name) for row in rows]))
     return {name: None if data_type is None else storable_type(data_type) for name, data_type in types.items()}
@@ -53,17 +53,15 @@ def _write(batches: Batches, file: Path, gallery: Gallery, types: dict[str, pa.D
     changes: dict[str, Change] = {}
     with pq.ParquetWriter(file, _schema(types), compression="zstd") as writer:
         for records in batches():
-            rows = [gallery.filled(record) for record in records]
-            named = [json.loads(gallery.named(record)) for record in records] if None in types.values() else []
-            arrays = []
+            rows, arrays = [json.loads(record) for record in records], []
             for name, data_type in types.items():
                 if data_type is None:
-                    values = [row.get(name) for row in named]
+                    values = [gallery.with_names(row.get(name)) for row in rows]
                     if changes.get(name) != "json":
                         changes[name] = "json" if any(isinstance(value, list | dict) for value in values) else "text"
                     arrays.append(pa.array([_text(value) for value in values], pa.string()))
                     continue
-                values = [row.get(name) for row in rows]
+                values = [gallery.with_bytes(row.get(name)) for row in rows]
                 try:
                     arrays.append(array_of(values, data_type))
                 except MISFITS as error:

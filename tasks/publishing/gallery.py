@@ -90,37 +90,31 @@ class Gallery:
             return self.folder / "images" / f"{picture.sha256}{Path(picture.path).suffix}"
         return (self.folder / "images").joinpath(*parts)
 
-    def named(self, record: str) -> str:
-        """A record as JSON text, in which pictures that came inside it are the names of files below images/."""
-        if not self._may_embed(record):
+    def line(self, record: str) -> str:
+        """A record as one JSON line, in which pictures that came inside it are the names of files below images/."""
+        if not self.embedded or f'"{DIGEST}' not in record:
             return record
-        return json.dumps(self._named(json.loads(record)), ensure_ascii=False)
+        return json.dumps(self.with_names(json.loads(record)), ensure_ascii=False)
 
-    def filled(self, record: str, placeholder: bytes | None = None) -> dict[str, Any]:
-        """A record from its JSON text, in which pictures that came inside it are their bytes, or the placeholder."""
-        value: dict[str, Any] = json.loads(record)
-        return self._filled(value, placeholder) if self._may_embed(record) else value
-
-    def _may_embed(self, record: str) -> bool:
-        return bool(self.embedded) and f'"{DIGEST}' in record
-
-    def _named(self, value: Any) -> Any:
+    def with_names(self, value: Any) -> Any:
         """A JSON value with file names in place of the digests of pictures."""
         if isinstance(value, list):
-            return [self._named(item) for item in value]
+            return [self.with_names(item) for item in value]
         if isinstance(value, dict):
             if file := self._embedded_file(value.get("bytes")):
                 return value | {"bytes": None, "path": self._name(file)}
-            return {key: self._named(item) for key, item in value.items()}
+            return {key: self.with_names(item) for key, item in value.items()}
         file = self._embedded_file(value)
         return self._name(file) if file else value
 
-    def _filled(self, value: Any, placeholder: bytes | None) -> Any:
-        """A JSON value with the bytes of pictures in place of their digests."""
+    def with_bytes(self, value: Any, placeholder: bytes | None = None) -> Any:
+        """A JSON value with the bytes of pictures, or a placeholder for them, in place of their digests."""
+        if not self.embedded:
+            return value
         if isinstance(value, list):
-            return [self._filled(item, placeholder) for item in value]
+            return [self.with_bytes(item, placeholder) for item in value]
         if isinstance(value, dict):
-            return {key: self._filled(item, placeholder) for key, item in value.items()}
+            return {key: self.with_bytes(item, placeholder) for key, item in value.items()}
         if file := self._embedded_file(value):
             return file.read_bytes() if placeholder is None else placeholder
         return value

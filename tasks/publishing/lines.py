@@ -53,7 +53,7 @@ def write_lines(batches: Batches, file: Path, gallery: Gallery) -> None:
     """Write records as JSON lines, in which pictures are the names of files."""
     with file.open("w", encoding="utf-8", newline="") as lines:
         for records in batches():
-            lines.writelines(f"{gallery.named(record)}\n" for record in records)
+            lines.writelines(f"{gallery.line(record)}\n" for record in records)
 
 
 def write_list(lines: Path, file: Path) -> None:

@@ -50,7 +50,7 @@ def _default_file(connection: Connection, version: Version, changes: dict[str, C
     It is train.jsonl if a column that the layout reads differs in train.parquet: chat templates print the nulls, and
     JSON text is no list of turns. Nulls are accepted, though, if some release of `datasets` cannot load train.jsonl.
     """
-    if len(version.formats) == 1:
+    if "jsonl" not in version.formats or "parquet" not in version.formats:
         return f"train.{version.formats[0]}"
     unread = {name for (name,) in execute(connection, "publish_unread", version.parameters).fetchall()}
     read = {change for name, change in changes.items() if name not in unread}
