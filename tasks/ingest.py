@@ -97,9 +97,7 @@ def ingest(run: Run, role: Role) -> Ingested:
         values |= {"role": role, "source": dataset.path, "layout": layout, "run_id": run.run_id}
         parts = [{"path": file.path, "sha256": file.sha256, "bytes": file.bytes} for file in with_members(files)]
         with writing(database) as connection:
-            unread = [column for (column,) in execute(connection, "ingest_unread", _staged(folder)).fetchall()]
-            if role == "dataset" and "parquet" in run.config.publishing.formats:
-                _require_one_spelling([*columns_read, *unread])
+            unread = dict(execute(connection, "ingest_unread", _staged(folder)).fetchall())
             with transaction(connection):
                 stored, forgotten, differences = _commit(connection, folder, values | {"files": dumps(parts)})
             if forgotten:
@@ -108,8 +106,7 @@ def ingest(run: Run, role: Role) -> Ingested:
                 sweep(Path(f"{database}.images"), used_paths)
     for difference in differences:
         log().warning("%s: %s", dataset.name, _describe(difference, dataset.columns.given, role))
-    if unread:
-        log().info("%s: columns that are not read: %s", dataset.name, join_names(unread))
+    _tell_of_columns(dataset.name, columns_read, unread)
     return _ingested(dataset.name, stored, reused=False)
 
 
@@ -182,15 +179,21 @@ def _source_hash(files: list[File], dataset: Dataset, role: str) -> str:
     return hashlib.sha256(orjson.dumps(inputs)).hexdigest()
 
 
-def _require_one_spelling(columns: Iterable[str]) -> None:
-    """Raises ValueError if columns differ in case only: DuckDB cannot write them to one Parquet file."""
-    spellings: dict[str, str] = {}
-    for column in columns:
+def _tell_of_columns(dataset: str, read: Iterable[str], unread: Mapping[str, bool]) -> None:
+    """Log the columns that are not read, and those that SQL confuses. unread: whether each holds pictures."""
+    if unread:
+        log().info("%s: columns that are not read: %s", dataset, join_names(list(unread)))
+    if pictured := [column for column, has_pictures in unread.items() if has_pictures]:
+        log().warning(
+            "%s: pictures in %s are not read, and published rows hold only their SHA-256; dataset.columns: {image: ...}"
+            " takes a list of all columns of pictures",
+            dataset,
+            join_names(pictured),
+        )
+    spellings = dict[str, str]()
+    for column in [*read, *unread]:
         if (other := spellings.setdefault(column.lower(), column)) != column:
-            raise ValueError(
-                f"publishing.formats: parquet cannot hold columns that differ in case only ({other!r}, {column!r});"
-                " rename one of them, or give [jsonl]"
-            )
+            log().warning("%s: columns %r and %r differ in case only; DuckDB renames one", dataset, other, column)
 
 
 def _describe(difference: Difference, named: Mapping[str, Any], role: Role) -> str:

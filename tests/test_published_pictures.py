@@ -57,6 +57,21 @@ def test_a_column_of_texts_beside_pictures_copies_no_pictures(tmp_path: Path) ->
     assert not (folder / "images").exists()
 
 
+def test_pictures_of_a_column_that_is_not_read_are_named_with_a_setting_that_publishes_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [qa(n, image={"bytes": png(n), "path": None}, mask={"bytes": png(n + 9), "path": None}) for n in range(3)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "raw.parquet")
+    publish_file(tmp_path / "raw.parquet", tmp_path)
+    assert "raw: pictures in mask are not read, and published rows hold only their SHA-256" in caplog.text
+    caplog.clear()
+    (tmp_path / "both").mkdir()
+    both = {"image": ["image", "mask"]}
+    folder = publish_file(tmp_path / "raw.parquet", tmp_path / "both", columns=both)
+    assert "are not read" not in caplog.text
+    assert [row["mask"].size for row in by_question(loaded(folder, tmp_path / "cache"))] == [(17 + n, 6) for n in range(3)]
+
+
 def test_lists_of_pictures_load_as_pictures(tmp_path: Path) -> None:
     rows = [qa(n, images=[{"bytes": png(m), "path": "p"} for m in (n, n + 9)]) for n in range(3)]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "raw.parquet")

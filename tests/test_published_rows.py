@@ -153,6 +153,13 @@ def test_values_of_several_types_become_texts_and_the_card_says_so(
     assert sorted(published_lines(folder), key=lambda row: row["question"]) == rows
 
 
+def test_columns_that_differ_in_case_only_are_both_published(tmp_path: Path) -> None:
+    rows = [{"question": f"q{n}", "answer": "a", "ID": n, "id": f"x{n}"} for n in range(3)]
+    folder = publish_rows(rows, tmp_path)
+    assert sorted(loaded(folder, tmp_path / "cache"), key=str) == rows
+    assert sorted(pq.read_table(folder / "train.parquet").to_pylist(), key=str) == rows
+
+
 def talk(n: int, *turns: Record, **more: Any) -> Record:
     return {"messages": [{"role": "user", "content": f"q{n}"}, *turns, {"role": "assistant", "content": "a"}], **more}
 

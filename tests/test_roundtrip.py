@@ -118,7 +118,9 @@ NAMES = [
 NAMES += ["system", "history", "context", "input", "tools", "image", "image_2", "reasoning", "video", "note"]
 KEYS = ["role", "content", "type", "text", "value", "from", "weight", "tool_calls", "image", "url", "bytes", "label"]
 WORDS = ["user", "assistant", "text", "image", "tool_result", "<image>", "<image 2>", "<img>a.png</img>", "[]", "{}"]
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.sampled_from(WORDS) | TEXT
+INTEGERS = st.integers(-(2**63), 2**64 - 1)
+"""What orjson reads as whole numbers; it rounds larger ones to floats."""
+LEAVES = st.none() | st.booleans() | INTEGERS | st.floats(allow_nan=False) | st.sampled_from(WORDS) | TEXT
 VALUES = st.recursive(
     LEAVES,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),

@@ -123,7 +123,8 @@ def main_columns(record: Record) -> tuple[str, Columns] | None:
     """The name of the layout, and the columns of the turns, or of prompt and answer; None if no layout fits."""
     names: dict[str, str] = {}
     for column in record:
-        names.setdefault(normal(column), column)
+        if column == (name := normal(column)) or name not in names:
+            names[name] = column
     for name, layout in TURNS.items():
         if name in names:
             return layout, {"messages": (names[name],)}

@@ -38,6 +38,8 @@ def required_text(record: Record, field: str) -> str:
     Raises ValueError with what the field holds instead.
     """
     value = record.get(field)
+    if isinstance(value, float) and abs(value) >= 2**63:
+        raise ValueError(f"field {field!r} holds a number of more digits than readers of JSON keep; write it as text")
     if isinstance(value, int | float) and math.isfinite(value):
         return json.dumps(value)
     if not isinstance(value, str):

@@ -16,16 +16,19 @@ from oresight.tasks.split import split
 from tests.support.runs import made_up_model
 
 
-def publish_file(path: Path, folder: Path, rows: int | None = None, **publishing: Any) -> Path:
+def publish_file(
+    path: Path, folder: Path, rows: int | None = None, columns: dict[str, Any] | None = None, **publishing: Any
+) -> Path:
     """Ingest a file, keep its first rows (by default all) and publish them. Returns the folder of the version.
 
     folder: gets the database and the published folder. publishing: settings of the section.
     """
+    raw = {"path": str(path), "columns": columns or {}}
     config = Curate.model_validate(
         {
             "database": str(folder / "o.duckdb"),
-            "dataset": {"name": "raw", "path": str(path)},
-            "reference": {"name": "trusted", "path": str(path)},
+            "dataset": {"name": "raw", **raw},
+            "reference": {"name": "trusted", **raw},
             "splitting": {"name": "chosen", "by": "value", "rows": rows},
             "publishing": {"folder": str(folder / "out"), **publishing},
         }
