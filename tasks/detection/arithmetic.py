@@ -139,6 +139,8 @@ def _stands_alone(before: list[Token], left: list[Token], after: list[Token]) ->
     if not before:
         return True
     last, begins = before[-1], len(before) == 1 or before[0].letter in "bez"
+    if last.text == ":" and before[0].letter == "v" and not (last.spaced or left[0].spaced):
+        return False  # Q:1/4=68, a field of a music file
     if last.letter in "sp":  # a minus sign, the dash of a list, or the beginning of bold text
         return last.text in ("-", "*", "**") and (begins or (last.text == "**" and last.spaced))
     if last.letter == "w":
