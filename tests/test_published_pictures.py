@@ -69,7 +69,9 @@ def test_pictures_of_a_column_that_is_not_read_are_named_with_a_setting_that_pub
     both = {"image": ["image", "mask"]}
     folder = publish_file(tmp_path / "raw.parquet", tmp_path / "both", columns=both)
     assert "are not read" not in caplog.text
-    assert [row["mask"].size for row in by_question(loaded(folder, tmp_path / "cache"))] == [(17 + n, 6) for n in range(3)]
+    assert [row["mask"].size for row in by_question(loaded(folder, tmp_path / "cache"))] == [
+        (17 + n, 6) for n in range(3)
+    ]
 
 
 def test_lists_of_pictures_load_as_pictures(tmp_path: Path) -> None:
