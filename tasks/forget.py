@@ -51,7 +51,7 @@ def forget(database: str, sample_id: str, reason: str, who: str) -> Forgotten:
             rejects = {line for row in known for line in _delete(connection, *row, reason=reason, who=who)}
         rewrite(database)
         # Left by a run that was killed while it read files, and by trials. Trusted rows are written again.
-        for suffix in ("staging", "evaluation", "trusted"):
+        for suffix in ("staging", "shards", "evaluation", "trusted"):
             with empty_folder(f"{database}.{suffix}"):
                 pass
         with reading(database) as connection:
@@ -84,5 +84,6 @@ def _delete(connection: Connection, sample_id: str, stored: dict[str, Any], *, r
         execute(connection, "forget_left", table=table)
     execute(connection, "forget_pictures", datasets | {"paths": stored["paths"] or []})
     execute(connection, "forget_suites", datasets)
+    execute(connection, "forget_fits", datasets)
     execute(connection, "forget_again", datasets)
     return [f"{line['source_file']}, line {line['source_line']}" for line in rejects]

@@ -18,12 +18,13 @@ from oresight.tasks.scope import register_model
 from oresight.tasks.scoring.engine import Options
 from oresight.tasks.scoring.model import devices, load
 from oresight.tasks.scoring.source import converted
-from oresight.tasks.workload import todo as cut
+from oresight.tasks.workload import shards as cut
 from oresight.tasks.workload.clock import peak_memory
-from oresight.tasks.workload.commit import Job, commit_fit, commit_scores
+from oresight.tasks.workload.commit import Job, commit_opening
 from oresight.tasks.workload.cost import Cost, Workload, cost
 from oresight.tasks.workload.encode import EncodedRows, encode_rows, read_rows, require_vision
-from oresight.tasks.workload.todo import OpeningRows, Todo, read_opening, read_todo, shard_count, without
+from oresight.tasks.workload.shards import shard_count
+from oresight.tasks.workload.todo import COMMIT_S, OpeningRows, Todo, read_opening, read_todo, without
 
 SAMPLE = 2048
 """Most rows that are encoded, beside the reference and the opening. Of more rows an even sample by length is taken."""
@@ -84,13 +85,17 @@ def plan(run: Run) -> Planned:
     sampled = [*rows.opening.dataset, *rows.rest] or rows.opening.reference
     scoring = config.scoring
     options = Options(scoring.batch_tokens, scoring.rank_tolerance, scoring.conditional_gain)
-    measured = cost(model, rows.workload, options, basis=todo.read_basis(model), form=todo.form)
+    measured = cost(model, rows.workload, options, basis=todo.read_basis(model), form=todo.form, fitted=todo.fitted)
     fresh = set(todo.missing["sample_id"].to_pylist())
     signals = measured.sample.signals
-    records = [job.record(*sampled[row.row], row) for row in signals if sampled[row.row][0] in fresh]
+    with_vector = todo.with_vector(pa.array([sampled[row.row][0] for row in signals], pa.string()))
+    records = [
+        job.record(*sampled[row.row], row, has_vector=sampled[row.row][0] in with_vector)
+        for row in signals
+        if sampled[row.row][0] in fresh
+    ]
     commit_started = time.perf_counter()
-    commit_fit(job, measured.engine, new_basis=todo.basis is None)
-    commit_scores(job, records)
+    commit_opening(job, measured.engine, records, [], new_basis=todo.basis is None)
     commit_s = time.perf_counter() - commit_started
     seconds = loading_s + _seconds(rows, measured, engines=len(device_names), commit_s=commit_s)
     made_up, row_bytes = _fill(job, todo, len(records)) if records else (1.0, 0.0)
@@ -102,7 +107,7 @@ def plan(run: Run) -> Planned:
         unscorable=rows.unscorable,
         tokens=rows.tokens(fresh),
         seconds=seconds,
-        device=f"{' and '.join(device_names)} in {str(model.dtype).removeprefix('torch.')}",
+        device=f"{' and '.join(device_names)} in {model.dtype_name}",
         memory=peak_memory() + (0 if on_gpu else measured.more_bytes),
         device_memory=measured.peak + measured.more_bytes if on_gpu else None,
         probed=len(signals),
@@ -165,7 +170,7 @@ def _seconds(rows: _Sample, measured: Cost, *, engines: int, commit_s: float) ->
     first = rows.opening.rows_read + min(cut.SHARD, rows.remaining)
     reading_s = rows.read_s * (rows.remaining - cut.SHARD)
     rest_s = max(measured.rest_s / max(min(engines, shards), 1), reading_s)
-    commits = 1 + max(shards, rest_s / cut.COMMIT_S)
+    commits = 1 + max(shards, rest_s / COMMIT_S)
     return rows.read_s * first + measured.opening_s + rest_s + commit_s * commits
 
 

@@ -1,7 +1,8 @@
 """Rows without a fresh score -> scores, shard by shard.
 
 SQL lists what is missing, so a first run, a run that resumes after a crash and a run with a few new rows are the same
-code. The database is open only to read and to commit, never while the model computes.
+code. The database is open only to read and to commit, never while the model computes. A run that goes on after a crash
+stores the same numbers as one that nothing interrupted: it takes the fit and the shards of the run before it.
 
 The longest rows come first, so that a lack of memory shows at once. Each device has an engine, which takes shards until
 none is left. While it computes, the rows of the next shard are read and encoded.
@@ -25,12 +26,13 @@ from oresight.tasks.scope import register_model
 from oresight.tasks.scoring.engine import Engine, Options, open_engine
 from oresight.tasks.scoring.model import devices, load
 from oresight.tasks.scoring.source import TOY
-from oresight.tasks.workload import todo as cut
-from oresight.tasks.workload.commit import Job, commit_fit, commit_scores, commit_unscorable
-from oresight.tasks.workload.encode import EncodedRows, Refusals, Row, encode_rows, read_rows, require_vision
-from oresight.tasks.workload.todo import Todo, read_opening, read_todo, shard_count, without
+from oresight.tasks.workload import todo as settings
+from oresight.tasks.workload.commit import Job, commit_fit, commit_opening, commit_scores
+from oresight.tasks.workload.encode import EncodedRows, Refusals, Row, encode_rows, require_vision
+from oresight.tasks.workload.shards import Shard, Shards, cut, forget_cut
+from oresight.tasks.workload.todo import Todo, read_opening, read_todo, without
 
-Shard = Callable[[int], int]
+ShardTask = Callable[[int], int]
 """Scores the shard with this number and returns how many rows it scored."""
 
 
@@ -45,7 +47,7 @@ class Scored:
     unscorable: int
 
 
-def score(run: Run, as_task: Callable[[Shard], Shard] = lambda shard: shard, exact: bool = True) -> Scored:
+def score(run: Run, as_task: Callable[[ShardTask], ShardTask] = lambda shard: shard, exact: bool = True) -> Scored:
     """Score every row of the dataset and the reference that has no fresh score. Raises ValueError.
 
     Args:
@@ -74,14 +76,17 @@ def score(run: Run, as_task: Callable[[Shard], Shard] = lambda shard: shard, exa
     with progress(f"score with {model.name}", todo.missing.num_rows) as advance:
         job = Job(run=run, scope=scope, model=loaded, advance=advance, canaries=todo.canary_ids)
         rows = f"{todo.missing_rows} rows" + (f" and {todo.canaries} canaries" if todo.canaries else "")
-        on = f"{' and '.join(device_names)} in {str(loaded.dtype).removeprefix('torch.')}"
+        on = f"{' and '.join(device_names)} in {loaded.dtype_name}"
         log().info("score: %s with %s on %s", rows if exact else "the trusted rows", model.name, on)
         engine, finished = _open(job, todo)
         if exact:
-            rest = without(todo.missing, finished)
-            more_devices = device_names[1 : shard_count(rest.num_rows)]  # no more devices than shards
-            engines = [engine, *(engine.on_device_of(load(model.files, device, dtype)) for device in more_devices)]
-            _score_shards(job, engines, rest, as_task)
+            shards = cut(config.database, scope, without(todo.missing, finished))
+            more_devices = device_names[1 : len(shards)]  # no more devices than shards
+            others = (load(model.files, device, loaded.dtype_name) for device in more_devices)
+            fitted = engine.fitted.stored() if more_devices else b""
+            engines = [engine, *(Engine.of(other, fitted, engine.options) for other in others)]
+            _score_shards(job, engines, shards, as_task)
+            forget_cut(config.database)
     return Scored(
         model_key=model.key,
         model=model.name,
@@ -92,7 +97,10 @@ def score(run: Run, as_task: Callable[[Shard], Shard] = lambda shard: shard, exa
 
 
 def _open(job: Job, todo: Todo) -> tuple[Engine, pa.Array]:
-    """Fit the reference and the index, and commit the rows that are scored for it. Returns their sample_ids too."""
+    """Take the stored fit, or fit the reference and the index, and commit the rows that are scored for that.
+
+    Returns their sample_ids too.
+    """
     config = job.run.config
 
     def halved(budget: int) -> None:
@@ -100,54 +108,63 @@ def _open(job: Job, todo: Todo) -> tuple[Engine, pa.Array]:
 
     scoring = config.scoring
     options = Options(scoring.batch_tokens, scoring.rank_tolerance, scoring.conditional_gain, halved)
+    if todo.fitted:
+        engine = Engine.of(job.model, todo.fitted, options)
+        commit_fit(job, engine)
+        log().info("score: reference as it was fitted before")
+        return engine, pa.array([], pa.string())
     rows = read_opening(config, job.model, todo)
-    basis = todo.read_basis(job.model)
     opening = open_engine(
         model=job.model,
         reference=[row for _, row in rows.reference],
         opening=[row for _, row in rows.dataset],
         options=options,
-        basis=basis,
+        basis=todo.read_basis(job.model),
         form=todo.form,
     )
-    engine = opening.engine
-    reference = engine.gauge.reference
-    commit_fit(job, engine, new_basis=basis is None)
+    engine, reference = opening.engine, opening.engine.fitted.reference
     if reference.rows:
         log().info(
             "score: reference of %d rows as %d directions over %d tokens, values within %.2g; index correlation %.4f",
-            reference.rows, reference.rank, reference.tokens, reference.deviation, engine.correlation,
+            reference.rows, reference.rank, reference.tokens, reference.deviation, engine.fitted.index.correlation,
         )  # fmt: skip
-    records = [job.record(*rows.reference[signals.row], signals) for signals in opening.reference]
-    records += [job.record(*rows.dataset[signals.row], signals) for signals in opening.opening]
     finished = rows.sample_ids()
     finished = pc.filter(finished, pc.is_in(finished, value_set=todo.missing["sample_id"].combine_chunks()))
-    fresh = set(finished.to_pylist())
-    commit_scores(job, [row for row in records if row["sample_id"] in fresh])
-    commit_unscorable(job, [refusal for refusal in rows.refusals if refusal[0] in fresh])
+    fresh, with_vector = set(finished.to_pylist()), todo.with_vector(finished)
+    scored = [*zip(opening.reference, (rows.reference[signals.row] for signals in opening.reference), strict=True)]
+    scored += zip(opening.opening, (rows.dataset[signals.row] for signals in opening.opening), strict=True)
+    records = [
+        job.record(sample_id, row, signals, has_vector=sample_id in with_vector)
+        for signals, (sample_id, row) in scored
+        if sample_id in fresh
+    ]
+    refusals = [refusal for refusal in rows.refusals if refusal[0] in fresh]
+    commit_opening(job, engine, records, refusals, new_basis=todo.basis is None)
     return engine, finished
 
 
-def _score_shards(job: Job, engines: Sequence[Engine], rest: pa.Table, as_task: Callable[[Shard], Shard]) -> None:
+def _score_shards(
+    job: Job, engines: Sequence[Engine], shards: Shards, as_task: Callable[[ShardTask], ShardTask]
+) -> None:
     """Score the remaining rows by shards, with as many shards at a time as there are engines."""
-    config, shards, stop = job.run.config, shard_count(rest.num_rows), threading.Event()
+    config, stop = job.run.config, threading.Event()
     idle: queue.SimpleQueue[Engine] = queue.SimpleQueue()
     for engine in engines:
         idle.put(engine)
-    ready: dict[int, Future[tuple[EncodedRows, Refusals]]] = {}
+    ready: dict[int, Future[tuple[Shard, EncodedRows, Refusals]]] = {}
 
-    def read_shard(number: int) -> tuple[EncodedRows, Refusals]:
-        rows = read_rows(config.database, rest.slice(number * cut.SHARD, cut.SHARD))
-        return encode_rows(rows, job.model, config.scoring.max_tokens)
+    def read_shard(number: int) -> tuple[Shard, EncodedRows, Refusals]:
+        shard = shards.read(shards.unfinished[number])
+        return shard, *encode_rows(shard.rows, job.model, config.scoring.max_tokens)
 
     def score_shard(number: int) -> int:
-        rows, refusals = ready.pop(number).result()
-        if (later := number + len(engines)) < shards:
+        shard, rows, refusals = ready.pop(number).result()
+        if (later := number + len(engines)) < len(shards):
             ready[later] = ahead.submit(read_shard, later)
-        commit_unscorable(job, refusals)
+        commit_scores(job, [], [refusal for refusal in refusals if refusal[0] in shard.missing])
         engine, scored = idle.get(), 0
         try:
-            for portion in _portions(job, engine, rows, stop):
+            for portion in _portions(job, engine, shard, rows, stop):
                 commit_scores(job, portion)
                 scored += len(portion)
         finally:
@@ -156,14 +173,14 @@ def _score_shards(job: Job, engines: Sequence[Engine], rest: pa.Table, as_task: 
 
     run_shard = as_task(score_shard)
     with ThreadPoolExecutor(1) as ahead:
-        for number in range(min(len(engines), shards)):
+        for number in range(min(len(engines), len(shards))):
             ready[number] = ahead.submit(read_shard, number)
         if len(engines) == 1:
-            for number in range(shards):
+            for number in range(len(shards)):
                 run_shard(number)
             return
         with ThreadPoolExecutor(len(engines)) as threads:
-            started = [threads.submit(copy_context().run, run_shard, number) for number in range(shards)]
+            started = [threads.submit(copy_context().run, run_shard, number) for number in range(len(shards))]
             try:
                 for future in started:
                     future.result()
@@ -172,12 +189,16 @@ def _score_shards(job: Job, engines: Sequence[Engine], rest: pa.Table, as_task: 
                 threads.shutdown(cancel_futures=True)
 
 
-def _portions(job: Job, engine: Engine, rows: EncodedRows, stop: threading.Event) -> Iterator[list[Row]]:
-    """Score rows and yield records in portions of about COMMIT_S seconds."""
+def _portions(job: Job, engine: Engine, shard: Shard, rows: EncodedRows, stop: threading.Event) -> Iterator[list[Row]]:
+    """Score the rows that lack a score, and yield records in portions of about COMMIT_S seconds."""
     started, portion = time.monotonic(), list[Row]()
-    for batch in engine.score([row for _, row in rows]):
-        portion += [job.record(*rows[signals.row], signals) for signals in batch]
-        if time.monotonic() - started > cut.COMMIT_S or stop.is_set():
+    only = {position for position, (sample_id, _) in enumerate(rows) if sample_id in shard.missing}
+    for batch in engine.score([row for _, row in rows], only):
+        for signals in batch:
+            if signals.row in only:
+                sample_id, row = rows[signals.row]
+                portion.append(job.record(sample_id, row, signals, has_vector=sample_id in shard.with_vector))
+        if time.monotonic() - started > settings.COMMIT_S or stop.is_set():
             yield portion
             started, portion = time.monotonic(), []
         if stop.is_set():

@@ -7,13 +7,11 @@ import signal
 import time
 from pathlib import Path
 
-import pytest
-
 from oresight.flows.commands import pipeline as commands
 from oresight.tasks.database import reading
 from tests.support.processes import start_process
 
-KILLS = int(os.environ.get("ORESIGHT_KILLS", "3"))
+KILLS = int(os.environ.get("ORESIGHT_KILLS", "2"))
 DATA = Path(__file__).parent / "data"
 COMPARED = {
     "rows": "SELECT dataset, sample_id, prompt, answer, source_line FROM rows ORDER BY ALL",
@@ -22,15 +20,16 @@ COMPARED = {
     "flags": "SELECT sample_id, check_name FROM flags ORDER BY ALL",
     "splits": "SELECT split, version, rows_kept, rows_dropped FROM splits",
     "split_rows": "SELECT sample_id, decision, split_part(reason, ':', 1) FROM split_rows ORDER BY ALL",
+    "numbers": "SELECT * EXCLUDE (scored_at, run_id) FROM store.scores ORDER BY sample_id",
+    "vectors": "FROM store.packed ORDER BY sample_id",
+    "fits": "SELECT content FROM store.fitted",
 }
-
-
-NUMBERS = "SELECT value, self_value, nll, conditional_gain FROM scores ORDER BY dataset, sample_id"
+"""All that must be as in a run that nothing interrupted, to the last digit of every number."""
 
 
 def tables(database: Path) -> dict[str, list[tuple[object, ...]]]:
     with reading(str(database)) as connection:
-        return {name: connection.execute(sql).fetchall() for name, sql in {**COMPARED, "numbers": NUMBERS}.items()}
+        return {name: connection.execute(sql).fetchall() for name, sql in COMPARED.items()}
 
 
 def configured(folder: Path, model: Path) -> Path:
@@ -52,10 +51,11 @@ def configured(folder: Path, model: Path) -> Path:
 def pipeline(config: Path) -> None:
     """Several shards behind a short opening, and a commit after every batch."""
     import oresight.tasks.scoring.engine
+    import oresight.tasks.workload.shards
     import oresight.tasks.workload.todo
 
     oresight.tasks.workload.todo.COMMIT_S = 0.0
-    oresight.tasks.workload.todo.SHARD = 32
+    oresight.tasks.workload.shards.SHARD = 32
     oresight.tasks.scoring.engine.SAMPLE = 16
     for step in (commands.ingest, commands.score, commands.flag, commands.split, commands.publish):
         step(config)
@@ -79,8 +79,6 @@ def test_a_killed_run_is_continued_and_nothing_is_scored_twice(tmp_path: Path, s
     expected, found = tables(tmp_path / "whole" / "o.duckdb"), tables(tmp_path / "killed" / "o.duckdb")
     for name in COMPARED:
         assert found[name] == expected[name], name
-    for ours, theirs in zip(*(zip(*run["numbers"], strict=True) for run in (found, expected)), strict=True):
-        # Rows meet other rows in a batch after a restart: float32 rounding differs, most where tokens cancel.
-        assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-6 * max(map(abs, theirs)))
+    assert not (tmp_path / "killed" / "o.duckdb.shards").exists()
     versions = [path.name for path in (tmp_path / "killed" / "out" / "kept").iterdir() if path.is_dir()]
     assert sorted(versions) == ["latest", "v1"]

@@ -59,8 +59,8 @@ def in_order(engine: Engine, rows: Sequence[Encoded]) -> list[Signals]:
     return sorted((one for batch in engine.score(rows) for one in batch), key=lambda one: one.row)
 
 
-def opening(model: Loaded, options: Options = EXACT) -> tuple[list[Encoded], OpenedEngine]:
-    rows = some_rows(model, 12)
+def opening(model: Loaded, options: Options = EXACT, count: int = 12) -> tuple[list[Encoded], OpenedEngine]:
+    rows = some_rows(model, count)
     return rows, open_engine(model, rows[:5], rows[5:9], options)
 
 
@@ -69,7 +69,7 @@ def opening(model: Loaded, options: Options = EXACT) -> tuple[list[Encoded], Ope
 )
 def test_values_are_those_of_autograd(name: str, dtype: str, rtol: float, stories: Path, smollm: Loaded) -> None:
     model = smollm if name == "smollm" else load(find(str(stories)), device="cpu", dtype=dtype)
-    rows, done = opening(model)
+    rows, done = opening(model, count=8 if name == "smollm" else 12)
     # In float32 autograd itself is off by 2.5e-4 on a row whose tokens cancel: the judge works in float64.
     judge = untied(smollm.tokenizer.name_or_path if name == "smollm" else str(stories), torch.float64)
     exact = by_autograd(judge, rows)
@@ -85,7 +85,7 @@ def test_values_are_those_of_autograd(name: str, dtype: str, rtol: float, storie
         assert one.value == pytest.approx(
             float((exact[i] * others).sum()), rel=rtol, abs=rtol * float(gbar.norm()) ** 2
         )
-    assert sorted(one.row for one in done.opening) == [0, 1, 2, 3]
+    assert sorted(one.row for one in done.opening) == list(range(min(len(rows) - 5, 4)))
     for one in done.opening:
         assert one.value == pytest.approx(float((exact[5 + one.row] * gbar).sum()), rel=rtol)
 
@@ -144,7 +144,7 @@ def test_the_index_says_how_close_its_products_are(stories: Path) -> None:
     model = load(find(str(stories)), device="cpu", dtype="float32")
     rows = some_rows(model, 100)
     done = open_engine(model, rows[:30], rows[30:], Options(batch_tokens=2000))
-    assert done.engine.pairs >= 200 and 0.9 < done.engine.correlation <= 1
+    assert done.engine.fitted.index.pairs >= 200 and 0.9 < done.engine.fitted.index.correlation <= 1
     keep = list(visit(model, rows[60:70], 4096, lambda part: part))
     basis = done.engine.gauge.basis
     flipped = replace(basis, right_DK=basis.right_DK.flip(0))  # directions of other states

@@ -15,7 +15,7 @@ from oresight.tasks.database import reading
 from oresight.tasks.ingest import ingest
 from oresight.tasks.runs.record import recorded
 from oresight.tasks.scoring import engine
-from oresight.tasks.workload import todo as cut
+from oresight.tasks.workload import shards as cut
 
 DATA = Path(__file__).parent / "data"
 DOLLY = (DATA / "dolly.jsonl").read_text().splitlines(keepends=True)
@@ -235,3 +235,61 @@ def test_with_the_index_a_new_reference_takes_its_own_rows_only_and_exact_settle
     exact = dict(ask(other, "SELECT sample_id, value FROM scores WHERE reference = 'others' AND dataset = 'dolly'"))
     names = sorted(exact)
     assert np.corrcoef([quick[name] for name in names], [exact[name] for name in names])[0, 1] > 0.9
+
+
+STORED = (
+    "SELECT * EXCLUDE (scored_at, run_id) FROM store.scores ORDER BY sample_id",
+    "FROM store.packed ORDER BY sample_id",
+    "SELECT content FROM store.fitted",
+)
+
+
+@pytest.mark.parametrize("commits", [1, 2])
+def test_a_run_that_goes_on_stores_what_an_undisturbed_one_does_to_the_last_digit(
+    config: Curate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commits: int
+) -> None:
+    """Broken off after so many commits, again and again."""
+    monkeypatch.setattr("oresight.tasks.workload.todo.COMMIT_S", 0.0)
+    whole = changed(config)
+    whole.database = str(tmp_path / "whole.duckdb")
+    scored(whole)
+    commit, left, breaks = step.commit_scores, 0, 0
+
+    def breaking(*arguments: Any) -> None:
+        nonlocal left
+        if left == 0:
+            raise KeyboardInterrupt
+        commit(*arguments)
+        left -= bool(arguments[1])
+
+    monkeypatch.setattr(step, "commit_scores", breaking)
+    while breaks < 50:
+        left = commits
+        try:
+            scored(config)
+            break
+        except KeyboardInterrupt:
+            breaks += 1
+    assert breaks > 1
+    for question in STORED:
+        assert ask(config, question) == ask(whole, question)
+    assert not Path(f"{config.database}.shards").exists()
+
+
+def test_shards_that_a_run_left_are_cut_again_when_a_row_came(config: Curate, tmp_path: Path) -> None:
+    def fails(shard: Callable[[int], int]) -> Callable[[int], int]:
+        def failing(number: int) -> int:
+            if number == 1:
+                raise RuntimeError
+            return shard(number)
+
+        return failing
+
+    with pytest.raises(RuntimeError):
+        scored(config, as_task=fails)
+    (tmp_path / "rows.jsonl").write_text("".join(DOLLY[5:70]))
+    scored(config)
+    assert ask(config, "SELECT count(*), count(DISTINCT sample_id) FROM scores") == [(85, 85)]
+    for table in ("scores", "packed"):
+        ((rows, distinct),) = ask(config, f"SELECT count(*), count(DISTINCT sample_id) FROM store.{table}")
+        assert rows == distinct >= 85

@@ -26,7 +26,7 @@ from oresight.tasks.split import split
 from tests.test_publish import release, some
 from tests.test_split import settings
 
-FEW = {"tokens": 1000, "seeds": 2, "rate": 3e-3}
+FEW = {"tokens": 400, "seeds": 2, "rate": 3e-3}
 ONE = FEW | {"against": ["lowest nll"]}
 
 
@@ -82,7 +82,7 @@ def test_all_methods_spend_one_budget_and_a_verdict_ends_it(decided: Curate, cap
     lines = settled(decided, **FEW, against=against)
     assert lines[-3].startswith("Verdict: ") and lines[-3] in Path(lines[-1].removeprefix("report: ")).read_text()
     assert (
-        lines[-5] == "Conditions: lora 1, rate 0.003, epochs 1, rows_a_step 4, tokens 1000, test_rows 30, rows_drawn 60"
+        lines[-5] == "Conditions: lora 1, rate 0.003, epochs 1, rows_a_step 4, tokens 400, test_rows 30, rows_drawn 60"
     )
     assert "&#34;rate&#34;: 0.003" in Path(lines[-1][8:]).read_text()
     assert "2 test rows are left out: dataset or reference have them" in caplog.text
@@ -91,7 +91,7 @@ def test_all_methods_spend_one_budget_and_a_verdict_ends_it(decided: Curate, cap
     methods = {"kept", "random", *against}
     assert {method for method, _ in spent} == methods and len(spent) == 2 * len(methods)
     whole = [spent.pop(("all rows", seed)) for seed in range(2)]
-    assert min(whole) > 1200 and max(spent.values()) <= 1000 and min(spent.values()) > 950
+    assert min(whole) > 1200 and max(spent.values()) <= 400 and min(spent.values()) > 370
     losses = {(method, seed): value for method, metric, seed, value in numbers if metric == "test loss"}
     plain = losses.pop(("no finetune", None))
     assert all(loss < plain for loss in losses.values())
@@ -155,13 +155,13 @@ def test_finetuned_models_answer_the_test_rows(decided: Curate) -> None:
 
 def test_shares_of_the_tokens_and_a_truth(decided: Curate, caplog: pytest.LogCaptureFixture) -> None:
     """Two budgets; the column `category` cannot be a truth, `wrong` is one."""
-    few = {"shares": [0.2, 0.4], "seeds": 2, "against": ["match", "clean rows"], "rate": None}
+    few = {"shares": [0.1, 0.2], "seeds": 2, "against": ["match", "clean rows"], "rate": None}
     lines = settled(decided, Experiments(heldout_file(decided), truth="wrong"), **few)
     assert sum(line.startswith("Verdict: ") for line in lines) == 2
     assert "settle: learning rate" in caplog.text
     shares = {
         setting: share
-        for share, setting in ((0.2, "curated/v1, 20% of the tokens"), (0.4, "curated/v1, 40% of the tokens"))
+        for share, setting in ((0.1, "curated/v1, 10% of the tokens"), (0.2, "curated/v1, 20% of the tokens"))
     }
     numbers = ask(decided, "SELECT setting, method, metric, value FROM evaluations WHERE setting LIKE '%of the tokens'")
     assert {setting for setting, *_ in numbers} == set(shares)

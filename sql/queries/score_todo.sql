@@ -1,5 +1,6 @@
 -- Rows of the dataset and the reference, and canaries of the reference, without a fresh score or a refusal, the longest first.
-SELECT sample_id, bool_and(is_canary) AS is_canary
+SELECT sample_id, bool_and(is_canary) AS is_canary,
+       sample_id IN (SELECT sample_id FROM store.packed WHERE model_key = $model_key) AS has_vector
 FROM (
     SELECT sample_id, messages, false AS is_canary FROM store.rows
     WHERE dataset IN ($dataset, $reference) AND retired_at IS NULL

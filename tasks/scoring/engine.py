@@ -5,11 +5,12 @@ rows are measured. They are at most KEEP answer tokens, so memory does not grow 
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
 import torch
 
+from oresight.tasks.scoring.fitted import Fitted, Measured
 from oresight.tasks.scoring.forward import Answers, visit
 from oresight.tasks.scoring.index import Basis, correlation, fit_basis
 from oresight.tasks.scoring.loaded import Loaded
@@ -41,30 +42,30 @@ class Engine:
     """A model with everything that is needed to score a row."""
 
     model: Loaded
+    fitted: Fitted
     gauge: Gauge
-    neighbours: Neighbours
     options: Options
-    correlation: float
-    """Of the index's products with exact pairwise values, on rows outside the fit; NaN where there are too few."""
-    pairs: int
-    """How many pairs the correlation is measured on."""
 
-    def score(self, rows: Sequence[Encoded]) -> Iterator[list[Signals]]:
-        """The signals of rows, batch by batch, the longest rows first."""
+    @staticmethod
+    def of(model: Loaded, fitted: bytes, options: Options) -> "Engine":
+        """An engine from a stored fit."""
+        fits = Fitted.read(fitted, model.device)
+        return Engine(model, fits, Gauge.of(model.head, fits.reference, fits.basis), options)
+
+    def score(self, rows: Sequence[Encoded], only: Set[int] | None = None) -> Iterator[list[Signals]]:
+        """The signals of rows, batch by batch, the longest rows first.
+
+        only: positions of rows. Batches are made of all rows, and those without any of these are left out.
+        """
         options = self.options
-        for batch in visit(self.model, rows, options.batch_tokens, self.gauge.measure, options.on_halved):
+        for batch in visit(self.model, rows, options.batch_tokens, self.gauge.measure, options.on_halved, only=only):
             yield self.complete(rows, batch)
 
     def complete(self, rows: Sequence[Encoded], batch: list[Signals]) -> list[Signals]:
         """Add the signals that need the neighbours, or another forward pass."""
-        for signals, local_value in zip(batch, self.neighbours.local_values(batch), strict=True):
+        for signals, local_value in zip(batch, self.fitted.neighbours.local_values(batch), strict=True):
             signals.local_value = local_value
         return add_gains(self.model, rows, batch, self.options)
-
-    def on_device_of(self, model: Loaded) -> "Engine":
-        """The same engine for a copy of the model on another device."""
-        reference, basis = self.gauge.reference.to(model.device), self.gauge.basis.to(model.device)
-        return replace(self, model=model, gauge=Gauge.of(model.head, reference, basis))
 
 
 @dataclass(frozen=True)
@@ -126,14 +127,8 @@ def open_engine(
 
     a, b = concatenate(select_rows(opened, held)), concatenate(select_rows(kept, odd))
     index_correlation, pairs = correlation(basis, a, b, model.head) if a and b else (math.nan, 0)
-    engine = Engine(
-        model=model,
-        gauge=Gauge.of(model.head, cheap, basis),
-        neighbours=neighbours,
-        options=options,
-        correlation=index_correlation,
-        pairs=pairs,
-    )
+    fitted = Fitted(reference=cheap, basis=basis, neighbours=neighbours, index=Measured(index_correlation, pairs))
+    engine = Engine.of(model, fitted.stored(), options)
     scored = [signals for part in opened for signals in engine.complete(opening, engine.gauge.measure(part))]
     return OpenedEngine(engine, trusted, scored)
 

@@ -7,7 +7,7 @@ Tests compare both with the row alone. Pictures are decoded and scaled in thread
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -105,14 +105,16 @@ def visit(
     batch_tokens: int,
     measure: Callable[[Answers], Result],
     on_halved: Callable[[int], None] = lambda _budget: None,
+    only: Set[int] | None = None,
 ) -> Iterator[Result]:
     """Run the body over the rows, and yield the result of `measure` on the answer states, batch by batch.
 
     When memory runs out, the budget is halved, on_halved is called with it, and the batch is tried again in pieces.
-    Raises TooLong when a row does not fit alone.
+    only: positions of rows; batches without any of these are left out. Raises TooLong when a row does not fit alone.
     """
     budget = batch_tokens
-    todo = deque(batches(rows, budget, share=model.shares))
+    made = batches(rows, budget, share=model.shares)
+    todo = deque(batch for batch in made if only is None or not only.isdisjoint(batch.rows))
     with _PictureQueue(model, rows) as pictures:
         while todo:
             batch = todo.popleft()

@@ -180,4 +180,5 @@ def _top(x_ND: Tensor, k: int) -> Tensor:
 
 
 def _half(x: Tensor) -> Tensor:
-    return x.to(torch.float16)
+    """In half precision, and in memory as the stored directions are: a product's last digits depend on that."""
+    return x.to(torch.float16).contiguous()

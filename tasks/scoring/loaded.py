@@ -49,6 +49,11 @@ class Loaded:
     """The last shared prefix: its key, its keys and values, the positions where it ends (M-RoPE), and the weighted sum
     of its states."""
 
+    @property
+    def dtype_name(self) -> str:
+        """The dtype as `model.dtype` takes it."""
+        return str(self.dtype).removeprefix("torch.")
+
     def states(
         self,
         ids_NL: Tensor,

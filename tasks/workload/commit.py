@@ -1,16 +1,17 @@
 """Writes the results of scoring: scores with their vectors, the fit behind them, and refusals.
 
-Each function commits one transaction.
+Each public function commits one transaction.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import pyarrow as pa
 
-from oresight.tasks.database import execute, transaction, writing
+from oresight.tasks.database import Connection, execute, transaction, writing
 from oresight.tasks.runs.progress import log
 from oresight.tasks.runs.record import Run
 from oresight.tasks.scope import Scope
@@ -36,8 +37,8 @@ class Job:
     scored: int = 0
     unscorable: int = 0
 
-    def record(self, sample_id: str, row: Encoded, signals: Signals) -> Row:
-        """A row of the table of scores, with its index vector and state."""
+    def record(self, sample_id: str, row: Encoded, signals: Signals, *, has_vector: bool) -> Row:
+        """A row of the table of scores, with its index vector and state. has_vector: they are stored already."""
         texts, alternatives = token_texts(self.model.tokenizer, row.answer, signals.likeliest)
         return {
             "sample_id": sample_id,
@@ -65,7 +66,14 @@ class Job:
             "vector": signals.vector.tolist(),
             "state": signals.state.tolist(),
             "text_state": signals.text_state.tolist(),
+            "has_vector": has_vector,
         }
+
+    def count(self, records: list[Row], refusals: Refusals) -> None:
+        """Count rows that were written, and show the progress."""
+        self.scored += sum(row["sample_id"] not in self.canaries for row in records)
+        self.unscorable += sum(sample_id not in self.canaries for sample_id, _ in refusals)
+        self.advance(len(records) + len(refusals))
 
 
 def number_or_null(x: float | None) -> float | None:
@@ -73,50 +81,67 @@ def number_or_null(x: float | None) -> float | None:
     return None if x is None or math.isnan(x) else x
 
 
-def commit_fit(job: Job, engine: Engine, *, new_basis: bool) -> None:
-    """Write the fit and its quality to the database and to the run's notes. new_basis: also write the index's basis."""
-    reference = engine.gauge.reference
+def commit_fit(job: Job, engine: Engine) -> None:
+    """Write the fit that a run uses, with its quality, to the database and to the run's notes."""
+    with writing(job.run.config.database) as connection, transaction(connection):
+        facts = _insert_fit(connection, job, engine)
+    job.run.note(**facts)
+
+
+def commit_opening(job: Job, engine: Engine, records: list[Row], refusals: Refusals, *, new_basis: bool) -> None:
+    """Write a new fit, as `commit_fit` does, with the rows that were scored for it and those that could not be.
+
+    A stored fit thus means that the trusted rows are scored. new_basis: also write the index's basis.
+    """
+    values = job.scope.parameters | {"run_id": job.run.run_id}
+    with writing(job.run.config.database) as connection, transaction(connection):
+        facts = _insert_fit(connection, job, engine)
+        if new_basis:
+            execute(connection, "score_insert_basis", values | {"basis": engine.fitted.basis.stored()})
+        execute(connection, "score_delete_fitted", job.scope.parameters)
+        execute(connection, "score_insert_fitted", values | {"content": engine.fitted.stored()})
+        _insert_scores(connection, records)
+        _insert_refusals(connection, job, refusals)
+    job.run.note(**facts)
+    job.count(records, refusals)
+
+
+def _insert_fit(connection: Connection, job: Job, engine: Engine) -> dict[str, Any]:
+    reference, index = engine.fitted.reference, engine.fitted.index
     facts = {
         "rank": reference.rank,
         "tokens": reference.tokens,
         "residual": reference.residual,
         "deviation": reference.deviation,
-        "index_correlation": number_or_null(engine.correlation),
-        "index_pairs": engine.pairs,
-        "dtype": str(job.model.dtype).removeprefix("torch."),
+        "index_correlation": number_or_null(index.correlation),
+        "index_pairs": index.pairs,
+        "dtype": job.model.dtype_name,
         "device": job.model.device.type,
     }
     values = job.scope.parameters | facts | {"run_id": job.run.run_id, "reference_rows": reference.rows}
-    with writing(job.run.config.database) as connection, transaction(connection):
-        if new_basis:
-            execute(connection, "score_insert_basis", values | {"basis": engine.gauge.basis.stored()})
-        execute(connection, "score_insert_fit", values)
-    job.run.note(**facts)
+    execute(connection, "score_insert_fit", values)
+    return facts
 
 
-def commit_scores(job: Job, records: list[Row]) -> None:
-    """Write scores, and the index vectors of those rows that have none yet."""
-    if not records:
-        return
-    with writing(job.run.config.database) as connection, transaction(connection):
+def commit_scores(job: Job, records: list[Row], refusals: Refusals = ()) -> None:
+    """Write scores, with the index vectors of those rows that have none yet, and refusals."""
+    if records or refusals:
+        with writing(job.run.config.database) as connection, transaction(connection):
+            _insert_scores(connection, records)
+            _insert_refusals(connection, job, refusals)
+        job.count(records, refusals)
+
+
+def _insert_scores(connection: Connection, records: list[Row]) -> None:
+    if records:
         connection.register("new_scores", pa.Table.from_pylist(records))
         execute(connection, "score_insert")
         execute(connection, "score_insert_vectors")
-    job.scored += sum(row["sample_id"] not in job.canaries for row in records)
-    job.advance(len(records))
 
 
-def commit_unscorable(job: Job, refusals: Refusals) -> None:
-    """Write the rows that the model cannot score, with the reasons."""
-    if not refusals:
-        return
-    log().warning("score: %d rows cannot be scored, for instance: %s (view rejects)", len(refusals), refusals[0][1])
-    columns = {
-        "sample_id": [sample_id for sample_id, _ in refusals],
-        "reason": [reason for _, reason in refusals],
-    }
-    with writing(job.run.config.database) as connection, transaction(connection):
-        connection.register("new_refusals", pa.table(columns))
+def _insert_refusals(connection: Connection, job: Job, refusals: Refusals) -> None:
+    if refusals:
+        log().warning("score: %d rows cannot be scored, for instance: %s (view rejects)", len(refusals), refusals[0][1])
+        sample_ids, reasons = map(list, zip(*refusals, strict=True))
+        connection.register("new_refusals", pa.table({"sample_id": sample_ids, "reason": reasons}))
         execute(connection, "score_insert_unscorable", job.scope.parameters | {"run_id": job.run.run_id})
-    job.unscorable += sum(sample_id not in job.canaries for sample_id, _ in refusals)
-    job.advance(len(refusals))

@@ -74,13 +74,27 @@ class Cost:
 
 
 def cost(
-    model: Loaded, workload: Workload, options: Options, *, basis: Basis | None, form: tuple[int, int] | None
+    model: Loaded,
+    workload: Workload,
+    options: Options,
+    *,
+    basis: Basis | None,
+    form: tuple[int, int] | None,
+    fitted: bytes | None,
 ) -> Cost:
     """Measure what a run would take. With a basis, the index counts as fitted already.
 
-    form: tokens and rank of the reference's cheap form, where this reference was used before.
+    form: tokens and rank of the reference's cheap form, where this reference was used before. fitted: its fit, where
+    that is stored; then nothing is fitted.
     """
     clock, head = Clock(model.device), model.head
+    if fitted:
+        engine = Engine.of(model, fitted, options)
+        sample = _score_sample(engine, workload.rest, clock) if workload.rest else ScoredSample([], 0.0, 1, 0)
+        rest_s = sample.seconds / sample.ids * scoring_ids(model, workload.rest, options) / workload.share
+        return Cost(
+            opening_s=0.0, rest_s=rest_s, more_bytes=sample.room, peak=clock.peak(), engine=engine, sample=sample
+        )
     reference, opening = _few(workload.reference), _few(workload.opening)
     states = SyntheticStates(list(visit(model, [*reference, *opening], options.batch_tokens, lambda part: part)))
     kept, held = _leading(workload.reference, KEEP), min(HELD, len(workload.opening) // 2)

@@ -17,7 +17,7 @@ from oresight.tasks.scoring.vision import Vision
 Row = dict[str, Any]
 EncodedRows = list[tuple[str, Encoded]]
 """Rows as token ids, each with its sample_id."""
-Refusals = list[tuple[str, str]]
+Refusals = Sequence[tuple[str, str]]
 """A sample_id and the reason why the model cannot score that row."""
 
 
@@ -41,7 +41,7 @@ def read_rows(database: str, sample_ids: pa.Table) -> list[Row]:
 def encode_rows(rows: Sequence[Row], model: Reader, max_tokens: int) -> tuple[EncodedRows, Refusals]:
     """Encode rows; returns the encoded rows and the refusals."""
     encoded: EncodedRows = []
-    refusals: Refusals = []
+    refusals: list[tuple[str, str]] = []
     limit = min(max_tokens, model.positions or max_tokens)
     for row in rows:
         tools = json.loads(row["tools"]) if row["tools"] else None

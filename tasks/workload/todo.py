@@ -1,6 +1,5 @@
 """Lists the rows that lack a fresh score and cuts them into shards. `score` does this work and `plan` estimates it."""
 
-import math
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -14,8 +13,6 @@ from oresight.tasks.scoring.index import Basis
 from oresight.tasks.scoring.loaded import Loaded
 from oresight.tasks.workload.encode import EncodedRows, Refusals, encode_reference, encode_rows, read_rows
 
-SHARD = 2048
-"""Rows taken from the database at a time."""
 OPENING = 1000
 """Rows of the dataset that are read to open the engine."""
 COMMIT_S = 10.0
@@ -29,15 +26,17 @@ class Todo:
     rows: int
     """Distinct rows of the dataset and the reference, scored or not."""
     missing: pa.Table
-    """Columns sample_id and is_canary, the longest rows first."""
+    """Columns sample_id, is_canary and has_vector, the longest rows first."""
     trusted: pa.Table
     """Column sample_id: all trusted rows, in the order of their ids."""
     form: tuple[int, int] | None
     """Tokens and rank of the reference's cheap form, where this reference was used before."""
     fitted_dtype: str | None
-    """The dtype of the model in that run."""
+    """The dtype of the model in the first run that scored with it."""
     basis: bytes | None
     """The directions of the index, if this model has one."""
+    fitted: bytes | None
+    """The fit of this reference, if it was fitted before and no trusted row lacks a score."""
 
     @property
     def canaries(self) -> int:
@@ -55,8 +54,13 @@ class Todo:
         return frozenset(self.missing.filter(self.missing["is_canary"])["sample_id"].to_pylist())
 
     def dtype(self, configured: str) -> str:
-        """The dtype to load the model in. Under `auto`, a reference that was used before keeps that run's dtype."""
+        """The dtype to load the model in. Under `auto`, a model that was used before keeps its dtype."""
         return self.fitted_dtype if self.fitted_dtype and configured == "auto" else configured
+
+    def with_vector(self, sample_ids: pa.Array) -> frozenset[str]:
+        """Which of these rows have an index vector, from an earlier run against another reference."""
+        known = self.missing.filter(self.missing["has_vector"])["sample_id"].combine_chunks()
+        return frozenset(known.filter(pc.is_in(known, value_set=sample_ids)).to_pylist())
 
     def read_basis(self, model: Loaded) -> Basis | None:
         """The stored directions, on the model's device."""
@@ -84,29 +88,36 @@ def read_todo(connection: Connection, scope: Scope) -> Todo:
     missing = execute(connection, "score_todo", scope.parameters).to_arrow_table()
     trusted = execute(connection, "score_reference_ids", scope.parameters).to_arrow_table()
     fit = execute(connection, "score_fit", scope.parameters).fetchone()
+    dtype = execute(connection, "score_dtype", scope.parameters).fetchone()
     basis = execute(connection, "score_basis", scope.parameters).fetchone()
+    fitted = execute(connection, "score_fitted", scope.parameters).fetchone()
+    lacks_trusted = pc.any(pc.is_in(missing["sample_id"], value_set=trusted["sample_id"].combine_chunks())).as_py()
     return Todo(
         rows=int(rows),
         missing=missing,
         trusted=trusted,
         form=(fit[0], fit[1]) if fit else None,
-        fitted_dtype=fit[2] if fit else None,
+        fitted_dtype=dtype[0] if dtype else None,
         basis=basis[0] if basis else None,
+        fitted=fitted[0] if fitted and not lacks_trusted else None,
     )
 
 
 def read_opening(config: Curate, model: Loaded, todo: Todo) -> OpeningRows:
     """Read the reference, and as many other rows as opening an engine needs.
 
-    These are the rows with the lowest sample_ids: a random sample, because sample_ids are hashes.
+    These are the rows with the lowest sample_ids: a random sample, because sample_ids are hashes. None are needed where
+    the reference is fitted.
     """
+    if todo.fitted:
+        return OpeningRows([], [], [], rows_read=0)
     reference, reference_refusals = encode_reference(config, todo.trusted, model)
     others = without(todo.missing.filter(pc.invert(todo.missing["is_canary"])), todo.trusted["sample_id"])
     lowest = others.take(pc.select_k_unstable(others, k=OPENING, sort_keys=[("sample_id", "ascending")]))
     dataset, refusals = encode_rows(read_rows(config.database, lowest), model, config.scoring.max_tokens)
     dataset = dataset[: opening_size([row for _, row in dataset], fitted=todo.basis is not None)]
     return OpeningRows(
-        reference, dataset, reference_refusals + refusals, rows_read=todo.trusted.num_rows + lowest.num_rows
+        reference, dataset, [*reference_refusals, *refusals], rows_read=todo.trusted.num_rows + lowest.num_rows
     )
 
 
@@ -115,8 +126,3 @@ def without(missing: pa.Table, sample_ids: pa.Array | pa.ChunkedArray) -> pa.Tab
     if isinstance(sample_ids, pa.ChunkedArray):
         sample_ids = sample_ids.combine_chunks()
     return missing.filter(pc.invert(pc.is_in(missing["sample_id"], value_set=sample_ids)))
-
-
-def shard_count(rows: int) -> int:
-    """Number of shards that this many rows make."""
-    return math.ceil(rows / SHARD)

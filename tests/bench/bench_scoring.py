@@ -121,7 +121,10 @@ def timed(name: str, dtype: str, repeats: int, every: int) -> dict[str, Any]:
     rows, reference, classes, query_classes = task(name, model)
     started = time.perf_counter()
     done = opening(model, rows, reference)
-    report: dict[str, Any] = {"opening": time.perf_counter() - started, "correlation": done.engine.correlation}
+    report: dict[str, Any] = {
+        "opening": time.perf_counter() - started,
+        "correlation": done.engine.fitted.index.correlation,
+    }
     kept, shares = done.engine.gauge.reference, model.shares
     report["form"] = [kept.rank, kept.tokens, kept.deviation]
     timed_rows = rows[::every]
@@ -187,7 +190,7 @@ def quality(engine: Engine, rows: list[Encoded], reference: list[Encoded], class
     if classes.rows:
         columns = [row for part in trusted for row in part.rows]
         same = np.array([[classes.rows[i] == classes.reference[j] for j in columns] for i in order])
-        mine = torch.cat(products) @ engine.neighbours.vector_RM[columns].T
+        mine = torch.cat(products) @ engine.fitted.neighbours.vector_RM[columns].T
         report["index, all pairs"] = float(np.corrcoef(torch.cat(pairs).flatten(), mine.flatten())[0, 1])
         for label, matrix in (("exact", torch.cat(pairs).numpy()), ("index", mine.numpy())):
             aucs = [roc_auc_score(same[:, j], matrix[:, j]) for j in range(len(columns))]
