@@ -40,6 +40,10 @@ def token_texts(
 def _decoded(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
     if not ids:
         return ""
-    text = tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    backend = getattr(tokenizer, "backend_tokenizer", None)  # decodes the same, without checking the kind of the ids
+    if backend is not None:
+        text = backend.decode(list(ids), skip_special_tokens=True)
+    else:
+        text = tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
     assert isinstance(text, str)
     return text
