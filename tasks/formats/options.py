@@ -8,8 +8,7 @@ from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
-import orjson
-
+from oresight.tasks.formats.literals import structure_in
 from oresight.tasks.formats.sample import Record, describe
 
 OPTION_COLUMN = re.compile(r"(?i)(option|choice|op|opt|)[ _-]?([a-j]|[1-9])")
@@ -106,11 +105,8 @@ def first_label(records: Iterable[Record], options: str, answer: str) -> str:
 def _options(value: Any, field: str) -> list[Option] | str:
     """The options in a list or an object, or in the JSON text of either; another text is returned as it is."""
     if isinstance(value, str):
-        try:
-            parsed = orjson.loads(value)
-        except orjson.JSONDecodeError:
-            return value
-        return _options(parsed, field) if isinstance(parsed, list | dict) else value
+        listed = structure_in(value)
+        return value if listed is None else _options(listed, field)
     if isinstance(value, dict) and isinstance(value.get("text"), list):  # columns of labels and texts
         labels = value.get("label") or [None] * len(value["text"])
         value = [{"label": label, "text": text} for label, text in zip(labels, value["text"], strict=False)]

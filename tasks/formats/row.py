@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from oresight.tasks.formats.columns import Columns, normal
+from oresight.tasks.formats.literals import structure_in
 from oresight.tasks.formats.options import is_listed, options_text
 from oresight.tasks.formats.sample import (
     Record,
@@ -98,6 +99,8 @@ def _prompt(record: Record, field: str, shape: Shape, *, is_optional: bool) -> l
 def _answer(record: Record, field: str, shape: Shape, *, has_options: bool) -> list[Turn]:
     """The turns in the answer's column: a text, turns, or the most frequent of several right answers."""
     value = record.get(field)
+    if isinstance(value, str) and normal(field) == "answers" and (listed := structure_in(value)):
+        value = listed
     if isinstance(value, list) and (not value or any(isinstance(item, dict) and _is_turn(item) for item in value)):
         return turns_to_answer(value, field, shape.roles)
     texts = _answers(value) if isinstance(value, list | dict) else []

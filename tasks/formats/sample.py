@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from oresight.tasks.formats.literals import structure_in
+
 Record = dict[str, Any]
 Turn = dict[str, Any]
 """{role, content}. The content is text, or a list of parts {type: text, text} and {type: image, source}."""
@@ -78,10 +80,12 @@ def describe(value: Any) -> str:
 
 
 def parse_json(value: str, field: str) -> Any:
-    """The value of a JSON text. Raises ValueError with the field if the text is not JSON."""
+    """The value of a JSON text, or of a list or an object as Python writes it. Raises ValueError with the field."""
     try:
         return orjson.loads(value)
     except orjson.JSONDecodeError as error:
+        if (found := structure_in(value)) is not None:
+            return found
         raise ValueError(f"field {field!r} holds text that is not JSON ({error.msg})") from error
 
 

@@ -101,7 +101,7 @@ def replace_answer(value: Any, answer: str, roles: Mapping[str, str] = ROLES) ->
     The reasoning that led to the old answer is removed.
     """
     if isinstance(value, str):
-        return orjson.dumps(replace_answer(orjson.loads(value), answer, roles)).decode()
+        return orjson.dumps(replace_answer(parse_json(value, "messages"), answer, roles)).decode()
     if not isinstance(value, list):
         raise ValueError(f"holds {describe(value)}, in which no answer can be replaced")
     last = max(i for i, turn, is_trained in _numbered_turns(value, "messages", roles) if _is_answer(turn, is_trained))
