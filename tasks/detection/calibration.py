@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
 from oresight.tasks.detection.estimate import with_heavy_tail
+from oresight.tasks.detection.mixture import as_the_dataset, conformal, weight_above
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -52,21 +53,21 @@ class Judge:
     """What rows are judged by: suspicions of trusted rows, by models that did not see them."""
 
     trusted_R: Floats
+    weight_R: Floats
+    """How much each trusted row counts (mixture.py)."""
     error: Literal["estimated", "guaranteed"]
     """estimated: p-values may be lower than any conformal one (`with_heavy_tail`). guaranteed: conformal p-values."""
 
-    def q_values(self, suspicion_N: Floats, p_N: Floats | None = None) -> Floats:
-        """The lowest stated rate at which each row is flagged [N], by Benjamini-Hochberg.
+    def p_values(self, suspicion_N: Floats, weight_N: Floats) -> Floats:
+        """Conformal p-values [N] of rows with these weights."""
+        return conformal(weight_N, weight_above(suspicion_N, self.trusted_R, self.weight_R), self.weight_R)
 
-        p_N: conformal p-values, if the rows were judged by several models.
-        """
+    def q_values(self, suspicion_N: Floats, p_N: Floats) -> Floats:
+        """The lowest stated rate at which each row is flagged [N], by Benjamini-Hochberg. p_N: conformal p-values."""
         if len(suspicion_N) == 0:
             return suspicion_N
-        if p_N is None:
-            more_N = len(self.trusted_R) - np.searchsorted(np.sort(self.trusted_R), suspicion_N, side="left")
-            p_N = (1 + more_N) / (1 + len(self.trusted_R))
         if self.error == "estimated":
-            p_N = with_heavy_tail(p_N, suspicion_N, self.trusted_R)
+            p_N = with_heavy_tail(p_N, suspicion_N, as_the_dataset(self.trusted_R, self.weight_R))
         return np.asarray(false_discovery_control(p_N))
 
 
@@ -99,10 +100,15 @@ def calibrate(
     results = np.zeros((len(rates), 3, TRIALS))
     for trial in range(TRIALS):
         is_judged_R = draw.permutation(len(judge.trusted_R)) < len(judge.trusted_R) // 2
-        clean, half = judge.trusted_R[is_judged_R], Judge(judge.trusted_R[~is_judged_R], judge.error)
-        candidates = draw.permutation(np.flatnonzero(is_judged_R[twins_C]))
-        bad = canaries_C[candidates[: round(len(clean) * BAD_SHARE / (1 - BAD_SHARE))]]
-        q_clean, q_mixed = half.q_values(clean), half.q_values(np.concatenate([clean, bad]))
+        half = Judge(judge.trusted_R[~is_judged_R], judge.weight_R[~is_judged_R], judge.error)
+        rows = _drawn(draw, np.flatnonzero(is_judged_R), judge.weight_R)
+        candidates = _drawn(draw, np.flatnonzero(is_judged_R[twins_C]), judge.weight_R[twins_C])
+        candidates = candidates[: round(len(rows) * BAD_SHARE / (1 - BAD_SHARE))]
+        clean, bad = judge.trusted_R[rows], canaries_C[candidates]
+        weight_clean, weight_bad = judge.weight_R[rows], judge.weight_R[twins_C[candidates]]
+        mixed, weight_mixed = np.concatenate([clean, bad]), np.concatenate([weight_clean, weight_bad])
+        q_clean = half.q_values(clean, half.p_values(clean, weight_clean))
+        q_mixed = half.q_values(mixed, half.p_values(mixed, weight_mixed))
         for r, rate in enumerate(rates):
             false_flags = (q_mixed[: len(clean)] <= rate).sum()
             true_flags = (q_mixed[len(clean) :] <= rate).sum()
@@ -121,3 +127,11 @@ def calibrate(
         )
         for rate, mean, high, error in zip(rates, means, highs, errors, strict=True)
     ]
+
+
+def _drawn(draw: np.random.Generator, positions: Ints, weight_N: Floats) -> Ints:
+    """The positions in random order; where weights differ, as many of them drawn with these weights."""
+    weight = weight_N[positions]
+    if len(positions) == 0 or np.ptp(weight) == 0 or weight.sum() == 0:
+        return draw.permutation(positions)
+    return draw.choice(positions, len(positions), p=weight / weight.sum())

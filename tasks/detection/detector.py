@@ -37,6 +37,7 @@ from sklearn.preprocessing import QuantileTransformer
 from oresight.tasks.detection.calibration import RATES, Calibration, Judge, calibrate, with_flags
 from oresight.tasks.detection.detectability import CanaryPairs, Detectability, measured
 from oresight.tasks.detection.estimate import local_fdr
+from oresight.tasks.detection.mixture import Weights, conformal, weight_above
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -62,6 +63,8 @@ class SignalTable:
     """Positions of the canaries' twins among the trusted rows."""
     is_unlike_N: NDArray[np.bool_] | None = None
     """Rows that are unlike all trusted rows; None if there are none."""
+    weights: Weights | None = None
+    """How much each trusted row counts, and each row; None for all the same."""
 
     @cached_property
     def fold_R(self) -> Ints:  # noqa: N802
@@ -153,9 +156,10 @@ def detect(
         weight_J[:] = 1
     trusted_R, canaries_C = _suspicion(odds_RJ, weight_J), _suspicion(odds_CJ, weight_J)
 
-    judged = _judge_rows(models, weight_J, x_NS, (trusted_R, table.fold_R))
-    p_N = (1 + judged.more_N) / (1 + len(trusted_R))
-    judge, like = Judge(trusted_R, error), judged.suspicion_N[table.is_like_N]
+    weights = table.weights or Weights(np.ones(len(trusted_R)), np.ones(len(x_NS)))
+    judged = _judge_rows(models, weight_J, x_NS, _Trusted(trusted_R, table.fold_R, weights.trusted_R))
+    p_N = conformal(weights.rows_N, judged.more_N, weights.trusted_R)
+    judge, like = Judge(trusted_R, weights.trusted_R, error), judged.suspicion_N[table.is_like_N]
     local_fdr_N, q_N = np.full((2, len(p_N)), np.nan)
     q_N[table.is_like_N] = judge.q_values(like, p_N[table.is_like_N])
     local_fdr_N[table.is_like_N] = local_fdr(like, trusted_R, canaries_C, weight_C)
@@ -196,7 +200,7 @@ class _JudgedRows(NamedTuple):
     """Rows of the dataset, each judged by the models of all folds."""
 
     more_N: Floats
-    """Number of trusted rows that are at least as suspicious to the models of their folds."""
+    """Weight of the trusted rows that are at least as suspicious to the models of their folds."""
     suspicion_N: Floats
     kind_NJ: Floats
     """How much each kind of canary contributes."""
@@ -204,16 +208,22 @@ class _JudgedRows(NamedTuple):
     """How much each signal contributes."""
 
 
-def _judge_rows(models: _FoldModels, weight_J: Floats, x_NS: Floats, trusted: tuple[Floats, Ints]) -> _JudgedRows:
-    """trusted: suspicions of the trusted rows, and their folds."""
-    trusted_R, fold_R = trusted
+class _Trusted(NamedTuple):
+    """Suspicions of trusted rows by models that did not see them, their folds and their weights."""
+
+    suspicion_R: Floats
+    fold_R: Ints
+    weight_R: Floats
+
+
+def _judge_rows(models: _FoldModels, weight_J: Floats, x_NS: Floats, trusted: _Trusted) -> _JudgedRows:
     more_N, suspicion_N, kind_NJ = np.zeros(len(x_NS)), np.zeros(len(x_NS)), np.zeros((len(x_NS), len(weight_J)))
     contribution_NS = np.zeros_like(x_NS)
     for k in range(FOLDS):
         odds_NJ = models.odds(k, x_NS)
         fold_suspicion_N = _suspicion(odds_NJ, weight_J)
-        sorted_R = np.sort(trusted_R[fold_R == k])
-        more_N += len(sorted_R) - np.searchsorted(sorted_R, fold_suspicion_N, side="left")
+        here = trusted.fold_R == k
+        more_N += weight_above(fold_suspicion_N, trusted.suspicion_R[here], trusted.weight_R[here])
         share_NJ = weight_J * np.exp(odds_NJ - fold_suspicion_N[:, None])
         suspicion_N += fold_suspicion_N / FOLDS
         kind_NJ += share_NJ
