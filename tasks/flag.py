@@ -15,6 +15,7 @@ from oresight.tasks.database import Connection, execute, reading, records, trans
 from oresight.tasks.detection.detector import MIN_EXAMPLES, Detection, SignalTable, detect, folds, reach
 from oresight.tasks.detection.labels import Labels, label_signals
 from oresight.tasks.detection.likeness import Likeness, likeness
+from oresight.tasks.detection.mixture import weights
 from oresight.tasks.detection.signals import DETECTED_BY, LABEL_SIGNALS
 from oresight.tasks.detection.twins import without_twin
 from oresight.tasks.runs.progress import log
@@ -23,6 +24,8 @@ from oresight.tasks.runs.record import Run
 Floats = NDArray[np.float64]
 Columns = dict[str, NDArray[Any]]
 """Rows, trusted rows and canaries in one table. The column `role` says which of them a row is."""
+WEAKENED = 0.8
+"""The log says how much the trusted rows tell if that is less than this share of what as many others could."""
 
 
 def flag(run: Run) -> None:
@@ -39,7 +42,8 @@ def flag(run: Run) -> None:
     labels = None if states is None else _labels(signals, states)
     alike = None if states is None else _likeness(signals, states)
     rate, error = config.flagging.false_discovery_rate, config.flagging.error
-    detection = None if states is None else detect(_signal_table(signals, labels, alike), rate, error=error)
+    table = None if states is None else _signal_table(signals, labels, alike, states)
+    detection = detect(table, rate, error=error) if table else None
     with writing(config.database) as connection, transaction(connection):
         for query in ("flag_clear_suspicions", "flag_clear_detectability", "flag_clear_calibration"):
             execute(connection, query, parameters)
@@ -52,7 +56,15 @@ def flag(run: Run) -> None:
             connection.register("new_calibration", pa.Table.from_pylist(rates))
             execute(connection, "flag_insert_calibration", parameters)
         unlike = records(connection, "flag_unlike", parameters)
-    _log_detection(detection, int((signals["role"] == "reference").sum()), config.flagging)
+    trusted = int((signals["role"] == "reference").sum())
+    _log_detection(detection, trusted, config.flagging)
+    if table and table.weights and (effective := table.weights.effective) < WEAKENED * trusted:
+        log().info(
+            "flag: the dataset has the kinds of rows in other proportions than the trusted rows; these count"
+            " accordingly, and %d of them tell as much as %d would in the dataset's proportions",
+            trusted,
+            effective,
+        )
     if detection and unlike:
         _log_unlike(unlike, len(detection.p_N))
 
@@ -139,8 +151,10 @@ def _matrix(lists: pa.ChunkedArray) -> NDArray[np.float32]:
     return flat.reshape(len(lists), -1)
 
 
-def _signal_table(signals: Columns, labels: Labels | None, alike: Likeness | None) -> SignalTable:
-    """The signals as the detector takes them."""
+def _signal_table(
+    signals: Columns, labels: Labels | None, alike: Likeness | None, states: NDArray[np.float32]
+) -> SignalTable:
+    """The signals as the detector takes them. states: before the answer, of all rows."""
     columns = [signals[name] for name in DETECTED_BY] + ([labels.probe, labels.agreement] if labels else [])
     x_NS = np.column_stack(columns)
     rows_NS, trusted_RS, canaries_CS = (x_NS[signals["role"] == role] for role in ("dataset", "reference", "canary"))
@@ -152,6 +166,11 @@ def _signal_table(signals: Columns, labels: Labels | None, alike: Likeness | Non
         kinds_C=list(signals["canary"][signals["role"] == "canary"]),
         twins_C=_twins(signals),
         is_unlike_N=alike.is_unlike_N if alike else None,
+        weights=weights(
+            states[signals["role"] == "dataset"], states[signals["role"] == "reference"], ~alike.is_unlike_N
+        )
+        if alike
+        else None,
     )
 
 

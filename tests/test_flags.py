@@ -33,7 +33,7 @@ def test_flags_hold_mostly_wrong_rows_and_most_of_them(curated: Curated) -> None
 def test_a_flag_has_p_q_the_reason_and_the_signals_that_weigh_most(curated: Curated) -> None:
     found = curated.ask("SELECT p_value, q_value, reason, signals FROM flags WHERE check_name = 'looks_mislabeled'")
     for p, q, reason, signals in found:
-        assert p >= 1 / 201 and q <= 0.1
+        assert 0 < p <= 0.05 and q <= 0.1
         assert re.match(
             r"It looks like \w+: right with a probability (under 1|of \d+)%, \d+ of 200 trusted rows are as suspicious",
             reason,

@@ -1,0 +1,59 @@
+"""Where the dataset has kinds of rows in other proportions than the trusted rows, trusted rows count accordingly."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from oresight.tasks.detection.mixture import as_the_dataset, conformal, effective, weight_above, weights
+
+
+def states(counts: tuple[int, ...], seed: int) -> NDArray[np.float64]:
+    """Rows of kinds that lie apart, as many of each kind."""
+    draw = np.random.default_rng(seed)
+    kinds = np.repeat(np.arange(len(counts)), counts)
+    return 4 * np.eye(16)[kinds] + draw.normal(size=(len(kinds), 16)) / 4
+
+
+def test_rows_of_a_kind_count_as_often_as_the_dataset_has_them() -> None:
+    found = weights(states((300, 100), 0), states((15, 45), 1), np.ones(400, bool))
+    assert found.trusted_R[:15].mean() == pytest.approx(3.0, rel=0.1)  # 75% of the rows, 25% of the trusted rows
+    assert found.trusted_R[15:].mean() == pytest.approx(1 / 3, rel=0.1)
+    assert found.rows_N[:300].mean() == pytest.approx(3.0, rel=0.1)
+    assert found.effective == effective(found.trusted_R) < 30
+
+
+def test_rows_that_are_unlike_change_no_weight() -> None:
+    rows, is_like = states((100, 100, 400), 0), np.arange(600) < 200
+    trusted = states((30, 30, 0), 1)
+    assert (weights(rows, trusted, is_like).trusted_R == 1).all()
+    assert np.ptp(weights(rows, trusted, np.ones(600, bool)).rows_N) > 0
+
+
+@pytest.mark.parametrize("trusted", [(2, 20), (15, 15), (60, 60)])
+def test_few_trusted_rows_and_equal_proportions_leave_all_weights_1(trusted: tuple[int, int]) -> None:
+    found = weights(states((200, 200), 0), states(trusted, 1), np.ones(400, bool))
+    assert (found.trusted_R == 1).all() and (found.rows_N == 1).all() and found.effective == sum(trusted)
+
+
+def test_without_weights_the_p_values_are_the_conformal_ones() -> None:
+    trusted, rows = np.array([3.0, 1.0, 2.0]), np.array([0.0, 1.0, 2.5, 9.0])
+    p = conformal(np.ones(4), weight_above(rows, trusted, np.ones(3)), np.ones(3))
+    assert p.tolist() == [1.0, 1.0, 0.5, 0.25]
+
+
+def test_p_values_of_good_rows_are_uniform_although_the_proportions_differ() -> None:
+    draw, below = np.random.default_rng(0), []
+    for _ in range(300):
+        trusted, kinds = np.repeat([0.0, 3.0], [45, 15]) + draw.normal(size=60), draw.random(100) < 0.75
+        rows = 3.0 * kinds + draw.normal(size=100)
+        weight_R, weight_N = np.repeat([0.25 / 0.75, 0.75 / 0.25], [45, 15]), np.where(kinds, 3.0, 1 / 3)
+        below.append((conformal(weight_N, weight_above(rows, trusted, weight_R), weight_R) <= 0.2).mean())
+    assert 0.15 < np.mean(below) <= 0.205
+
+
+def test_the_weighted_sample_has_the_size_the_proportions_and_the_highest_row() -> None:
+    suspicion, weight = np.concatenate([np.zeros(50), np.ones(49), [9.0]]), np.repeat([3.0, 1.0], 50)
+    sample = as_the_dataset(suspicion, weight)
+    assert len(sample) == effective(weight) == 80 and sample[-1] == 9
+    assert abs((sample < 0.5).mean() - 0.75) < 0.02
+    assert np.array_equal(as_the_dataset(np.arange(9.0), np.ones(9)), np.arange(9.0))
