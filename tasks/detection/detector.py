@@ -156,10 +156,9 @@ def detect(
         weight_J[:] = 1
     trusted_R, canaries_C = _suspicion(odds_RJ, weight_J), _suspicion(odds_CJ, weight_J)
 
-    weights = table.weights or Weights(np.ones(len(trusted_R)), np.ones(len(x_NS)))
-    judged = _judge_rows(models, weight_J, x_NS, _Trusted(trusted_R, table.fold_R, weights.trusted_R))
-    p_N = conformal(weights.rows_N, judged.more_N, weights.trusted_R)
-    judge, like = Judge(trusted_R, weights.trusted_R, error), judged.suspicion_N[table.is_like_N]
+    weights = table.weights or Weights.equal(len(trusted_R), len(x_NS))
+    judged = _judge_rows(models, weight_J, x_NS, judge := Judge(trusted_R, weights.trusted_R, error), table.fold_R)
+    p_N, like = conformal(weights.rows_N, judged.more_N, judge.weight_R), judged.suspicion_N[table.is_like_N]
     local_fdr_N, q_N = np.full((2, len(p_N)), np.nan)
     q_N[table.is_like_N] = judge.q_values(like, p_N[table.is_like_N])
     local_fdr_N[table.is_like_N] = local_fdr(like, trusted_R, canaries_C, weight_C)
@@ -208,22 +207,14 @@ class _JudgedRows(NamedTuple):
     """How much each signal contributes."""
 
 
-class _Trusted(NamedTuple):
-    """Suspicions of trusted rows by models that did not see them, their folds and their weights."""
-
-    suspicion_R: Floats
-    fold_R: Ints
-    weight_R: Floats
-
-
-def _judge_rows(models: _FoldModels, weight_J: Floats, x_NS: Floats, trusted: _Trusted) -> _JudgedRows:
+def _judge_rows(models: _FoldModels, weight_J: Floats, x_NS: Floats, judge: Judge, fold_R: Ints) -> _JudgedRows:
     more_N, suspicion_N, kind_NJ = np.zeros(len(x_NS)), np.zeros(len(x_NS)), np.zeros((len(x_NS), len(weight_J)))
     contribution_NS = np.zeros_like(x_NS)
     for k in range(FOLDS):
         odds_NJ = models.odds(k, x_NS)
         fold_suspicion_N = _suspicion(odds_NJ, weight_J)
-        here = trusted.fold_R == k
-        more_N += weight_above(fold_suspicion_N, trusted.suspicion_R[here], trusted.weight_R[here])
+        here = fold_R == k
+        more_N += weight_above(fold_suspicion_N, judge.trusted_R[here], judge.weight_R[here])
         share_NJ = weight_J * np.exp(odds_NJ - fold_suspicion_N[:, None])
         suspicion_N += fold_suspicion_N / FOLDS
         kind_NJ += share_NJ

@@ -36,6 +36,11 @@ class Weights(NamedTuple):
     trusted_R: Floats
     rows_N: Floats
 
+    @staticmethod
+    def equal(trusted: int, rows: int) -> "Weights":
+        """The same weight for so many trusted rows and rows."""
+        return Weights(np.ones(trusted), np.ones(rows))
+
     @property
     def effective(self) -> int:
         """How many trusted rows in the dataset's proportions would tell as much."""
@@ -55,10 +60,10 @@ def weights(state_NS: Floats, state_RS: Floats, is_like_N: NDArray[np.bool_]) ->
         state_RS: The same of the trusted rows.
         is_like_N: Rows of which trusted rows can say something.
     """
-    ones = Weights(np.ones(len(state_RS)), np.ones(len(state_NS)))
+    equal = Weights.equal(len(state_RS), len(state_NS))
     clusters, like_NS = min(MOST_CLUSTERS, len(state_RS) // ROWS_A_CLUSTER), state_NS[is_like_N]
     if clusters < 2 or len(like_NS) < clusters:
-        return ones
+        return equal
     mean_S = like_NS.mean(0)
     rows_NS, trusted_RS = unit(state_NS - mean_S), unit(state_RS - mean_S)
     sample = rows_NS[is_like_N][:: max(1, len(like_NS) // MOST_ROWS)]
@@ -66,7 +71,7 @@ def weights(state_NS: Floats, state_RS: Floats, is_like_N: NDArray[np.bool_]) ->
     cluster_N, cluster_R = model.predict(rows_NS), model.predict(trusted_RS)
     counts_2c = np.array([np.bincount(of, minlength=clusters) for of in (cluster_N[is_like_N], cluster_R)])
     if chi2_contingency(counts_2c[:, counts_2c.any(0)]).pvalue > SIGNIFICANT:
-        return ones
+        return equal
     rows_c, trusted_c = counts_2c[0] / len(like_NS), (counts_2c[1] + 0.5) / (len(state_RS) + 0.5 * clusters)
     ratio_c = rows_c / trusted_c
     return Weights(ratio_c[cluster_R], ratio_c[cluster_N])
