@@ -23,6 +23,7 @@ from oresight.tasks.formats.album import Album, file_state, sweep
 from oresight.tasks.formats.files import dumps
 from oresight.tasks.formats.intake import NO_FILES, picture_root, stage_files
 from oresight.tasks.formats.sources import File, list_files, with_members
+from oresight.tasks.formats.splits import split_of
 from oresight.tasks.formats.staging import Staging, empty_folder
 from oresight.tasks.runs.progress import log, progress
 from oresight.tasks.runs.record import Run
@@ -98,6 +99,9 @@ def ingest(run: Run, role: Role) -> Ingested:
         parts = [{"path": file.path, "sha256": file.sha256, "bytes": file.bytes} for file in with_members(files)]
         with writing(database) as connection:
             unread = dict(execute(connection, "ingest_unread", _staged(folder)).fetchall())
+            for column in (column for column in unread if column.lower() == "split"):
+                values_of = {"rows": _staged(folder)["rows"], "column": column}
+                _tell_of_splits(dataset.name, column, dict(execute(connection, "ingest_splits", values_of).fetchall()))
             with transaction(connection):
                 stored, forgotten, differences = _commit(connection, folder, values | {"files": dumps(parts)})
             if forgotten:
@@ -194,6 +198,19 @@ def _tell_of_columns(dataset: str, read: Iterable[str], unread: Mapping[str, boo
     for column in [*read, *unread]:
         if (other := spellings.setdefault(column.lower(), column)) != column:
             log().warning("%s: columns %r and %r differ in case only; DuckDB renames one", dataset, other, column)
+
+
+def _tell_of_splits(dataset: str, column: str, rows: Mapping[str, int]) -> None:
+    """Warn of rows of several splits in one file. rows: how many there are of each value of the column."""
+    splits = {split_of(value) for value in rows} - {None}
+    if len(splits) > 1:
+        counts = ", ".join(f"{value} {count:,}" for value, count in rows.items())
+        log().warning(
+            "%s: rows of several splits are merged (column %r: %s); write the rows of one split to a file of their own",
+            dataset,
+            column,
+            counts,
+        )
 
 
 def _describe(difference: Difference, named: Mapping[str, Any], role: Role) -> str:

@@ -157,6 +157,17 @@ def test_only_what_may_belong_to_the_question_is_proposed(
     assert line.endswith(end)
 
 
+@pytest.mark.parametrize("column", ["split", "Split"])
+def test_rows_of_several_splits_in_one_file_are_named(
+    take: Take, caplog: pytest.LogCaptureFixture, column: str
+) -> None:
+    take([same(prompt=str(n), **{column: "test" if n == 2 else "train"}) for n in range(3)])
+    assert f"rows: rows of several splits are merged (column {column!r}: train 2, test 1)" in caplog.text
+    caplog.clear()
+    take([same(prompt=str(n), **{column: ["train", "pea"][n % 2]}) for n in range(3)])
+    assert "splits" not in caplog.text
+
+
 def test_columns_that_differ_in_case_are_named(take: Take, caplog: pytest.LogCaptureFixture) -> None:
     for rows, names in (
         ([same(ID=1, id=2)], "'ID' and 'id'"),
