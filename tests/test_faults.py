@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import json
 import logging
 import os
 import shutil
@@ -284,7 +285,10 @@ def test_curate_needs_no_network(tmp_path: Path) -> None:
     alone = ["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
     if not shutil.which("unshare") or subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
         pytest.skip("a process cannot be cut off from the network here")
-    sets = f"database={tmp_path / 'o.duckdb'}", f"publishing.folder={tmp_path / 'out'}"
+    pictures = ROOT / "tests" / "data" / "easy_vqa"
+    (tmp_path / "few.json").write_text(json.dumps(json.loads((pictures / "rows.json").read_text())[:60]))
+    sets = [f"database={tmp_path / 'o.duckdb'}", f"publishing.folder={tmp_path / 'out'}"]
+    sets += [f"dataset.path={tmp_path / 'few.json'}", f"dataset.root={pictures}"]
     run = subprocess.run(
         [*alone, sys.executable, "-c", DENIED, "curate", str(ROOT / "tests" / "data" / "demo-vqa.yaml")]
         + [word for one in sets for word in ("--set", one)],
