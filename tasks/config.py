@@ -72,6 +72,9 @@ class Scoring(Section):
     conditional_gain: bool = True
     """Also measure how much the prompt helps to predict the answer. This costs one more forward pass, of the answer
     alone."""
+    token_values: Literal["all", "short", "none"] = "all"  # noqa: S105
+    """Of which rows the database keeps each token with its value and log-probability: all, those with an answer of at
+    most 16 tokens, or none. They take more space than all other results. Rows that have scores keep what they have."""
 
 
 class Flagging(Section):

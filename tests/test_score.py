@@ -293,3 +293,24 @@ def test_shards_that_a_run_left_are_cut_again_when_a_row_came(config: Curate, tm
     for table in ("scores", "packed"):
         ((rows, distinct),) = ask(config, f"SELECT count(*), count(DISTINCT sample_id) FROM store.{table}")
         assert rows == distinct >= 85
+
+
+def test_values_of_tokens_are_kept_for_all_rows_for_short_ones_or_for_none(config: Curate, tmp_path: Path) -> None:
+    few = [json.dumps(json.loads(line) | {"output": "yes"}) + "\n" for line in DOLLY[50:60]]
+    (tmp_path / "rows.jsonl").write_text("".join([*few, *DOLLY[:50]]))
+    scored(config)
+    everything = ask(config, f"{NUMBERS} ORDER BY sample_id")
+    ((short,),) = ask(config, "SELECT count(*) FROM scores WHERE answer_tokens <= 16")
+    signals = ask(config, "SELECT sample_id, token_logprobs[1], token_logprobs[-1] FROM store.scores ORDER BY ALL")
+    assert 0 < short < 60
+    for kept, rows in (("short", short), ("none", 0)):
+        less = changed(config, scoring={"token_values": kept})
+        less.database = str(tmp_path / f"{kept}.duckdb")
+        scored(less)
+        assert ask(less, f"{NUMBERS} ORDER BY sample_id") == everything
+        assert ask(less, "SELECT count(DISTINCT sample_id) FROM token_scores") == [(rows,)]
+        first_and_last = "SELECT sample_id, token_logprobs[1], token_logprobs[-1] FROM store.scores ORDER BY ALL"
+        assert ask(less, first_and_last) == signals
+
+
+NUMBERS = "SELECT sample_id, value, self_value, nll, worst_token, conditional_gain, local_value FROM scores"

@@ -22,6 +22,9 @@ from oresight.tasks.scoring.signals import Signals
 from oresight.tasks.scoring.tokens import token_texts
 from oresight.tasks.workload.encode import Refusals, Row
 
+NO_TOKENS: Row = {"tokens": [], "likeliest": None, "token_values": []}
+"""Of a row whose tokens are not kept. The detector needs the log-probabilities of its first and its last token."""
+
 
 @dataclass
 class Job:
@@ -39,8 +42,11 @@ class Job:
 
     def record(self, sample_id: str, row: Encoded, signals: Signals, *, has_vector: bool) -> Row:
         """A row of the table of scores, with its index vector and state. has_vector: they are stored already."""
-        texts, alternatives = token_texts(self.model.tokenizer, row.answer, signals.likeliest)
-        return {
+        kept = self.run.config.scoring.token_values
+        tokens = NO_TOKENS | {"token_logprobs": [signals.token_logprobs[0], signals.token_logprobs[-1]]}
+        if kept == "all" or (kept == "short" and signals.likeliest is not None):
+            tokens = self._tokens(row, signals)
+        return tokens | {
             "sample_id": sample_id,
             "model_key": self.scope.model_key,
             "reference": self.scope.reference,
@@ -57,16 +63,21 @@ class Job:
             "answer_tokens": len(row.answer),
             "prompt_tokens": row.start,
             "truncated": row.truncated,
-            "tokens": texts,
-            "likeliest": None if signals.likeliest is None else alternatives,
-            "token_values": signals.token_values,
-            "token_logprobs": signals.token_logprobs,
             "scored_at": datetime.now(UTC),
             "run_id": self.run.run_id,
             "vector": signals.vector.tolist(),
             "state": signals.state.tolist(),
             "text_state": signals.text_state.tolist(),
             "has_vector": has_vector,
+        }
+
+    def _tokens(self, row: Encoded, signals: Signals) -> Row:
+        texts, alternatives = token_texts(self.model.tokenizer, row.answer, signals.likeliest)
+        return {
+            "tokens": texts,
+            "likeliest": None if signals.likeliest is None else alternatives,
+            "token_values": signals.token_values,
+            "token_logprobs": signals.token_logprobs,
         }
 
     def count(self, records: list[Row], refusals: Refusals) -> None:
