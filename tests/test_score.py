@@ -237,6 +237,19 @@ def test_with_the_index_a_new_reference_takes_its_own_rows_only_and_exact_settle
     assert np.corrcoef([quick[name] for name in names], [exact[name] for name in names])[0, 1] > 0.9
 
 
+@pytest.mark.parametrize("damage", [b"", b"PAR1 no table", None])
+def test_shards_that_are_damaged_are_cut_again(config: Curate, damage: bytes | None) -> None:
+    def fails(_shard: Callable[[int], int]) -> Callable[[int], int]:
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        scored(config, as_task=fails)
+    file = Path(f"{config.database}.shards", "rows.parquet")
+    file.write_bytes(file.read_bytes()[:-40] if damage is None else damage)
+    scored(config)
+    assert ask(config, "SELECT count(*) FROM scores") == [(80,)]
+
+
 STORED = (
     "SELECT * EXCLUDE (scored_at, run_id) FROM store.scores ORDER BY sample_id",
     "FROM store.packed ORDER BY sample_id",

@@ -93,11 +93,14 @@ def cut(database: str, scope: Scope, missing: pa.Table) -> Shards:
 
 
 def _earlier(file: Path, label: bytes, missing: pa.Table) -> Shards | None:
-    """The shards in a file if they are of the same rows and hold all that are missing; else None."""
-    metadata = pq.read_schema(file).metadata or {}
-    if metadata.get(b"cut") != label:
+    """The shards in a file if they are of the same rows and hold all that are missing; None if not, or if damaged."""
+    try:
+        metadata = pq.read_schema(file).metadata or {}
+        if metadata.get(b"cut") != label:
+            return None
+        shards = Shards(file, missing)
+    except (pa.ArrowException, OSError):
         return None
-    shards = Shards(file, missing)
     return shards if shards.is_missing_N.sum() == missing.num_rows else None
 
 
