@@ -15,7 +15,6 @@ from oresight.tasks.database import Connection, execute, reading, records, trans
 from oresight.tasks.detection.detector import MIN_EXAMPLES, Detection, SignalTable, detect, folds, reach
 from oresight.tasks.detection.labels import Labels, label_signals
 from oresight.tasks.detection.likeness import Likeness, likeness
-from oresight.tasks.detection.mixture import weights
 from oresight.tasks.detection.signals import DETECTED_BY, LABEL_SIGNALS
 from oresight.tasks.detection.twins import without_twin
 from oresight.tasks.runs.progress import log
@@ -42,7 +41,7 @@ def flag(run: Run) -> None:
     labels = None if states is None else _labels(signals, states)
     alike = None if states is None else _likeness(signals, states)
     rate, error = config.flagging.false_discovery_rate, config.flagging.error
-    table = None if states is None else _signal_table(signals, labels, alike, states)
+    table = None if states is None else _signal_table(signals, labels, alike)
     detection = detect(table, rate, error=error) if table else None
     with writing(config.database) as connection, transaction(connection):
         for query in ("flag_clear_suspicions", "flag_clear_detectability", "flag_clear_calibration"):
@@ -151,10 +150,8 @@ def _matrix(lists: pa.ChunkedArray) -> NDArray[np.float32]:
     return flat.reshape(len(lists), -1)
 
 
-def _signal_table(
-    signals: Columns, labels: Labels | None, alike: Likeness | None, states: NDArray[np.float32]
-) -> SignalTable:
-    """The signals as the detector takes them. states: before the answer, of all rows."""
+def _signal_table(signals: Columns, labels: Labels | None, alike: Likeness | None) -> SignalTable:
+    """The signals as the detector takes them."""
     columns = [signals[name] for name in DETECTED_BY] + ([labels.probe, labels.agreement] if labels else [])
     x_NS = np.column_stack(columns)
     rows_NS, trusted_RS, canaries_CS = (x_NS[signals["role"] == role] for role in ("dataset", "reference", "canary"))
@@ -166,11 +163,7 @@ def _signal_table(
         kinds_C=list(signals["canary"][signals["role"] == "canary"]),
         twins_C=_twins(signals),
         is_unlike_N=alike.is_unlike_N if alike else None,
-        weights=weights(
-            states[signals["role"] == "dataset"], states[signals["role"] == "reference"], ~alike.is_unlike_N
-        )
-        if alike
-        else None,
+        weights=alike.weights if alike else None,
     )
 
 

@@ -99,9 +99,9 @@ def ingest(run: Run, role: Role) -> Ingested:
         parts = [{"path": file.path, "sha256": file.sha256, "bytes": file.bytes} for file in with_members(files)]
         with writing(database) as connection:
             unread = dict(execute(connection, "ingest_unread", _staged(folder)).fetchall())
-            for column in (column for column in unread if column.lower() == "split"):
-                values_of = {"rows": _staged(folder)["rows"], "column": column}
-                _tell_of_splits(dataset.name, column, dict(execute(connection, "ingest_splits", values_of).fetchall()))
+            for column in unread:
+                if column.lower() == "split":
+                    _tell_of_splits(connection, dataset.name, column, folder)
             with transaction(connection):
                 stored, forgotten, differences = _commit(connection, folder, values | {"files": dumps(parts)})
             if forgotten:
@@ -200,8 +200,10 @@ def _tell_of_columns(dataset: str, read: Iterable[str], unread: Mapping[str, boo
             log().warning("%s: columns %r and %r differ in case only; DuckDB renames one", dataset, other, column)
 
 
-def _tell_of_splits(dataset: str, column: str, rows: Mapping[str, int]) -> None:
-    """Warn of rows of several splits in one file. rows: how many there are of each value of the column."""
+def _tell_of_splits(connection: Connection, dataset: str, column: str, folder: Path) -> None:
+    """Warn of staged rows that are of several splits, going by the values of a column."""
+    values = {"rows": _staged(folder)["rows"], "column": column}
+    rows = dict(execute(connection, "ingest_splits", values).fetchall())
     splits = {split_of(value) for value in rows} - {None}
     if len(splits) > 1:
         counts = ", ".join(f"{value} {count:,}" for value, count in rows.items())

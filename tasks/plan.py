@@ -89,11 +89,7 @@ def plan(run: Run) -> Planned:
     fresh = set(todo.missing["sample_id"].to_pylist())
     signals = measured.sample.signals
     with_vector = todo.with_vector(pa.array([sampled[row.row][0] for row in signals], pa.string()))
-    records = [
-        job.record(*sampled[row.row], row, has_vector=sampled[row.row][0] in with_vector)
-        for row in signals
-        if sampled[row.row][0] in fresh
-    ]
+    records = job.records(sampled, signals, fresh, with_vector)
     commit_started = time.perf_counter()
     commit_opening(job, measured.engine, records, [], new_basis=todo.basis is None)
     commit_s = time.perf_counter() - commit_started

@@ -131,13 +131,8 @@ def _open(job: Job, todo: Todo) -> tuple[Engine, pa.Array]:
     finished = rows.sample_ids()
     finished = pc.filter(finished, pc.is_in(finished, value_set=todo.missing["sample_id"].combine_chunks()))
     fresh, with_vector = set(finished.to_pylist()), todo.with_vector(finished)
-    scored = [*zip(opening.reference, (rows.reference[signals.row] for signals in opening.reference), strict=True)]
-    scored += zip(opening.opening, (rows.dataset[signals.row] for signals in opening.opening), strict=True)
-    records = [
-        job.record(sample_id, row, signals, has_vector=sample_id in with_vector)
-        for signals, (sample_id, row) in scored
-        if sample_id in fresh
-    ]
+    records = job.records(rows.reference, opening.reference, fresh, with_vector)
+    records += job.records(rows.dataset, opening.opening, fresh, with_vector)
     refusals = [refusal for refusal in rows.refusals if refusal[0] in fresh]
     commit_opening(job, engine, records, refusals, new_basis=todo.basis is None)
     return engine, finished
@@ -194,10 +189,7 @@ def _portions(job: Job, engine: Engine, shard: Shard, rows: EncodedRows, stop: t
     started, portion = time.monotonic(), list[Row]()
     only = {position for position, (sample_id, _) in enumerate(rows) if sample_id in shard.missing}
     for batch in engine.score([row for _, row in rows], only):
-        for signals in batch:
-            if signals.row in only:
-                sample_id, row = rows[signals.row]
-                portion.append(job.record(sample_id, row, signals, has_vector=sample_id in shard.with_vector))
+        portion += job.records(rows, batch, shard.missing, shard.with_vector)
         if time.monotonic() - started > settings.COMMIT_S or stop.is_set():
             yield portion
             started, portion = time.monotonic(), []

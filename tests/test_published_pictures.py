@@ -1,6 +1,5 @@
 """Pictures that came inside rows are published so that all read them, whatever rows stand beside theirs."""
 
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -8,23 +7,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 import oresight.tasks.publishing.lines
-from tests.support.published import default_file, publish_file, published_lines
+from tests.support.published import default_file, png, publish_file, published_lines, qa
 from tests.test_publish import loaded
 
 Record = dict[str, Any]
-
-
-def png(n: int) -> bytes:
-    stream = io.BytesIO()
-    Image.new("RGB", (8 + n, 6), (n, 99, 0)).save(stream, "PNG")
-    return stream.getvalue()
-
-
-def qa(n: int, **more: Any) -> Record:
-    return {"question": f"q{n}", "answer": f"a{n}", **more}
 
 
 def by_question(rows: list[Record]) -> list[Record]:

@@ -22,6 +22,7 @@ from sklearn.linear_model import LogisticRegression
 
 from oresight.tasks.detection.detector import FOLDS, folds
 from oresight.tasks.detection.estimate import with_normal_tail
+from oresight.tasks.detection.mixture import Weights, weights
 from oresight.tasks.detection.twins import unit
 
 Floats = NDArray[Any]
@@ -45,6 +46,8 @@ class Likeness:
     """Position of the trusted row with the most similar prompt."""
     cosine_N: Floats
     """Cosine of the two states, less the mean state of the dataset."""
+    weights: Weights
+    """How much each trusted row and each row counts."""
 
 
 def likeness(state_NS: Floats, state_RS: Floats) -> Likeness:
@@ -73,7 +76,8 @@ def likeness(state_NS: Floats, state_RS: Floats) -> Likeness:
         cosine_CR = unit(rows_CS) @ trusted_unit_RS.T
         nearest_N[chunk], cosine_N[chunk] = cosine_CR.argmax(1), cosine_CR.max(1)
     p_N = with_normal_tail((1 + lower_N) / (1 + len(trusted_RS)), -mean_N, -np.concatenate(sorted_odds))
-    return Likeness(false_discovery_control(p_N) <= RATE, nearest_N, cosine_N)
+    is_unlike_N = false_discovery_control(p_N) <= RATE
+    return Likeness(is_unlike_N, nearest_N, cosine_N, weights(state_NS, state_RS, ~is_unlike_N))
 
 
 def _classifier(trusted_RS: Floats, is_held_out_R: NDArray[np.bool_], sample_MS: Floats) -> Any:

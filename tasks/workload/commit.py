@@ -4,7 +4,7 @@ Each public function commits one transaction.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ from oresight.tasks.scoring.loaded import Loaded
 from oresight.tasks.scoring.prompt import Encoded
 from oresight.tasks.scoring.signals import Signals
 from oresight.tasks.scoring.tokens import token_texts
-from oresight.tasks.workload.encode import Refusals, Row
+from oresight.tasks.workload.encode import EncodedRows, Refusals, Row
 
 NO_TOKENS: Row = {"tokens": [], "likeliest": None, "token_values": []}
 """Of a row whose tokens are not kept. The detector needs the log-probabilities of its first and its last token."""
@@ -40,13 +40,19 @@ class Job:
     scored: int = 0
     unscorable: int = 0
 
-    def record(self, sample_id: str, row: Encoded, signals: Signals, *, has_vector: bool) -> Row:
-        """A row of the table of scores, with its index vector and state. has_vector: they are stored already."""
-        kept = self.run.config.scoring.token_values
-        tokens = NO_TOKENS | {"token_logprobs": [signals.token_logprobs[0], signals.token_logprobs[-1]]}
-        if kept == "all" or (kept == "short" and signals.likeliest is not None):
-            tokens = self._tokens(row, signals)
-        return tokens | {
+    def records(
+        self, rows: EncodedRows, scored: Iterable[Signals], missing: Set[str], with_vector: Set[str]
+    ) -> list[Row]:
+        """Rows of the table of scores, with their index vectors and states.
+
+        rows: the rows that the signals say the position in. missing: sample_ids of those that lack a score.
+        with_vector: sample_ids of those whose vector is stored already.
+        """
+        placed = ((*rows[signals.row], signals) for signals in scored)
+        return [self._record(*row, has_vector=row[0] in with_vector) for row in placed if row[0] in missing]
+
+    def _record(self, sample_id: str, row: Encoded, signals: Signals, *, has_vector: bool) -> Row:
+        return self._tokens(row, signals) | {
             "sample_id": sample_id,
             "model_key": self.scope.model_key,
             "reference": self.scope.reference,
@@ -72,6 +78,10 @@ class Job:
         }
 
     def _tokens(self, row: Encoded, signals: Signals) -> Row:
+        """The columns of the tokens, as far as `scoring.token_values` keeps them."""
+        kept = self.run.config.scoring.token_values
+        if kept == "none" or (kept == "short" and signals.likeliest is None):
+            return NO_TOKENS | {"token_logprobs": [signals.token_logprobs[0], signals.token_logprobs[-1]]}
         texts, alternatives = token_texts(self.model.tokenizer, row.answer, signals.likeliest)
         return {
             "tokens": texts,

@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from oresight.tasks.detection.detector import SignalTable, detect, folds
 from oresight.tasks.detection.labels import label_signals
 from oresight.tasks.detection.likeness import likeness
-from oresight.tasks.detection.mixture import weights
 from oresight.tasks.detection.signals import DETECTED_BY, LABEL_SIGNALS
 from oresight.tasks.detection.twins import unit, without_twin
 
@@ -141,8 +140,7 @@ def signal_table(pool: Arrays, rows: Drawn) -> SignalTable:
     columns |= dict(zip(LABEL_SIGNALS, (labels.probe, labels.agreement), strict=True)) if labels else {}
     names = DETECTED_BY + (LABEL_SIGNALS if labels else ())
     x = np.column_stack([columns[name] for name in names])
-    states = state[n:c].astype(np.float32), state[:n].astype(np.float32)
-    is_unlike_N = likeness(*states).is_unlike_N
+    alike = likeness(state[n:c].astype(np.float32), state[:n].astype(np.float32))
     return SignalTable(
         names=names,
         rows_NS=x[n:c],
@@ -150,8 +148,8 @@ def signal_table(pool: Arrays, rows: Drawn) -> SignalTable:
         canaries_CS=x[c:],
         kinds_C=pool["defect"][rows.canaries_C].tolist(),
         twins_C=twins_C,
-        is_unlike_N=is_unlike_N,
-        weights=weights(*states, ~is_unlike_N),
+        is_unlike_N=alike.is_unlike_N,
+        weights=alike.weights,
     )
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tests.support.published import default_file, publish_file, publish_rows, published_lines
+from tests.support.published import default_file, png, publish_file, publish_rows, published_lines, qa
 from tests.test_publish import release
 from tests.test_published_rows import CALL, PARTS, RESULT, date, talk, without_nulls
 from tests.test_split import row, settings
@@ -27,16 +27,6 @@ RELEASES = {
     "4.8.4": [],
 }
 """Each with the packages that were new at its time. The tests' own environment has the newest release."""
-
-
-def png(n: int) -> bytes:
-    stream = io.BytesIO()
-    Image.new("RGB", (8 + n, 6), (n, 99, 0)).save(stream, "PNG")
-    return stream.getvalue()
-
-
-def qa(n: int, **more: Any) -> Record:
-    return {"question": f"q{n}", "answer": f"a{n}", **more}
 
 
 TABLES: dict[str, list[Record]] = {

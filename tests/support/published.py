@@ -1,11 +1,13 @@
 """Publish a file without a model: the scores are made up."""
 
+import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
+from PIL import Image
 
 from oresight.tasks.config import Curate
 from oresight.tasks.database import transaction, writing
@@ -68,3 +70,15 @@ def published_lines(folder: Path) -> list[Any]:
     """The rows of train.jsonl."""
     with (folder / "train.jsonl").open(newline="\n") as lines:
         return [json.loads(line) for line in lines]
+
+
+def png(n: int) -> bytes:
+    """A picture, another for each number: its width says which."""
+    stream = io.BytesIO()
+    Image.new("RGB", (8 + n, 6), (n, 99, 0)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def qa(n: int, **more: Any) -> dict[str, Any]:
+    """A row, another for each number."""
+    return {"question": f"q{n}", "answer": f"a{n}", **more}
