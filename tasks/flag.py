@@ -15,6 +15,7 @@ from oresight.tasks.database import Connection, execute, reading, records, trans
 from oresight.tasks.detection.detector import MIN_EXAMPLES, Detection, SignalTable, detect, folds, reach
 from oresight.tasks.detection.labels import Labels, label_signals
 from oresight.tasks.detection.likeness import Likeness, likeness
+from oresight.tasks.detection.peers import Peers
 from oresight.tasks.detection.signals import DETECTED_BY, LABEL_SIGNALS
 from oresight.tasks.detection.twins import without_twin
 from oresight.tasks.runs.progress import log
@@ -41,7 +42,8 @@ def flag(run: Run) -> None:
     labels = None if states is None else _labels(signals, states)
     alike = None if states is None else _likeness(signals, states)
     rate, error = config.flagging.false_discovery_rate, config.flagging.error
-    table = None if states is None else _signal_table(signals, labels, alike)
+    peers = None if states is None else _peers(signals, states)
+    table = None if states is None else _signal_table(signals, labels, alike, peers)
     detection = detect(table, rate, error=error) if table else None
     with writing(config.database) as connection, transaction(connection):
         for query in ("flag_clear_suspicions", "flag_clear_detectability", "flag_clear_calibration"):
@@ -57,7 +59,7 @@ def flag(run: Run) -> None:
         unlike = records(connection, "flag_unlike", parameters)
     trusted = int((signals["role"] == "reference").sum())
     _log_detection(detection, trusted, config.flagging)
-    if table and table.weights and (effective := table.weights.effective) < WEAKENED * trusted:
+    if detection and (effective := detection.calibration[0].trusted_rows) < WEAKENED * trusted:
         log().info(
             "flag: the dataset has the kinds of rows in other proportions than the trusted rows; these count"
             " accordingly, and %d of them tell as much as %d would in the dataset's proportions",
@@ -121,6 +123,12 @@ def _likeness(signals: Columns, states: NDArray[np.float32]) -> Likeness | None:
     return likeness(rows, trusted) if len(rows) and len(trusted) >= MIN_EXAMPLES else None
 
 
+def _peers(signals: Columns, states: NDArray[np.float32]) -> Peers:
+    """The rows that ask most like each row."""
+    rows, trusted, canaries = (states[signals["role"] == role] for role in ("dataset", "reference", "canary"))
+    return Peers.of(rows, trusted, canaries, _twins(signals))
+
+
 def _twins(signals: Columns) -> NDArray[np.int64]:
     """Positions of the canaries' twins among the trusted rows, which are in the order of their sample_ids."""
     is_trusted, is_canary = signals["role"] == "reference", signals["role"] == "canary"
@@ -150,7 +158,7 @@ def _matrix(lists: pa.ChunkedArray) -> NDArray[np.float32]:
     return flat.reshape(len(lists), -1)
 
 
-def _signal_table(signals: Columns, labels: Labels | None, alike: Likeness | None) -> SignalTable:
+def _signal_table(signals: Columns, labels: Labels | None, alike: Likeness | None, peers: Peers | None) -> SignalTable:
     """The signals as the detector takes them."""
     columns = [signals[name] for name in DETECTED_BY] + ([labels.probe, labels.agreement] if labels else [])
     x_NS = np.column_stack(columns)
@@ -164,6 +172,7 @@ def _signal_table(signals: Columns, labels: Labels | None, alike: Likeness | Non
         twins_C=_twins(signals),
         is_unlike_N=alike.is_unlike_N if alike else None,
         weights=alike.weights if alike else None,
+        peers=peers,
     )
 
 
@@ -209,8 +218,8 @@ def _log_detection(detection: Detection | None, trusted: int, flagging: Flagging
     if undetectable:
         log().info("flag: not detectable with this model: %s", ", ".join(undetectable))
     rate = flagging.false_discovery_rate
-    log().info("flag: %s", reach(trusted, rate, flagging.error))
     trial = next(trial for trial in detection.calibration if trial.stated == rate)
+    log().info("flag: %s", reach(trial.trusted_rows, rate, flagging.error))
     if not trial.is_explained:
         log().warning(
             "flag: no row is flagged, although %d rows are suspicious enough: hardly any planted defect is, so"

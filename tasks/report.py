@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from oresight.tasks.database import execute, reading, records
+from oresight.tasks.database import reading, records
 from oresight.tasks.detection.detector import reach
 from oresight.tasks.matching.kinds import kinds_of
 from oresight.tasks.pages.charts import calibration, detectability, histogram, sources
@@ -67,7 +67,6 @@ def report(run: Run) -> Reported:
         unasked = records(connection, "report_unasked", parameters)
         bins = records(connection, "report_histogram", parameters)
         files = records(connection, "report_sources", parameters)
-        (trusted,) = execute(connection, "report_trusted", parameters).fetchone() or (0,)
     plots = {
         "histogram": histogram(bins) if bins else "",
         "detectability": detectability(facts["kinds"]) if facts["kinds"] else "",
@@ -77,6 +76,7 @@ def report(run: Run) -> Reported:
     page = Path(config.publishing.folder) / config.splitting.name / "report.html"
     counts = {check["check_name"]: check["rows"] for check in facts["checks"]}
     trial = next((trial for trial in facts["trials"] if trial["stated"] == rate), None)
+    trusted = trial["trusted_rows"] if trial and config.flagging.error == "guaranteed" else None
     said = WITHOUT_TRUSTED
     if scope.has_trusted:
         said = verdict(counts.get("looks_mislabeled", 0), trial, facts["kinds"], counts.get("unlike_trusted", 0), rate)
@@ -86,7 +86,7 @@ def report(run: Run) -> Reported:
         "model": scope.model,
         "has_trusted": scope.has_trusted,
         "rate": rate,
-        "reach": reach(trusted, rate, config.flagging.error) if trusted else "",
+        "reach": reach(trusted, rate, "guaranteed") if trusted else "",
     }
     write_page(page, "report.html", **head, plots=plots, coverage=_coverage(covered, unasked), **facts)
     log().info("report: %d flagged rows shown in %s", len(facts["flagged"]), page)

@@ -75,7 +75,7 @@ def test_rows_that_are_unlike_trusted_rows_are_not_flagged_and_do_not_count() ->
 
 def test_flags_that_no_planted_defect_explains_are_withheld() -> None:
     """Half of the rows are flagged. That is explained if half of the canaries of some kind are as suspicious."""
-    trial = Calibration(stated=0.1, measured=0, high=0, error=0, recall=0, clean=0)
+    trial = Calibration(stated=0.1, measured=0, high=0, error=0, recall=0, clean=0, trusted_rows=100)
     suspicion, few, half = np.arange(100.0), np.repeat([99.0, 0.0], [3, 97]), np.repeat([99.0, 0.0], [50, 50])
     q = np.where(suspicion >= 50, 0.05, 0.5)
     assert not with_flags(trial, q, suspicion, [few]).is_explained

@@ -144,7 +144,7 @@ FROM store.detectability AS t JOIN store.models AS m ON m.model_key = t.model_ke
 -- Stated against measured false-discovery rate, on held-out trusted rows and canaries.
 CREATE OR REPLACE VIEW calibration AS
 SELECT c.dataset, m.model, c.reference, c.stated, c.measured, c.measured_high, c.standard_error, c.recall, c.clean_flagged,
-       c.rows_flagged, c.is_explained
+       c.rows_flagged, c.is_explained, c.trusted_rows
 FROM store.calibration AS c JOIN store.models AS m ON m.model_key = c.model_key;
 
 -- Every verdict of people on rows. The view verdicts holds the current ones. trusted_as: the trusted row that the verdict makes.

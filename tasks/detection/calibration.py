@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
 from oresight.tasks.detection.estimate import with_heavy_tail
-from oresight.tasks.detection.mixture import as_the_dataset, conformal, weight_above
+from oresight.tasks.detection.mixture import as_the_dataset, conformal, effective, weight_above
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -41,6 +41,8 @@ class Calibration:
     """Share of the canaries that are flagged."""
     clean: float
     """Share of the trusted rows that are flagged in a trial without canaries."""
+    trusted_rows: int
+    """How many trusted rows in the dataset's proportions would tell as much as the trusted rows."""
     rows_flagged: int = 0
     """Rows of the dataset that are flagged at this rate."""
     is_explained: bool = True
@@ -124,6 +126,7 @@ def calibrate(
             error=float(error),
             recall=float(mean[1]),
             clean=float(mean[2]),
+            trusted_rows=effective(judge.weight_R),
         )
         for rate, mean, high, error in zip(rates, means, highs, errors, strict=True)
     ]

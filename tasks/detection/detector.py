@@ -2,7 +2,8 @@
 
 Symbols: N rows of the dataset, R trusted rows, C canaries, S signals, J kinds of canary, K folds.
 
-    x_S      signals of a row: each is ranked among rows and trusted rows, and the rank made a normal quantile
+    x_S      signals of a row: each is ranked among rows and trusted rows, and the rank made a normal quantile; then the
+             same signals less what is usual for rows that ask the same (peers.py)
     o_j(x) = w_j . x + b_j    log-odds of a canary of kind j against a trusted row: logistic regression, L2, balanced
     g_j    = 2 AUC_j - 1      Gini coefficient of o_j on held-out rows; 0 for a kind that cannot be detected
     suspicion(x) = log sum_j g_j^2 exp(o_j(x))
@@ -38,6 +39,7 @@ from oresight.tasks.detection.calibration import RATES, Calibration, Judge, cali
 from oresight.tasks.detection.detectability import CanaryPairs, Detectability, measured
 from oresight.tasks.detection.estimate import local_fdr
 from oresight.tasks.detection.mixture import Weights, conformal, weight_above
+from oresight.tasks.detection.peers import Peers
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -65,6 +67,8 @@ class SignalTable:
     """Rows that are unlike all trusted rows; None if there are none."""
     weights: Weights | None = None
     """How much each trusted row counts, and each row; None for all the same."""
+    peers: Peers | None = None
+    """The rows that ask the same; None to judge each row without them."""
 
     @cached_property
     def fold_R(self) -> Ints:  # noqa: N802
@@ -144,7 +148,8 @@ def detect(
     kinds = [kind for kind, n in sorted(Counter(table.kinds_C).items()) if n >= MIN_EXAMPLES]
     if len(table.trusted_RS) < MIN_EXAMPLES or not kinds:
         return None
-    names, x_NS, t_RS, c_CS = _rank_quantiles(table)
+    names, *quantiles = _rank_quantiles(table)
+    x_NS, t_RS, c_CS = table.peers.beside(*quantiles) if table.peers else quantiles
     models = _fit_models(table, kinds, t_RS, c_CS)
     odds_RJ = models.held_out_odds(t_RS, table.fold_R)
     odds_CJ = models.held_out_odds(c_CS, table.fold_C)
@@ -167,14 +172,15 @@ def detect(
     trials = [with_flags(trial, q_N, judged.suspicion_N, by_kind) for trial in trials]
     if not next(trial for trial in trials if trial.stated == rate).is_explained:
         q_N[:] = np.nan
-    top_N2 = np.argsort(-judged.contribution_NS, axis=1)[:, :2]
+    contribution_NS = judged.contribution_NS.reshape(len(x_NS), -1, len(names)).sum(1)
+    top_N2 = np.argsort(-contribution_NS, axis=1)[:, :2]
     return Detection(
         suspicion_N=judged.suspicion_N,
         p_N=p_N,
         q_N=q_N,
         local_fdr_N=local_fdr_N,
         looks_like_N=[kinds[j] for j in judged.kind_NJ.argmax(1)],
-        top_signals_N2=[[names[s] for s in top if judged.contribution_NS[i, s] > 0] for i, top in enumerate(top_N2)],
+        top_signals_N2=[[names[s] for s in top if contribution_NS[i, s] > 0] for i, top in enumerate(top_N2)],
         trusted_R=trusted_R,
         canaries_C=canaries_C,
         kinds=[

@@ -41,11 +41,6 @@ class Weights(NamedTuple):
         """The same weight for so many trusted rows and rows."""
         return Weights(np.ones(trusted), np.ones(rows))
 
-    @property
-    def effective(self) -> int:
-        """How many trusted rows in the dataset's proportions would tell as much."""
-        return effective(self.trusted_R)
-
 
 def effective(weight_R: Floats) -> int:
     """How many rows of equal weight tell as much as rows of these weights."""

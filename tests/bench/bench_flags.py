@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from oresight.tasks.detection.detector import SignalTable, detect, folds
 from oresight.tasks.detection.labels import label_signals
 from oresight.tasks.detection.likeness import likeness
+from oresight.tasks.detection.peers import Peers
 from oresight.tasks.detection.signals import DETECTED_BY, LABEL_SIGNALS
 from oresight.tasks.detection.twins import unit, without_twin
 
@@ -140,7 +141,8 @@ def signal_table(pool: Arrays, rows: Drawn) -> SignalTable:
     columns |= dict(zip(LABEL_SIGNALS, (labels.probe, labels.agreement), strict=True)) if labels else {}
     names = DETECTED_BY + (LABEL_SIGNALS if labels else ())
     x = np.column_stack([columns[name] for name in names])
-    alike = likeness(state[n:c].astype(np.float32), state[:n].astype(np.float32))
+    states = state.astype(np.float32)
+    alike = likeness(states[n:c], states[:n])
     return SignalTable(
         names=names,
         rows_NS=x[n:c],
@@ -150,6 +152,7 @@ def signal_table(pool: Arrays, rows: Drawn) -> SignalTable:
         twins_C=twins_C,
         is_unlike_N=alike.is_unlike_N,
         weights=alike.weights,
+        peers=Peers.of(states[n:c], states[:n], states[c:], twins_C),
     )
 
 
