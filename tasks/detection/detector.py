@@ -172,15 +172,13 @@ def detect(
     trials = [with_flags(trial, q_N, judged.suspicion_N, by_kind) for trial in trials]
     if not next(trial for trial in trials if trial.stated == rate).is_explained:
         q_N[:] = np.nan
-    contribution_NS = judged.contribution_NS.reshape(len(x_NS), -1, len(names)).sum(1)
-    top_N2 = np.argsort(-contribution_NS, axis=1)[:, :2]
     return Detection(
         suspicion_N=judged.suspicion_N,
         p_N=p_N,
         q_N=q_N,
         local_fdr_N=local_fdr_N,
         looks_like_N=[kinds[j] for j in judged.kind_NJ.argmax(1)],
-        top_signals_N2=[[names[s] for s in top if contribution_NS[i, s] > 0] for i, top in enumerate(top_N2)],
+        top_signals_N2=judged.top_signals(names),
         trusted_R=trusted_R,
         canaries_C=canaries_C,
         kinds=[
@@ -209,13 +207,19 @@ class _JudgedRows(NamedTuple):
     suspicion_N: Floats
     kind_NJ: Floats
     """How much each kind of canary contributes."""
-    contribution_NS: Floats
-    """How much each signal contributes."""
+    contribution_NF: Floats
+    """How much each input of the models contributes: the signals, and the signals less what is usual."""
+
+    def top_signals(self, names: Sequence[str]) -> list[list[str]]:
+        """At most two signals that contribute most to each suspicion."""
+        contribution_NS = self.contribution_NF.reshape(len(self.suspicion_N), -1, len(names)).sum(1)
+        top_N2 = np.argsort(-contribution_NS, axis=1)[:, :2]
+        return [[names[s] for s in top if contribution_NS[i, s] > 0] for i, top in enumerate(top_N2)]
 
 
 def _judge_rows(models: _FoldModels, weight_J: Floats, x_NS: Floats, judge: Judge, fold_R: Ints) -> _JudgedRows:
     more_N, suspicion_N, kind_NJ = np.zeros(len(x_NS)), np.zeros(len(x_NS)), np.zeros((len(x_NS), len(weight_J)))
-    contribution_NS = np.zeros_like(x_NS)
+    contribution_NF = np.zeros_like(x_NS)
     for k in range(FOLDS):
         odds_NJ = models.odds(k, x_NS)
         fold_suspicion_N = _suspicion(odds_NJ, weight_J)
@@ -224,8 +228,8 @@ def _judge_rows(models: _FoldModels, weight_J: Floats, x_NS: Floats, judge: Judg
         share_NJ = weight_J * np.exp(odds_NJ - fold_suspicion_N[:, None])
         suspicion_N += fold_suspicion_N / FOLDS
         kind_NJ += share_NJ
-        contribution_NS += (share_NJ @ models.weight_KJS[k]) * x_NS
-    return _JudgedRows(more_N, suspicion_N, kind_NJ, contribution_NS)
+        contribution_NF += (share_NJ @ models.weight_KJS[k]) * x_NS
+    return _JudgedRows(more_N, suspicion_N, kind_NJ, contribution_NF)
 
 
 def reach(trusted: int, rate: float, error: Literal["estimated", "guaranteed"]) -> str:
