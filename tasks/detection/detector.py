@@ -46,7 +46,7 @@ Ints = NDArray[np.int64]
 FOLDS = 5
 MIN_EXAMPLES = 20
 """Fewest trusted rows, and fewest canaries of a kind, that a model is fitted on."""
-INVERSE_L2 = 0.1
+INVERSE_L2 = 0.05
 """Inverse of the strength of the L2 regularisation, as scikit-learn's C."""
 TYPICAL_BAD_SHARE = 0.05
 """Share of bad rows for which `reach` recommends a size of the reference."""
