@@ -9,6 +9,7 @@ import typer
 from oresight.flows.commands.options import Changes, Config, Database
 from oresight.tasks.configfile import read_config
 from oresight.tasks.database import copy, newest_version, turn
+from oresight.tasks.runs.record import recorded
 
 
 def approve(
@@ -39,6 +40,20 @@ def backup(
     with turn(database):
         copy(database, str(to))
     typer.echo(f"{to}: {to.stat().st_size:,} bytes")
+
+
+def merge(config: Config, changes: Changes = None) -> None:
+    """Take the scores that workers left in the store of a cluster into the database, after a run was killed."""
+    from oresight.tasks.merge import merge as merge_shards
+
+    with recorded(read_config(config, changes or []), "merge") as run:
+        merged = merge_shards(run)
+    if not merged.shards:
+        typer.echo("nothing to merge")
+    else:
+        typer.echo(f"merged {merged.shards} shards: {merged.scored} rows scored, {merged.unscorable} cannot be scored")
+    if merged.left:
+        typer.echo(f"{merged.left} rows are left; `oresight score {config}` scores them")
 
 
 def forget(
