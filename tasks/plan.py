@@ -19,9 +19,10 @@ from oresight.tasks.scoring.engine import Options
 from oresight.tasks.scoring.model import devices, load
 from oresight.tasks.scoring.source import converted
 from oresight.tasks.workload.clock import peak_memory
-from oresight.tasks.workload.commit import ScoringJob, commit_opening
+from oresight.tasks.workload.commit import ScoringJob, commit_opening, score_table
 from oresight.tasks.workload.cost import Cost, Workload, cost
-from oresight.tasks.workload.encode import EncodedRows, encode_rows, read_rows, require_vision
+from oresight.tasks.workload.encode import EncodedRows, Row, encode_rows, read_rows, require_vision
+from oresight.tasks.workload.exchange import parquet_bytes
 from oresight.tasks.workload.shards import shard_rows
 from oresight.tasks.workload.todo import COMMIT_S, OpeningRows, Todo, read_opening, read_todo, without
 
@@ -58,6 +59,10 @@ class Planned:
     """Share of the rows to score that have a score now, real or synthetic."""
     row_bytes: float = 0
     """Bytes that one score adds to the database."""
+    store_bytes: int = 0
+    """Most bytes in the store of a cluster: the fit, and rows and scores of all shards."""
+    actor_s: float = 0
+    """Seconds that the actors of a cluster score in all, if each is as fast as this machine."""
 
 
 def plan(run: Run) -> Planned:
@@ -111,6 +116,8 @@ def plan(run: Run) -> Planned:
         is_sampled=rows.share < 1,
         made_up=made_up,
         row_bytes=row_bytes,
+        store_bytes=_store_bytes(rows, records, measured) if config.cluster else 0,
+        actor_s=measured.rest_s,
     )
 
 
@@ -125,6 +132,8 @@ class _Sample:
     unscorable: int
     read_s: float
     """Seconds to read one row."""
+    file_bytes: int
+    """Bytes of the rows of `rest`, and of those that the model refuses, as a Parquet file."""
 
     @property
     def workload(self) -> Workload:
@@ -152,12 +161,26 @@ def _sample(job: ScoringJob, todo: Todo) -> _Sample:
     remaining = without(todo.missing, opening.sample_ids())
     size = min(SAMPLE, remaining.num_rows)
     sample = remaining.take(pa.array([i * remaining.num_rows // size for i in range(size)], pa.int64()))
-    rest, refusals = encode_rows(read_rows(config.database, sample), job.model, config.scoring.max_tokens)
+    rest_rows = read_rows(config.database, sample)
+    rest, refusals = encode_rows(rest_rows, job.model, config.scoring.max_tokens)
     read_s = (time.perf_counter() - started) / (opening.rows_read + size)
     fresh = set(todo.missing["sample_id"].to_pylist()) - todo.canary_ids
     unscorable = sum(sample_id in fresh for sample_id, _ in opening.refusals)
     unscorable += round(sum(sample_id in fresh for sample_id, _ in refusals) * remaining.num_rows / max(size, 1))
-    return _Sample(opening=opening, rest=rest, remaining=remaining.num_rows, unscorable=unscorable, read_s=read_s)
+    return _Sample(
+        opening=opening,
+        rest=rest,
+        remaining=remaining.num_rows,
+        unscorable=unscorable,
+        read_s=read_s,
+        file_bytes=len(parquet_bytes(pa.Table.from_pylist(rest_rows))) if rest_rows else 0,
+    )
+
+
+def _store_bytes(rows: _Sample, records: list[Row], measured: Cost) -> int:
+    """Bytes of the files that the nodes of a cluster exchange. records: scores of a sample of the rows."""
+    scores = len(parquet_bytes(score_table(records))) / max(len(records), 1)
+    return len(measured.engine.fitted.stored()) + round(rows.file_bytes / rows.share + scores * rows.remaining)
 
 
 def _seconds(rows: _Sample, measured: Cost, *, engines: int, commit_s: float, size: int) -> float:

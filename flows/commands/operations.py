@@ -79,6 +79,8 @@ def forget(
         typer.echo(f"also in {line}, a rejected line: clear it, or the next run stores it in rejects again")
     for old_copy in done.copies:
         typer.echo(f"maybe still in {old_copy}, a copy from before an upgrade: delete it")
+    for store in done.stores:
+        typer.echo(f"maybe still in {store}, the store of a cluster: delete what killed runs left there")
     typer.echo("clear reports, backups and raw files yourself; the next run writes a new report")
 
 
