@@ -70,8 +70,8 @@ def score(run: Run, as_task: Callable[[ShardTask], ShardTask] = lambda shard: sh
     if todo.missing.num_rows == 0:
         log().info("score: nothing to do, all %d rows have a fresh score from %s", todo.rows, model.name)
         return Scored(model_key=model.key, model=model.name, scored=0, reused=todo.rows, unscorable=0)
-    if config.cluster and find_spec("ray") is None:
-        raise ValueError(f"cluster: needs Ray; to install it: {EXTRA}. Without this section, this process scores")
+    if config.cluster and exact:
+        _require_cluster(config.cluster.address)
     conversion = " (a GGUF file is converted once, for a minute)" if model.files.gguf else ""
     log().info("score: loading %s%s", model.name, conversion)
     dtype, device_names = todo.dtype(config.model.dtype), devices(config.model.device)
@@ -99,6 +99,16 @@ def score(run: Run, as_task: Callable[[ShardTask], ShardTask] = lambda shard: sh
         reused=todo.rows - todo.missing_rows,
         unscorable=job.unscorable,
     )
+
+
+def _require_cluster(address: str) -> None:
+    """Raises ValueError if Ray is not installed or there is no cluster, before anything is computed."""
+    if find_spec("ray") is None:
+        raise ValueError(f"cluster: needs Ray; to install it: {EXTRA}. Without this section, this process scores")
+    from oresight.tasks.workload.cluster import connected  # only here, because this imports Ray
+
+    with connected(address):
+        pass
 
 
 def _open(job: ScoringJob, todo: Todo) -> tuple[Engine, pa.Array]:
@@ -148,7 +158,7 @@ def _score_on_cluster(job: ScoringJob, fitted: bytes, shards: Shards) -> None:
     merger = Merger(job, Exchange.of(job.run.config, shards.label, fitted))
     try:
         if numbers := merger.merge_all(shards):
-            from oresight.tasks.workload.cluster import score_shards  # only here: it imports Ray
+            from oresight.tasks.workload.cluster import score_shards
 
             merger.exchange.write_fit(fitted)
             score_shards(job, merger, shards, numbers)

@@ -127,6 +127,14 @@ def row_of(prompt: str) -> str:
     return json.dumps({"instruction": prompt, "input": "", "output": "Yes, it is."}) + "\n"
 
 
+def test_without_a_cluster_nothing_is_computed(tmp_path: Path, stories: Path) -> None:
+    for address in ("127.0.0.1:1", "nowhere.invalid:6379"):
+        config = configured(tmp_path, stories, DOLLY[:OPENING], address=address)
+        with pytest.raises(ValueError, match=f"cluster.address: no Ray cluster answers at {address}; start one"):
+            score(config)
+    assert ask(config, "SELECT count(*) FROM scores") == [(0,)]
+
+
 @contextmanager
 def connected(cluster: LocalCluster) -> Iterator[None]:
     """A connection under which actors die of a deadly row."""

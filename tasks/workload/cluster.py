@@ -11,6 +11,7 @@ then halved until that row is alone. Only attempts that the actor began count.
 
 import logging
 import os
+import socket
 import uuid
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -153,7 +154,7 @@ def score_shards(job: ScoringJob, merger: Merger, shards: Shards, numbers: Seque
     """
     cluster = job.run.config.cluster
     assert cluster is not None
-    with _connected(cluster.address):
+    with connected(cluster.address):
         log().info("score: %d shards on the cluster, with at most %d actors", len(numbers), cluster.actors)
         Crew(Orders.of(job, merger.exchange), merger, shards, numbers).score()
 
@@ -179,15 +180,18 @@ def _brief(text: str) -> str:
 
 
 @contextmanager
-def _connected(address: str) -> Iterator[None]:
+def connected(address: str) -> Iterator[None]:
     """Connect to the cluster, unless this process is connected already. Raises ValueError if there is none."""
     if ray.is_initialized():
         yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
+        if address != "auto":  # Ray would try for minutes
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, TimeoutError) as error:
+    except OSError as error:
         raise ValueError(
             f"cluster.address: no Ray cluster answers at {address}; start one (`ray start --head`) that this machine is"
             " a node of, or remove the section cluster to score in this process"
