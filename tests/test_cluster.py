@@ -68,12 +68,16 @@ def meanwhile(strike: Callable[[], None]) -> threading.Thread:
     return thread
 
 
+def no_task(_shard: Callable[[int], int]) -> Callable[[int], int]:
+    raise AssertionError("a shard is no task of its own")
+
+
 def test_a_killed_actor_is_replaced_and_the_numbers_are_those_of_one_process(
     cluster: LocalCluster, expected: Any, tmp_path: Path, stories: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = configured(tmp_path, stories, DOLLY[:ROWS], address=cluster.address)
     striking = meanwhile(lambda: os.kill(cluster.wait_for_scoring()[0], signal.SIGKILL))
-    scored = score(config)
+    scored = score(config, as_task=no_task)
     striking.join(0)
     assert not striking.is_alive() and "an actor failed: ActorDiedError" in caplog.text
     assert (scored.scored, scored.unscorable) == (360, 0)

@@ -7,10 +7,13 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
+import torch
 
 from oresight.flows.commands.operations import forget, merge
 from oresight.flows.commands.plan import plan
@@ -19,7 +22,10 @@ from oresight.tasks.configfile import read_config
 from oresight.tasks.database import reading
 from oresight.tasks.ingest import ingest
 from oresight.tasks.runs.record import Run, recorded
+from oresight.tasks.scoring.model import load
+from oresight.tasks.scoring.source import find
 from oresight.tasks.workload import exchange as files
+from oresight.tasks.workload.commit import ScoringJob
 from oresight.tasks.workload.exchange import Exchange
 from oresight.tasks.workload.scorer import Orders, Scorer
 from oresight.tasks.workload.shards import Shard, cut
@@ -114,13 +120,14 @@ def test_what_actors_left_is_merged_once_and_equal_to_the_last_digit(
     assert json.loads(devices) == {"cpu in float32": 1}
 
 
-def as_other_fit(table: pa.Table) -> pa.Table:
-    return table.replace_schema_metadata(table.schema.metadata | {b"fit": b"0" * 64})
+def with_facts(table: pa.Table, **facts: str) -> pa.Table:
+    return table.replace_schema_metadata(table.schema.metadata | {key.encode(): fact for key, fact in facts.items()})
 
 
 DAMAGES: dict[str, Callable[[pa.Table], pa.Table]] = {
-    "it was scored with another fit (00000000, not": as_other_fit,
+    "it was scored with another fit (00000000, not": lambda table: with_facts(table, fit="0" * 64),
     "it was scored with another fit (none, not": lambda table: table.replace_schema_metadata(None),
+    "it does not say how it was scored": lambda table: with_facts(table, refusals="[1]"),
     "its columns are not those of scores": lambda table: table.drop_columns(["nll"]),
     "its rows are not those of the shard": lambda table: table.slice(1),
     "its rows are not those of the shard ": lambda table: pa.concat_tables([table, table.slice(0, 1)]),
@@ -166,9 +173,41 @@ def test_an_actor_refuses_a_fit_that_was_changed_and_a_model_that_is_not_the_hea
     for name, sentence in ((str(other), "the model is not the head's"), ("/gone", "'/gone' is no folder")):
         model = head.config.model.model_copy(update={"name": name})
         config = head.config.model_copy(update={"model": model})
-        head.orders = Orders(config=config, scope=head.orders.scope, run_id="", exchange=head.exchange, dtype="float32")
+        head.orders = replace(head.orders, config=config)
         with pytest.raises(ValueError, match=rf"cluster: on \S+, .*{sentence}.*; all nodes must see the same files"):
             head.score(0)
+
+
+def test_an_actor_obeys_the_heads_dtype_and_says_what_it_changed(head: DeadHead) -> None:
+    scorer = Scorer(replace(head.orders, dtype="bfloat16"))
+    scorer.open()
+    assert scorer.engine.model.dtype_name == "bfloat16"
+    scorer.engine.options.on_halved(512)
+    head.exchange.write_shard(head.shard(0))
+    said = [scorer.score(head.shard(0).name, attempt) for attempt in ("first", "second")]
+    assert said == [f"out of memory on {scorer.host}; it goes on with scoring.batch_tokens: 512", ""]
+    assert head.exchange.read_scores(head.shard(0)).device == "cpu in bfloat16"
+    assert [head.exchange.has_started(attempt) for attempt in ("first", "second", "third")] == [True, True, False]
+
+
+def test_another_type_of_device_than_the_heads_can_be_refused(
+    head: DeadHead, stories: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def orders(**cluster: Any) -> Orders:
+        section = {"store": "s", "actors": 1} | cluster
+        config = Curate.model_validate(head.config.model_dump() | {"cluster": section})
+        job = ScoringJob(
+            run=Run(config), scope=head.orders.scope, model=load(find(str(stories))), advance=lambda _: None
+        )
+        return Orders.of(job, head.exchange)
+
+    monkeypatch.chdir(stories.parent)
+    assert orders(same_device=True).config.model.name == str(stories)
+    with pytest.raises(ValueError, match="same_device: the head scores on cpu and the actors on cuda; set it to false"):
+        orders(same_device=True, gpus=1)
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match=r"cluster\.gpus: torch sees no GPU on"):
+            Scorer(orders(gpus=1)).open()
 
 
 def test_an_actor_refuses_a_picture_that_is_missing_or_another(tmp_path: Path) -> None:

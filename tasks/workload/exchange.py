@@ -107,12 +107,16 @@ class Exchange:
             raise Unusable(f"it was scored with another fit ({facts.get('fit', 'none')[:8]}, not {self.fit[:8]})")
         if not table.schema.equals(SCORES):
             raise Unusable("its columns are not those of scores")
-        refusals = [(str(sample_id), str(reason)) for sample_id, reason in json.loads(facts["refusals"])]
+        try:
+            refusals = [(str(sample_id), str(reason)) for sample_id, reason in json.loads(facts["refusals"])]
+            device = facts["device"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise Unusable("it does not say how it was scored") from error
         sample_ids = [*table["sample_id"].to_pylist(), *(sample_id for sample_id, _ in refusals)]
         is_whole = shard.missing <= set(sample_ids) <= set(shard.table["sample_id"].to_pylist())
         if not is_whole or len(set(sample_ids)) < len(sample_ids):
             raise Unusable("its rows are not those of the shard")
-        return ShardScores(table, refusals, facts["device"])
+        return ShardScores(table, refusals, device)
 
     def note_start(self, attempt: str) -> None:
         """A worker notes that it begins with a shard."""
