@@ -5,7 +5,7 @@ PYTHON = python3
 UV_VERSION = 0.13.9
 RUN = .venv/bin/python -m
 
-.PHONY: demo demo-vqa test check loads bench evaluate serve lock
+.PHONY: demo demo-vqa test test-cluster check loads bench evaluate serve lock
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 demo: .venv/installed
@@ -20,7 +20,11 @@ demo-vqa: .venv/installed
 
 # Runs three test files at a time, in the order of tests/conftest.py, because most tests wait for one core or for a server.
 test: .venv/dev-installed
-	$(RUN) pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(RUN) pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore=tests/test_cluster.py
+
+# A real Ray cluster on this machine. It runs alone, because Ray ends its nodes if the machine is too busy to start them.
+test-cluster: .venv/dev-installed
+	$(RUN) pytest tests/test_cluster.py
 
 check: .venv/dev-installed
 	.venv/bin/ruff format --check flows tasks tests oresight.py

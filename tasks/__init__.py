@@ -2,6 +2,7 @@
 
 config.py     the configuration schema: YAML, --set, the Prefect form, the docs
 columns.py    the configuration of columns: which column of a file holds which part of a row
+clusterconfig.py the configuration of a cluster: where it is, what its nodes share, how many actors
 configfile.py a YAML file and --set changes -> the configuration, or one sentence
 database.py   open, migrate, run a named .sql file
 scope.py      which dataset, against which reference, by which model
@@ -13,8 +14,9 @@ ingest.py     files -> rows keyed by content; what cannot be read -> rejects, wi
 check.py      every sql/checks/<stage>/*.sql as a Great Expectations expectation -> checks and flags
 plant.py      trusted rows -> canaries: copies with a known defect, scored as rows are
 scoring/      the mathematics: torch, transformers, Pillow and itself; a value is computed in scoring/formula.py
-workload/     what lacks a score, cut into shards, encoded, committed; what it will cost
+workload/     what lacks a score, cut into shards, encoded, committed, here or by a cluster; what it will cost
 score.py      rows without a fresh score -> scores, shard by shard
+merge.py      scores that a dead head of a cluster left in its store -> the database
 plan.py       rows without a fresh score -> what scoring them would take
 detection/    known defects, signals, labels, the detector, what checks ask of a text; nothing here knows the database
 matching/     which rows teach what the trusted rows ask; nothing here knows the database

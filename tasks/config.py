@@ -7,11 +7,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
+from oresight.tasks.clusterconfig import Cluster
 from oresight.tasks.columns import Columns
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-
-
 MATCHING = "the nearest to each trusted row in turn, suspicious rows last"
 """The order of rows by `by: match`."""
 WITHOUT_TRUSTED = "a draw, the tenth whose prompt explains the answer least last"
@@ -275,6 +274,8 @@ class Curate(Section):
     """The model that scores the rows."""
     scoring: Scoring = Scoring()
     """How rows are scored."""
+    cluster: Cluster | None = None
+    """The Ray cluster that scores the rows. Without this section they are scored in this process."""
     flagging: Flagging = Flagging()
     """How suspicious rows are found."""
     splitting: Splitting = Splitting()

@@ -30,6 +30,8 @@ class Forgotten:
     """File and line of rejected lines that held its text too."""
     copies: list[str]
     """Backups of the database, made before an upgrade, that may hold the row."""
+    stores: list[str]
+    """Stores of clusters in which a killed run may have left the row."""
 
 
 def forget(database: str, sample_id: str, reason: str, who: str) -> Forgotten:
@@ -56,6 +58,7 @@ def forget(database: str, sample_id: str, reason: str, who: str) -> Forgotten:
                 pass
         with reading(database) as connection:
             kept = {path for (path,) in execute(connection, "forget_kept").fetchall()}
+            stores = [store for (store,) in execute(connection, "forget_stores").fetchall() if _may_hold_rows(store)]
         sweep(Path(f"{database}.images"), kept)
     log().info("forget: %s is forgotten", sample_id)
     backups = (
@@ -63,7 +66,12 @@ def forget(database: str, sample_id: str, reason: str, who: str) -> Forgotten:
     )
     versions = {version["folder"]: version["files"] for version in published}
     datasets = sorted({name for _, stored in known for name in stored["datasets"] or []})
-    return Forgotten(datasets, versions, sorted(rejects), sorted(map(str, backups)))
+    return Forgotten(datasets, versions, sorted(rejects), copies=sorted(map(str, backups)), stores=stores)
+
+
+def _may_hold_rows(store: str) -> bool:
+    """Whether the store of a cluster is on S3, or is a folder with something in it."""
+    return "://" in store or (Path(store).is_dir() and any(Path(store).iterdir()))
 
 
 def _delete(connection: Connection, sample_id: str, stored: dict[str, Any], *, reason: str, who: str) -> list[str]:

@@ -18,12 +18,12 @@ from oresight.tasks.scope import register_model
 from oresight.tasks.scoring.engine import Options
 from oresight.tasks.scoring.model import devices, load
 from oresight.tasks.scoring.source import converted
-from oresight.tasks.workload import shards as cut
 from oresight.tasks.workload.clock import peak_memory
-from oresight.tasks.workload.commit import Job, commit_opening
+from oresight.tasks.workload.commit import ScoringJob, commit_opening, score_table
 from oresight.tasks.workload.cost import Cost, Workload, cost
-from oresight.tasks.workload.encode import EncodedRows, encode_rows, read_rows, require_vision
-from oresight.tasks.workload.shards import shard_count
+from oresight.tasks.workload.encode import EncodedRows, Row, encode_rows, read_rows, require_vision
+from oresight.tasks.workload.exchange import parquet_bytes
+from oresight.tasks.workload.shards import shard_rows
 from oresight.tasks.workload.todo import COMMIT_S, OpeningRows, Todo, read_opening, read_todo, without
 
 SAMPLE = 2048
@@ -59,6 +59,10 @@ class Planned:
     """Share of the rows to score that have a score now, real or synthetic."""
     row_bytes: float = 0
     """Bytes that one score adds to the database."""
+    store_bytes: int = 0
+    """Most bytes in the store of a cluster: the fit, and rows and scores of all shards."""
+    actor_s: float = 0
+    """Seconds that the actors of a cluster score in all, if each is as fast as this machine."""
 
 
 def plan(run: Run) -> Planned:
@@ -80,7 +84,7 @@ def plan(run: Run) -> Planned:
     model = load(source, device_names[0], todo.dtype(config.model.dtype))
     require_vision(model, source, scope.dataset, scope.dataset_kind)
     loading_s = time.perf_counter() - loading_started
-    job = Job(run=run, scope=scope, model=model, advance=lambda _: None)
+    job = ScoringJob(run=run, scope=scope, model=model, advance=lambda _: None)
     rows = _sample(job, todo)
     sampled = [*rows.opening.dataset, *rows.rest] or rows.opening.reference
     scoring = config.scoring
@@ -93,7 +97,8 @@ def plan(run: Run) -> Planned:
     commit_started = time.perf_counter()
     commit_opening(job, measured.engine, records, [], new_basis=todo.basis is None)
     commit_s = time.perf_counter() - commit_started
-    seconds = loading_s + _seconds(rows, measured, engines=len(device_names), commit_s=commit_s)
+    engines = config.cluster.actors if config.cluster else len(device_names)
+    seconds = loading_s + _seconds(rows, measured, engines=engines, commit_s=commit_s, size=shard_rows(config))
     made_up, row_bytes = _fill(job, todo, len(records)) if records else (1.0, 0.0)
     on_gpu = model.device.type == "cuda"
     return Planned(
@@ -111,6 +116,8 @@ def plan(run: Run) -> Planned:
         is_sampled=rows.share < 1,
         made_up=made_up,
         row_bytes=row_bytes,
+        store_bytes=_store_bytes(rows, records, measured) if config.cluster else 0,
+        actor_s=measured.rest_s,
     )
 
 
@@ -125,6 +132,8 @@ class _Sample:
     unscorable: int
     read_s: float
     """Seconds to read one row."""
+    file_bytes: int
+    """Bytes of the rows of `rest`, and of those that the model refuses, as a Parquet file."""
 
     @property
     def workload(self) -> Workload:
@@ -145,32 +154,49 @@ class _Sample:
         return opening_tokens + round(sum(len(row.ids) for _, row in self.rest) / self.share)
 
 
-def _sample(job: Job, todo: Todo) -> _Sample:
+def _sample(job: ScoringJob, todo: Todo) -> _Sample:
     """Read the rows that a run would open with, and a sample of the remaining rows."""
     config, started = job.run.config, time.perf_counter()
     opening = read_opening(config, job.model, todo)
     remaining = without(todo.missing, opening.sample_ids())
     size = min(SAMPLE, remaining.num_rows)
     sample = remaining.take(pa.array([i * remaining.num_rows // size for i in range(size)], pa.int64()))
-    rest, refusals = encode_rows(read_rows(config.database, sample), job.model, config.scoring.max_tokens)
+    rest_rows = read_rows(config.database, sample)
+    rest, refusals = encode_rows(rest_rows, job.model, config.scoring.max_tokens)
     read_s = (time.perf_counter() - started) / (opening.rows_read + size)
     fresh = set(todo.missing["sample_id"].to_pylist()) - todo.canary_ids
     unscorable = sum(sample_id in fresh for sample_id, _ in opening.refusals)
     unscorable += round(sum(sample_id in fresh for sample_id, _ in refusals) * remaining.num_rows / max(size, 1))
-    return _Sample(opening=opening, rest=rest, remaining=remaining.num_rows, unscorable=unscorable, read_s=read_s)
+    return _Sample(
+        opening=opening,
+        rest=rest,
+        remaining=remaining.num_rows,
+        unscorable=unscorable,
+        read_s=read_s,
+        file_bytes=len(parquet_bytes(pa.Table.from_pylist(rest_rows))) if rest_rows else 0,
+    )
 
 
-def _seconds(rows: _Sample, measured: Cost, *, engines: int, commit_s: float) -> float:
-    """Seconds of scoring. The first shard is read before it is computed; later shards are read during computation."""
-    shards = shard_count(rows.remaining)
-    first = rows.opening.rows_read + min(cut.SHARD, rows.remaining)
-    reading_s = rows.read_s * (rows.remaining - cut.SHARD)
+def _store_bytes(rows: _Sample, records: list[Row], measured: Cost) -> int:
+    """Bytes of the files that the nodes of a cluster exchange. records: scores of a sample of the rows."""
+    scores = len(parquet_bytes(score_table(records))) / max(len(records), 1)
+    return len(measured.engine.fitted.stored()) + round(rows.file_bytes / rows.share + scores * rows.remaining)
+
+
+def _seconds(rows: _Sample, measured: Cost, *, engines: int, commit_s: float, size: int) -> float:
+    """Seconds of scoring. The first shard is read before it is computed; later shards are read during computation.
+
+    size: rows of a shard.
+    """
+    shards = math.ceil(rows.remaining / size)
+    first = rows.opening.rows_read + min(size, rows.remaining)
+    reading_s = rows.read_s * (rows.remaining - size)
     rest_s = max(measured.rest_s / max(min(engines, shards), 1), reading_s)
     commits = 1 + max(shards, rest_s / COMMIT_S)
     return rows.read_s * first + measured.opening_s + rest_s + commit_s * commits
 
 
-def _fill(job: Job, todo: Todo, scored: int) -> tuple[float, float]:
+def _fill(job: ScoringJob, todo: Todo, scored: int) -> tuple[float, float]:
     """Give rows without a score the numbers of scored rows: all canaries and trusted rows, and at most FILLED others.
 
     Returns the share of rows with a score, and the bytes that one score adds to the database.

@@ -5,7 +5,8 @@ code. The database is open only to read and to commit, never while the model com
 stores the same numbers as one that nothing interrupted: it takes the fit and the shards of the run before it.
 
 The longest rows come first, so that a lack of memory shows at once. Each device has an engine, which takes shards until
-none is left. While it computes, the rows of the next shard are read and encoded.
+none is left. While it computes, the rows of the next shard are read and encoded. With the section `cluster`, this
+process is the head: it fits and commits, and actors on a Ray cluster score the same shards (workload/cluster.py).
 """
 
 import queue
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,9 +29,11 @@ from oresight.tasks.scoring.engine import Engine, Options, open_engine
 from oresight.tasks.scoring.model import devices, load
 from oresight.tasks.scoring.source import TOY
 from oresight.tasks.workload import todo as settings
-from oresight.tasks.workload.commit import Job, commit_fit, commit_opening, commit_scores
+from oresight.tasks.workload.commit import ScoringJob, commit_fit, commit_opening, commit_scores
 from oresight.tasks.workload.encode import EncodedRows, Refusals, Row, encode_rows, require_vision
-from oresight.tasks.workload.shards import Shard, Shards, cut, forget_cut
+from oresight.tasks.workload.exchange import Exchange, Merger
+from oresight.tasks.workload.shards import Shard, Shards, cut, forget_cut, shard_rows
+from oresight.tasks.workload.store import EXTRA
 from oresight.tasks.workload.todo import Todo, read_opening, read_todo, without
 
 ShardTask = Callable[[int], int]
@@ -66,6 +70,8 @@ def score(run: Run, as_task: Callable[[ShardTask], ShardTask] = lambda shard: sh
     if todo.missing.num_rows == 0:
         log().info("score: nothing to do, all %d rows have a fresh score from %s", todo.rows, model.name)
         return Scored(model_key=model.key, model=model.name, scored=0, reused=todo.rows, unscorable=0)
+    if config.cluster and exact:
+        _require_cluster(config.cluster.address)
     conversion = " (a GGUF file is converted once, for a minute)" if model.files.gguf else ""
     log().info("score: loading %s%s", model.name, conversion)
     dtype, device_names = todo.dtype(config.model.dtype), devices(config.model.device)
@@ -74,18 +80,17 @@ def score(run: Run, as_task: Callable[[ShardTask], ShardTask] = lambda shard: sh
     if config.model.name == TOY:
         log().warning("score: %s is a toy: its scores mean nothing on pictures other than easy-VQA's", TOY)
     with progress(f"score with {model.name}", todo.missing.num_rows) as advance:
-        job = Job(run=run, scope=scope, model=loaded, advance=advance, canaries=todo.canary_ids)
+        job = ScoringJob(run=run, scope=scope, model=loaded, advance=advance, canaries=todo.canary_ids)
         rows = f"{todo.missing_rows} rows" + (f" and {todo.canaries} canaries" if todo.canaries else "")
         on = f"{' and '.join(device_names)} in {loaded.dtype_name}"
         log().info("score: %s with %s on %s", rows if exact else "the trusted rows", model.name, on)
         engine, finished = _open(job, todo)
         if exact:
-            shards = cut(config.database, scope, without(todo.missing, finished))
-            more_devices = device_names[1 : len(shards)]  # no more devices than shards
-            others = (load(model.files, device, loaded.dtype_name) for device in more_devices)
-            fitted = engine.fitted.stored() if more_devices else b""
-            engines = [engine, *(Engine.of(other, fitted, engine.options) for other in others)]
-            _score_shards(job, engines, shards, as_task)
+            shards = cut(config.database, scope, without(todo.missing, finished), shard_rows(config))
+            if config.cluster:
+                _score_on_cluster(job, todo.fitted or engine.fitted.stored(), shards)
+            else:
+                _score_here(job, engine, device_names[1 : len(shards)], shards, as_task)
             forget_cut(config.database)
     return Scored(
         model_key=model.key,
@@ -96,7 +101,17 @@ def score(run: Run, as_task: Callable[[ShardTask], ShardTask] = lambda shard: sh
     )
 
 
-def _open(job: Job, todo: Todo) -> tuple[Engine, pa.Array]:
+def _require_cluster(address: str) -> None:
+    """Raises ValueError if Ray is not installed or there is no cluster, before anything is computed."""
+    if find_spec("ray") is None:
+        raise ValueError(f"cluster: needs Ray; to install it: {EXTRA}. Without this section, this process scores")
+    from oresight.tasks.workload.cluster import connected  # only here, because this imports Ray
+
+    with connected(address):
+        pass
+
+
+def _open(job: ScoringJob, todo: Todo) -> tuple[Engine, pa.Array]:
     """Take the stored fit, or fit the reference and the index, and commit the rows that are scored for that.
 
     Returns their sample_ids too.
@@ -138,8 +153,35 @@ def _open(job: Job, todo: Todo) -> tuple[Engine, pa.Array]:
     return engine, finished
 
 
+def _score_on_cluster(job: ScoringJob, fitted: bytes, shards: Shards) -> None:
+    """Score the remaining rows with the actors of a cluster, after taking in what an earlier head left in the store."""
+    merger = Merger(job, Exchange.of(job.run.config, shards.label, fitted))
+    try:
+        if numbers := merger.merge_all(shards):
+            from oresight.tasks.workload.cluster import score_shards
+
+            merger.exchange.write_fit(fitted)
+            score_shards(job, merger, shards, numbers)
+    finally:
+        merger.note_devices()
+    merger.exchange.store.clear()
+
+
+def _score_here(
+    job: ScoringJob,
+    engine: Engine,
+    more_devices: Sequence[str],
+    shards: Shards,
+    as_task: Callable[[ShardTask], ShardTask],
+) -> None:
+    """Score the remaining rows in this process: on the engine's device, and on as many more as there are shards for."""
+    others = (load(job.run.model.files, device, job.model.dtype_name) for device in more_devices)
+    fitted = engine.fitted.stored() if more_devices else b""
+    _score_shards(job, [engine, *(Engine.of(other, fitted, engine.options) for other in others)], shards, as_task)
+
+
 def _score_shards(
-    job: Job, engines: Sequence[Engine], shards: Shards, as_task: Callable[[ShardTask], ShardTask]
+    job: ScoringJob, engines: Sequence[Engine], shards: Shards, as_task: Callable[[ShardTask], ShardTask]
 ) -> None:
     """Score the remaining rows by shards, with as many shards at a time as there are engines."""
     config, stop = job.run.config, threading.Event()
@@ -184,12 +226,13 @@ def _score_shards(
                 threads.shutdown(cancel_futures=True)
 
 
-def _portions(job: Job, engine: Engine, shard: Shard, rows: EncodedRows, stop: threading.Event) -> Iterator[list[Row]]:
+def _portions(
+    job: ScoringJob, engine: Engine, shard: Shard, rows: EncodedRows, stop: threading.Event
+) -> Iterator[list[Row]]:
     """Score the rows that lack a score, and yield records in portions of about COMMIT_S seconds."""
     started, portion = time.monotonic(), list[Row]()
-    only = {position for position, (sample_id, _) in enumerate(rows) if sample_id in shard.missing}
-    for batch in engine.score([row for _, row in rows], only):
-        portion += job.records(rows, batch, shard.missing, shard.with_vector)
+    for records in job.score(engine, shard, rows):
+        portion += records
         if time.monotonic() - started > settings.COMMIT_S or stop.is_set():
             yield portion
             started, portion = time.monotonic(), []

@@ -174,6 +174,62 @@ def test_the_kubernetes_template_becomes_a_job_with_claim_and_gpu() -> None:
     assert QUIET["DO_NOT_TRACK"] == job["env"]["DO_NOT_TRACK"]
 
 
+def is_our_command(words: list[str]) -> bool:
+    return words[0] == "oresight" and words[1] in typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+def test_the_ray_job_runs_our_command_with_actors_on_nodes_of_their_own() -> None:
+    job = yaml.safe_load((DEPLOYMENTS / "rayjob.yaml").read_text())
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    spec, cluster = job["spec"], job["spec"]["rayClusterSpec"]
+    assert set(spec) <= {
+        "entrypoint", "shutdownAfterJobFinishes", "ttlSecondsAfterFinished", "backoffLimit", "rayClusterSpec"
+    }  # fmt: skip
+    assert is_our_command(spec["entrypoint"].split()) and spec["shutdownAfterJobFinishes"]
+    assert cluster["authOptions"] == {"mode": "token"}
+    head, (workers,) = cluster["headGroupSpec"], cluster["workerGroupSpecs"]
+    assert head["rayStartParams"] == {"num-cpus": "0"} and head["serviceType"] == "ClusterIP"
+    assert workers["minReplicas"] <= workers["replicas"] <= workers["maxReplicas"]
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    for group in (head, workers):
+        pod = group["template"]["spec"]
+        (container,) = pod["containers"]
+        assert container["image"] == f"oresight:{version}"
+        assert {entry["name"]: entry["value"] for entry in container["env"]} == {
+            "DO_NOT_TRACK": "1",
+            "RAY_USAGE_STATS_ENABLED": "0",
+        }
+        assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+        assert pod["securityContext"]["runAsNonRoot"] and not container["securityContext"]["allowPrivilegeEscalation"]
+        assert ("nvidia.com/gpu" in container["resources"]["limits"]) == (group is workers)
+
+
+def test_ray_has_the_version_that_is_tested() -> None:
+    (ray,) = re.findall(r"^ray==(\S+)", (ROOT / "requirements-dev.lock").read_text(), re.M)
+    named = re.findall(r'ray(?:\[default\]==|Version: ")(\d+\.\d+\.\d+)', text_of_deployments())
+    assert len(named) == 2 and set(named) == {ray}
+    assert f"ray=={ray.rpartition('.')[0]}.*" in (ROOT / "pyproject.toml").read_text()
+
+
+def test_the_slurm_script_starts_ray_on_all_nodes_and_our_command_on_the_first(tmp_path: Path) -> None:
+    for name, body in {"scontrol": "echo node1; echo node2", "srun": 'printf "%s\\n" "$@"', "ray": "true"}.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    given = {"SLURM_JOB_NODELIST": "node[1-2]", "SLURM_JOB_NUM_NODES": "2", "SLURM_CPUS_PER_TASK": "4"}
+    environment = os.environ | given | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    script = DEPLOYMENTS / "cluster.sbatch"
+    done = subprocess.run(["bash", script, "my config.yaml"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    slurm, _, command = done.stdout.partition("ray\n")
+    assert slurm.split() == ["--no-kill", "--kill-on-bad-exit=0"]
+    ray, _, ours = command.partition("\n--\n")
+    assert ray.split() == [
+        "symmetric-run", "--address", "node1:6379", "--min-nodes", "2", "--num-cpus", "4", "--include-dashboard=False"
+    ]  # fmt: skip
+    assert ours.splitlines() == ["oresight", "score", "my config.yaml"] and is_our_command(ours.split("\n"))
+    assert "export RAY_AUTH_MODE=token" in script.read_text()
+
+
 def prefects_template() -> dict[str, Any]:
     """The template that Prefect has for Kubernetes, from the copy in its package."""
     import prefect

@@ -9,6 +9,7 @@ import typer
 from oresight.flows.commands.options import Changes, Config, Database
 from oresight.tasks.configfile import read_config
 from oresight.tasks.database import copy, newest_version, turn
+from oresight.tasks.runs.record import recorded
 
 
 def approve(
@@ -41,6 +42,20 @@ def backup(
     typer.echo(f"{to}: {to.stat().st_size:,} bytes")
 
 
+def merge(config: Config, changes: Changes = None) -> None:
+    """Take the scores that workers left in the store of a cluster into the database, after a run was killed."""
+    from oresight.tasks.merge import merge as merge_shards
+
+    with recorded(read_config(config, changes or []), "merge") as run:
+        merged = merge_shards(run)
+    if not merged.shards:
+        typer.echo("nothing to merge")
+    else:
+        typer.echo(f"merged {merged.shards} shards: {merged.scored} rows scored, {merged.unscorable} cannot be scored")
+    if merged.left:
+        typer.echo(f"{merged.left} rows are left; `oresight score {config}` scores them")
+
+
 def forget(
     sample_id: Annotated[str, typer.Argument(help="The sample_id of the row.")],
     reason: Annotated[str, typer.Option(help="The reason. It is stored; the row is not.")],
@@ -64,6 +79,8 @@ def forget(
         typer.echo(f"also in {line}, a rejected line: clear it, or the next run stores it in rejects again")
     for old_copy in done.copies:
         typer.echo(f"maybe still in {old_copy}, a copy from before an upgrade: delete it")
+    for store in done.stores:
+        typer.echo(f"maybe still in {store}, the store of a cluster: delete what killed runs left there")
     typer.echo("clear reports, backups and raw files yourself; the next run writes a new report")
 
 

@@ -35,6 +35,10 @@ def plan(config: Config, changes: Changes = None) -> None:
     if scoring.device_memory is not None:
         typer.echo(f"{'GPU memory':<10}  {scoring.device_memory / 1e6:>11,.0f} MB at most")
     typer.echo(f"{'disk':<10}  {estimate.disk / 1e6:>11,.1f} MB more than now")
+    if settings.cluster:
+        typer.echo(f"{'store':<10}  {scoring.store_bytes / 1e6:>11,.1f} MB at most, in {settings.cluster.store}")
+        hours = f"actor-hours on {settings.cluster.actors} actors, if each is as fast as this machine"
+        typer.echo(f"{'actors':<10}  {scoring.actor_s / 3600:>11,.2f} {hours}")
     typer.echo(estimate.measured_on())
 
 

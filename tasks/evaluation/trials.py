@@ -152,9 +152,9 @@ def _dataset_name(name: str) -> str:
 
 
 def _trial_config(config: Curate, dataset: Dataset) -> Curate:
-    """The configuration for another dataset in the database of the trials."""
+    """The configuration for another dataset in the database of the trials. Trials are small: they need no cluster."""
     database = str(evaluation_folder(config) / "trials.duckdb")
-    return config.model_copy(update={"database": database, "dataset": dataset})
+    return config.model_copy(update={"database": database, "dataset": dataset, "cluster": None})
 
 
 def _take_in_turn(queues: list[list[Planted]], count: int) -> dict[str, Planted]:

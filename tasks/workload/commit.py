@@ -4,12 +4,13 @@ Each public function commits one transaction.
 """
 
 import math
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from oresight.tasks.database import Connection, execute, transaction, writing
 from oresight.tasks.runs.progress import log
@@ -21,24 +22,63 @@ from oresight.tasks.scoring.prompt import Encoded
 from oresight.tasks.scoring.signals import Signals
 from oresight.tasks.scoring.tokens import token_texts
 from oresight.tasks.workload.encode import EncodedRows, Refusals, Row
+from oresight.tasks.workload.shards import Shard
 
+SCORES = pa.schema(
+    {
+        "sample_id": pa.string(),
+        "model_key": pa.string(),
+        "reference": pa.string(),
+        "reference_hash": pa.string(),
+        **{name: pa.float64() for name in ("value", "value_per_token", "value_cosine", "self_value", "nll")},
+        **{name: pa.float64() for name in ("worst_token", "conditional_gain", "image_gain", "local_value")},
+        "answer_tokens": pa.int64(),
+        "prompt_tokens": pa.int64(),
+        "truncated": pa.bool_(),
+        **{name: pa.list_(pa.string()) for name in ("tokens", "likeliest")},
+        **{name: pa.list_(pa.float64()) for name in ("token_values", "token_logprobs")},
+        "scored_at": pa.timestamp("us", "UTC"),
+        "run_id": pa.string(),
+        **{name: pa.list_(pa.float64()) for name in ("vector", "state", "text_state")},
+        "has_vector": pa.bool_(),
+    }
+)
+"""A row of the table of scores, with its index vector and states, and whether these are stored already."""
 NO_TOKENS: Row = {"tokens": [], "likeliest": None, "token_values": []}
 """Of a row whose tokens are not kept. The detector needs the log-probabilities of its first and its last token."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Job:
-    """The state that all shards of a run share."""
+    """What results are committed for, and how many were."""
 
     run: Run
     scope: Scope
-    model: Loaded
-    """Its tokenizer turns tokens into text."""
     advance: Callable[[int], None]
     canaries: frozenset[str] = frozenset()
     """sample_ids of canaries: they are scored like rows and do not count as scored rows."""
     scored: int = 0
     unscorable: int = 0
+
+    def count(self, sample_ids: list[str], refusals: Refusals) -> None:
+        """Count rows that were written, and show the progress."""
+        self.scored += sum(sample_id not in self.canaries for sample_id in sample_ids)
+        self.unscorable += sum(sample_id not in self.canaries for sample_id, _ in refusals)
+        self.advance(len(sample_ids) + len(refusals))
+
+
+@dataclass(kw_only=True)
+class ScoringJob(Job):
+    """A job that turns a model's signals into records."""
+
+    model: Loaded
+    """Its tokenizer turns tokens into text."""
+
+    def score(self, engine: Engine, shard: Shard, rows: EncodedRows) -> Iterator[list[Row]]:
+        """The records of a shard's rows that lack a score, batch by batch. Batches are made of all of its rows."""
+        only = {position for position, (sample_id, _) in enumerate(rows) if sample_id in shard.missing}
+        for batch in engine.score([row for _, row in rows], only):
+            yield self.records(rows, batch, shard.missing, shard.with_vector)
 
     def records(
         self, rows: EncodedRows, scored: Iterable[Signals], missing: Set[str], with_vector: Set[str]
@@ -90,12 +130,6 @@ class Job:
             "token_logprobs": signals.token_logprobs,
         }
 
-    def count(self, records: list[Row], refusals: Refusals) -> None:
-        """Count rows that were written, and show the progress."""
-        self.scored += sum(row["sample_id"] not in self.canaries for row in records)
-        self.unscorable += sum(sample_id not in self.canaries for sample_id, _ in refusals)
-        self.advance(len(records) + len(refusals))
-
 
 def number_or_null(x: float | None) -> float | None:
     """NaN (undefined for a single-row reference) is stored as NULL."""
@@ -121,10 +155,10 @@ def commit_opening(job: Job, engine: Engine, records: list[Row], refusals: Refus
             execute(connection, "score_insert_basis", values | {"basis": engine.fitted.basis.stored()})
         execute(connection, "score_delete_fitted", job.scope.parameters)
         execute(connection, "score_insert_fitted", values | {"content": engine.fitted.stored()})
-        _insert_scores(connection, records)
+        _insert_scores(connection, score_table(records))
         _insert_refusals(connection, job, refusals)
     job.run.note(**facts)
-    job.count(records, refusals)
+    job.count([record["sample_id"] for record in records], refusals)
 
 
 def _insert_fit(connection: Connection, job: Job, engine: Engine) -> dict[str, Any]:
@@ -136,8 +170,8 @@ def _insert_fit(connection: Connection, job: Job, engine: Engine) -> dict[str, A
         "deviation": reference.deviation,
         "index_correlation": number_or_null(index.correlation),
         "index_pairs": index.pairs,
-        "dtype": job.model.dtype_name,
-        "device": job.model.device.type,
+        "dtype": engine.model.dtype_name,
+        "device": engine.model.device.type,
     }
     values = job.scope.parameters | facts | {"run_id": job.run.run_id, "reference_rows": reference.rows}
     execute(connection, "score_insert_fit", values)
@@ -146,16 +180,38 @@ def _insert_fit(connection: Connection, job: Job, engine: Engine) -> dict[str, A
 
 def commit_scores(job: Job, records: list[Row], refusals: Refusals = ()) -> None:
     """Write scores, with the index vectors of those rows that have none yet, and refusals."""
-    if records or refusals:
+    _commit(job, score_table(records), refusals)
+
+
+def commit_shard(job: Job, shard: Shard, scores: pa.Table, refusals: Refusals) -> None:
+    """Write the results of a shard that another process scored, as far as the shard's rows still lack them.
+
+    scores: a table with the columns SCORES. Which vectors are stored is read from the shard, because another run may
+    have stored some since the scores were made.
+    """
+    scores = scores.filter(pc.is_in(scores["sample_id"], value_set=pa.array(shard.missing, pa.string())))
+    has_vector = pc.is_in(scores["sample_id"], value_set=pa.array(shard.with_vector, pa.string()))
+    scores = scores.set_column(scores.schema.get_field_index("has_vector"), "has_vector", has_vector)
+    _commit(job, scores, [refusal for refusal in refusals if refusal[0] in shard.missing])
+
+
+def _commit(job: Job, scores: pa.Table, refusals: Refusals) -> None:
+    if scores.num_rows or refusals:
         with writing(job.run.config.database) as connection, transaction(connection):
-            _insert_scores(connection, records)
+            _insert_scores(connection, scores)
             _insert_refusals(connection, job, refusals)
-        job.count(records, refusals)
+        job.count(scores["sample_id"].to_pylist(), refusals)
 
 
-def _insert_scores(connection: Connection, records: list[Row]) -> None:
-    if records:
-        connection.register("new_scores", pa.Table.from_pylist(records))
+def score_table(records: list[Row]) -> pa.Table:
+    """Records as a table with the columns SCORES."""
+    assert all(record.keys() == set(SCORES.names) for record in records[:1])
+    return pa.Table.from_pylist(records, schema=SCORES)
+
+
+def _insert_scores(connection: Connection, scores: pa.Table) -> None:
+    if scores.num_rows:
+        connection.register("new_scores", scores)
         execute(connection, "score_insert")
         execute(connection, "score_insert_vectors")
 

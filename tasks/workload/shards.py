@@ -4,10 +4,11 @@ The rows are read and sorted once. A run that goes on after a crash finds the sh
 the same batches, leaves out those that are done, and so stores the same numbers as a run that nothing interrupted.
 """
 
+import hashlib
 import json
-import math
 import shutil
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,28 +16,56 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from oresight.tasks.database import execute, reading
+from oresight.tasks.config import Curate
+from oresight.tasks.database import Connection, execute, reading
 from oresight.tasks.scope import Scope
 from oresight.tasks.workload.encode import Row
 
 SHARD = 2048
-"""Rows of a shard."""
+"""Rows of a shard where no cluster scores them."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Rows of which a batch is made, done or not."""
+    """Rows of which batches are made, those with a score too."""
 
-    rows: list[Row]
-    missing: frozenset[str]
-    """sample_ids of rows without a score."""
-    with_vector: frozenset[str]
-    """Of these, the ones whose index vector is stored."""
+    table: pa.Table
+    """The fields that a model reads, `is_missing` (the row lacks a score) and `has_vector` (its vector is stored)."""
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The rows as a model reads them."""
+        rows: list[Row] = self.table.to_pylist()
+        return rows
+
+    @cached_property
+    def missing(self) -> frozenset[str]:
+        """sample_ids of rows without a score."""
+        return self._ids("is_missing")
+
+    @cached_property
+    def with_vector(self) -> frozenset[str]:
+        """Of these, the ones whose index vector is stored."""
+        return self._ids("has_vector")
+
+    def _ids(self, flag: str) -> frozenset[str]:
+        return frozenset(self.table["sample_id"].filter(self.table[flag]).to_pylist())
+
+    @property
+    def name(self) -> str:
+        """A hash of the rows, which are named by their content."""
+        return hashlib.sha256(" ".join(self.table["sample_id"].to_pylist()).encode()).hexdigest()[:32]
+
+    def halves(self) -> list["Shard"]:
+        """The two halves of the rows, as far as a row of them lacks a score."""
+        middle = self.table.num_rows // 2
+        halves = Shard(self.table.slice(0, middle)), Shard(self.table.slice(middle))
+        return [half for half in halves if half.missing]
 
 
-def shard_count(rows: int) -> int:
-    """Number of shards that this many rows make."""
-    return math.ceil(rows / SHARD)
+def shard_rows(config: Curate) -> int:
+    """Rows of a shard of a run."""
+    return config.cluster.shard_rows if config.cluster else SHARD
 
 
 class Shards:
@@ -60,36 +89,47 @@ class Shards:
     def __len__(self) -> int:
         return len(self.unfinished)
 
+    @property
+    def label(self) -> bytes:
+        """What the cut hangs on."""
+        label: bytes = self.table.schema_arrow.metadata[b"cut"]
+        return label
+
     def read(self, number: int) -> Shard:
         """A shard from the file."""
-        rows = self.table.read_row_group(number).to_pylist()
-        ids = np.array([row["sample_id"] for row in rows], dtype=object)
-        is_missing_n, has_vector_n = self._part(self.is_missing_N, number), self._part(self.has_vector_N, number)
-        return Shard(rows, frozenset(ids[is_missing_n]), frozenset(ids[has_vector_n]))
+        table = self.table.read_row_group(number)
+        for name, mask_N in (("is_missing", self.is_missing_N), ("has_vector", self.has_vector_N)):
+            table = table.append_column(name, pa.array(self._part(mask_N, number)))
+        return Shard(table.replace_schema_metadata(None))
 
 
-def cut(database: str, scope: Scope, missing: pa.Table) -> Shards:
+def cut(database: str, scope: Scope, missing: pa.Table, rows: int) -> Shards:
     """Cut rows into shards, or take those that a run before this one cut for the same rows and did not finish.
 
-    missing: columns sample_id, is_canary and has_vector.
+    missing: columns sample_id, is_canary and has_vector. rows: rows of a shard.
     """
     folder = Path(f"{database}.shards")
     with reading(database) as connection:
-        hangs_on = execute(connection, "score_cut_of", scope.parameters).fetchall()
-        label = json.dumps([SHARD, scope.parameters, hangs_on], sort_keys=True).encode()
+        label = cut_label(connection, scope, rows)
         file = folder / "rows.parquet"
         if file.is_file() and (earlier := _earlier(file, label, missing)):
             return earlier
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         connection.register("rows_to_cut", missing)
-        reader = execute(connection, "score_cut", scope.parameters).to_arrow_reader(SHARD)
+        reader = execute(connection, "score_cut", scope.parameters).to_arrow_reader(rows)
         part = folder / "rows.part"
         with pq.ParquetWriter(part, reader.schema.with_metadata({"cut": label}), compression="zstd") as writer:
             for batch in reader:
-                writer.write_batch(batch, row_group_size=SHARD)
+                writer.write_batch(batch, row_group_size=rows)
         part.rename(file)
     return Shards(file, missing)
+
+
+def cut_label(connection: Connection, scope: Scope, rows: int) -> bytes:
+    """What a cut hangs on. rows: rows of a shard, because batches are made of them."""
+    hangs_on = execute(connection, "score_cut_of", scope.parameters).fetchall()
+    return json.dumps([rows, scope.parameters, hangs_on], sort_keys=True).encode()
 
 
 def _earlier(file: Path, label: bytes, missing: pa.Table) -> Shards | None:
