@@ -7,9 +7,8 @@ column with the name of its suffix.
 from collections.abc import Iterator
 from typing import IO, Any
 
-import orjson
-
 from oresight.tasks.formats.pictures import SUFFIXES
+from oresight.tasks.formats.repeats import RepeatedKey, parse
 from oresight.tasks.formats.sample import Record
 
 
@@ -48,9 +47,11 @@ def _record(group: dict[str, Any]) -> Record:
             pictures.append({"bytes": data, "path": f"{group['__key__']}.{name}"})
         elif name.endswith("json"):
             try:
-                fields = orjson.loads(data)
-            except orjson.JSONDecodeError as error:
-                raise ValueError(f"its .{name} is not JSON: {error.msg}") from error
+                fields = parse(data.decode())
+            except RepeatedKey as error:
+                raise ValueError(f"its .{name}: {error}") from error
+            except ValueError as error:
+                raise ValueError(f"its .{name} is not JSON: {error}") from error
             record |= fields if isinstance(fields, dict) else {"messages": fields}
         else:
             try:
