@@ -23,7 +23,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "One step at a time": (
         pipeline.ingest, pipeline.score, pipeline.flag, pipeline.split, pipeline.publish,
     ),
-    "Operate": (operations.deploy, operations.approve, operations.backup, operations.forget),
+    "Operate": (operations.deploy, operations.approve, operations.backup, operations.verify, operations.forget),
 }  # fmt: skip
 """Commands by help panel, in the order in which people need them."""
 for _panel, _commands in PANELS.items():

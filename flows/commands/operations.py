@@ -9,6 +9,7 @@ import typer
 from oresight.flows.commands.options import Changes, Config, Database
 from oresight.tasks.configfile import read_config
 from oresight.tasks.database import copy, newest_version, turn
+from oresight.tasks.runs.record import Refused
 
 
 def approve(
@@ -39,6 +40,27 @@ def backup(
     with turn(database):
         copy(database, str(to))
     typer.echo(f"{to}: {to.stat().st_size:,} bytes")
+
+
+def verify(
+    split: Annotated[
+        str, typer.Argument(metavar="[SPLIT|CONFIG.yaml]", help="A split, or a configuration. Default: all splits.")
+    ] = "",
+    database: Database = "oresight.duckdb",
+) -> None:
+    """Compare published folders with the digests in the database: changed, missing and additional files."""
+    from oresight.tasks.publishing.integrity import verify as verify_folders
+
+    if Path(split).suffix in (".yaml", ".yml"):
+        database, split = read_config(Path(split), []).database, ""
+    folders = verify_folders(database, split or None)
+    for folder in folders:
+        state = f"{len(folder.problems)} problems" if folder.problems else "as published"
+        typer.echo(f"{folder.folder}: {state if folder.is_there else 'is not there'}")
+        for problem in folder.problems:
+            typer.echo(f"  {problem}")
+    if wrong := sum(bool(folder.problems) for folder in folders):
+        raise Refused(f"{wrong} of {len(folders)} folders are not as published; move them away and publish again")
 
 
 def forget(
