@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "tasks/detection": set[str](),
     "tasks/matching": set[str](),
     "tasks/pages": {"database", "scope"},
-    "tasks/publishing": {"config", "database", "runs", "evaluation.measure"},
+    "tasks/publishing": {"config", "database", "runs", "evaluation.measure", "scoring.picture"},
     "tasks/evaluation": {
         "config",
         "database",

@@ -4,11 +4,13 @@ The format is decided from the first bytes, never from the name, and the size is
 picture is turned upright by its EXIF orientation, put on white where it is transparent, and converted to 8-bit RGB.
 """
 
+import errno
 import hashlib
 import io
+import os
+import stat
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,12 +99,23 @@ def pixels(picture: Picture) -> Image.Image:
 
 def content(picture: Picture) -> bytes:
     """The bytes of the file. Raises Unreadable if the file is missing or has changed since ingest."""
+    return read_ingested(picture.path, picture.sha256)
+
+
+def read_ingested(path: str, sha256: str) -> bytes:
+    """The bytes of a file that was ingested with this digest. Raises Unreadable if it is missing or has changed since.
+
+    A link or a pipe that took the file's place is not opened: ingest has stored the path with all links followed.
+    """
     try:
-        data = Path(picture.path).read_bytes()
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as stream:
+            is_file = stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+            data = stream.read(MAX_BYTES + 1) if is_file else b""
     except OSError as error:
-        raise Unreadable(f"the picture {picture.path} cannot be read ({error.strerror}); run ingest again") from error
-    if hashlib.sha256(data).hexdigest() != picture.sha256:
-        raise Unreadable(f"the picture {picture.path} has changed since it was ingested; run ingest again")
+        reason = "is a link now" if error.errno == errno.ELOOP else f"cannot be read ({error.strerror})"
+        raise Unreadable(f"the picture {path} {reason}; run ingest again") from error
+    if not is_file or hashlib.sha256(data).hexdigest() != sha256:
+        raise Unreadable(f"the picture {path} has changed since it was ingested; run ingest again")
     return data
 
 
