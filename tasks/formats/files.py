@@ -17,9 +17,9 @@ from oresight.tasks.formats.repeats import RepeatedKey, RepeatingObject, parse, 
 from oresight.tasks.formats.sample import Record, describe
 from oresight.tasks.formats.sources import File
 from oresight.tasks.formats.turns import is_conversation, may_be_turns
-from oresight.tasks.formats.values import Stream, values
+from oresight.tasks.formats.values import Stream, too_many_values, values
 
-MAX_LINE = 256 << 20
+MAX_LINE = 64 << 20
 """Longest line in bytes, so that a file without line ends cannot fill the memory."""
 
 
@@ -171,8 +171,8 @@ def _json_lines(stream: Stream) -> Iterator[Line]:
 
 def _json(number: int, text: str, reason: str) -> Line:
     """A record from its JSON text; with a reason, no record."""
-    if reason:
-        return Line(number, None, text, reason)
+    if reason := reason or too_many_values(text):
+        return Line(number, None, text[:1000], reason)
     try:
         value = parse(text)
     except RepeatedKey as error:

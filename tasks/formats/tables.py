@@ -12,6 +12,8 @@ from oresight.tasks.formats.sources import File
 
 BATCH_ROWS = 512
 """Rows of a table in memory at a time."""
+BATCH_BYTES, MOST_BYTES = 32 << 20, 512 << 20
+"""Bytes of a batch beyond which its rows are read one by one, and bytes that the rows of a batch may take at most."""
 
 
 def parquet_lines(file: File, advance: Advance) -> Iterator[Line]:
@@ -63,6 +65,10 @@ def _repeated_name(fields: Iterable[pa.Field]) -> str | None:
 
 def _records(batch: pa.RecordBatch) -> Iterator[Record | None]:
     """The records of a batch; None for one with a text that is not UTF-8."""
+    if batch.num_rows > 1 and batch.nbytes > BATCH_BYTES:
+        for row in range(batch.num_rows):
+            yield from _records(batch.slice(row, 1))
+        return
     try:
         yield from batch.to_pylist()
     except UnicodeDecodeError:
@@ -75,9 +81,19 @@ def _records(batch: pa.RecordBatch) -> Iterator[Record | None]:
 
 def _parquet(file: File, advance: Advance) -> Iterator[pa.RecordBatch]:
     with pq.ParquetFile(file.path) as table:
-        for batch in table.iter_batches(batch_size=BATCH_ROWS):
+        for batch in table.iter_batches(batch_size=_batch_rows(table.metadata)):
             advance(file.bytes * batch.num_rows // max(table.metadata.num_rows, 1))
             yield batch
+
+
+def _batch_rows(metadata: pq.FileMetaData) -> int:
+    """Rows that can be decoded at a time, whatever they hold.
+
+    A value in a dictionary is stored once and decoded once a row, so a row may take as much as all of its row group.
+    """
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    largest = max((group.total_byte_size for group in groups), default=0)
+    return min(max(MOST_BYTES // max(largest, 1), 1), BATCH_ROWS)
 
 
 def _arrow(file: File, advance: Advance) -> Iterator[pa.RecordBatch]:
