@@ -85,6 +85,8 @@ def attach(connection: Connection, database: str, name: str, *, read_only: bool,
     A process that replaces the file (`rewrite`) may do so after we opened it and before we have its lock. Then we would
     write to a file without a name, so we open again.
     """
+    if "?" in database:
+        raise ValueError(f"database: {database} has a question mark, which DuckDB takes for options; give another path")
     path = database.replace("'", "''")
     mode = "READ_ONLY" if read_only else f"READ_WRITE, STORAGE_VERSION '{STORAGE}'"
     deadline, has_logged = time.monotonic() + wait_s, False

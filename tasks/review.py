@@ -4,7 +4,6 @@ A verdict of the trust page can also make the row one of the trusted rows, as it
 gives. trusted.py has the file of these rows.
 """
 
-import getpass
 import json
 from typing import Any, Literal
 
@@ -19,6 +18,7 @@ from oresight.tasks.formats.sample import content_id
 from oresight.tasks.matching.variety import diverse, text_points
 from oresight.tasks.pages.evidence import add_pictures, rows_with_evidence
 from oresight.tasks.runs.record import Run
+from oresight.tasks.runs.user import user_name
 
 Verdict = Literal["keep", "drop", "relabel", "undo"]
 Page = Literal["review", "trust"]
@@ -90,7 +90,7 @@ def decide(
             record, trusted_as = _relabelled(config, row, answer or "")
         is_trusted = verdict in ("keep", "relabel") and (page == "trust" or row["is_trusted"])
         values = {"verdict": verdict, "answer": answer if record else None, "record": record}
-        values |= {"who": who or getpass.getuser(), "why": " ".join(why.split()), "page": page}
+        values |= {"who": who or user_name(), "why": " ".join(why.split()), "page": page}
         execute(connection, "verdict_insert", row_keys | values | {"trusted_as": trusted_as if is_trusted else None})
 
 

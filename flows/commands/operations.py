@@ -1,6 +1,5 @@
 """Commands for operators."""
 
-from getpass import getuser
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ from oresight.flows.commands.options import Changes, Config, Database
 from oresight.tasks.configfile import read_config
 from oresight.tasks.database import copy, newest_version, turn
 from oresight.tasks.runs.record import Refused
+from oresight.tasks.runs.user import user_name
 
 
 def approve(
@@ -25,7 +25,7 @@ def approve(
     settings = read_config(config, changes or [])
     version = newest_version(settings.database, settings.splitting.name)
     decision = "rejected" if reject else "approved"
-    record_answer(settings, version, decision, who or getuser(), note)
+    record_answer(settings, version, decision, who or user_name(), note)
     after = "" if reject else "; `oresight publish CONFIG.yaml` publishes it"
     typer.echo(f"{settings.splitting.name}/v{version}: {decision}{after}")
 
@@ -76,7 +76,7 @@ def forget(
         raise ValueError(f"{database}: no such database; give --database")
     if not reason.strip():
         raise ValueError("--reason: is empty; give a reason, it stays in the database instead of the row")
-    done = forget_row(database, sample_id, " ".join(reason.split()), who or getuser())
+    done = forget_row(database, sample_id, " ".join(reason.split()), who or user_name())
     typer.echo(
         f"{sample_id}: forgotten; the next run ingests {' and '.join(done.datasets) or 'nothing'} again without it"
     )
