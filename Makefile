@@ -100,18 +100,21 @@ pool-%:
 
 ALIVE = import urllib.request as u; u.urlopen('http://127.0.0.1:4200/api/health')
 # Starts a Prefect server on loopback, all of deployments/, and a worker. CONFIG=FILE runs your data, not the demo's.
+# The file .env holds its password. Prefect's programs and `oresight deploy` read it there if they start in this folder.
 serve: export DO_NOT_TRACK = 1
 serve: export PREFECT_SERVER_ANALYTICS_ENABLED = false
 serve: export PREFECT_SERVER_UI_V2_ENABLED = false
 serve: export PREFECT_CLIENT_RETRY_EXTRA_CODES = 500
-# Web pages of other sites can neither read answers (CORS) nor change anything (CSRF). Prefect's defaults allow both.
+# Without the password a web page of another site can do nothing. Should it know the password, it can neither read answers
+# (CORS) nor change anything (CSRF). Prefect's defaults allow all of it.
 serve: export PREFECT_SERVER_CORS_ALLOWED_ORIGINS = http://127.0.0.1:4200,http://localhost:4200
 serve: export PREFECT_SERVER_CSRF_PROTECTION_ENABLED = true
 serve: export PREFECT_API_URL = http://127.0.0.1:4200/api
 serve: .venv/installed
+	sh deployments/password.sh .env
 	trap 'kill 0' EXIT; .venv/bin/prefect server start --host 127.0.0.1 & \
 	until .venv/bin/python -c "$(ALIVE)" 2>/dev/null; do sleep 1; done; \
-	.venv/bin/oresight deploy $(CONFIG) && echo "http://127.0.0.1:4200  (end with Ctrl-C)" && \
+	.venv/bin/oresight deploy $(CONFIG) && echo "http://127.0.0.1:4200  (password: .env; end with Ctrl-C)" && \
 	.venv/bin/prefect worker start --pool oresight --type process
 
 # Installs all locked versions with their hashes, through uv, which takes seconds where pip takes minutes. torch is not in

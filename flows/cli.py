@@ -11,7 +11,7 @@ import typer
 
 import oresight.flows  # noqa: F401  sets Prefect's environment before Prefect is imported
 from oresight.flows.commands import evaluation, operations, pipeline, plan, questions, review
-from oresight.tasks.database import DatabaseBusy
+from oresight.tasks.database import DatabaseBusy, DatabaseDamaged
 from oresight.tasks.runs.faults import ResourceExhausted, explain_faults
 from oresight.tasks.runs.record import Refused
 
@@ -23,7 +23,10 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "One step at a time": (
         pipeline.ingest, pipeline.score, pipeline.flag, pipeline.split, pipeline.publish,
     ),
-    "Operate": (operations.deploy, operations.approve, operations.merge, operations.backup, operations.forget),
+    "Operate": (
+        operations.deploy, operations.approve, operations.merge, operations.backup, operations.verify,
+        operations.forget,
+    ),
 }  # fmt: skip
 """Commands by help panel, in the order in which people need them."""
 for _panel, _commands in PANELS.items():
@@ -45,7 +48,7 @@ def main() -> NoReturn:
             app()  # raises SystemExit: 0, or 2 with its own message for an unknown command or option
     except Refused as error:
         code = _complain(f"refused: {error}", 1)
-    except (DatabaseBusy, ResourceExhausted) as error:
+    except (DatabaseBusy, DatabaseDamaged, ResourceExhausted) as error:
         code = _complain(str(error), 3)
     except ValueError as error:
         code = _complain(str(error), 2)

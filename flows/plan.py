@@ -12,7 +12,7 @@ from typing import Any
 
 from oresight.flows.pipeline import Pipeline, Step, Wrap
 from oresight.tasks.config import Curate
-from oresight.tasks.database import copy
+from oresight.tasks.database import snapshot
 from oresight.tasks.plan import Planned, plan
 from oresight.tasks.publishing.lineage import RECEIVERS
 from oresight.tasks.runs.faults import explain_faults
@@ -76,7 +76,7 @@ def probe(config: Curate) -> Plan:
     with explain_faults(), TemporaryDirectory(prefix="oresight-plan-") as name:
         probe_config, bytes_before = _in_folder(config, Path(name)), 0
         if Path(config.database).is_file():
-            copy(config.database, probe_config.database)
+            snapshot(config.database, probe_config.database)
             bytes_before = _size(Path(config.database))
         clock = Stopwatch()
         with recorded(probe_config, "plan") as run:

@@ -4,7 +4,8 @@ config.py     the configuration schema: YAML, --set, the Prefect form, the docs
 columns.py    the configuration of columns: which column of a file holds which part of a row
 clusterconfig.py the configuration of a cluster: where it is, what its nodes share, how many actors
 configfile.py a YAML file and --set changes -> the configuration, or one sentence
-database.py   open, migrate, run a named .sql file
+connection.py open a DuckDB file, and wait for others that have it open
+database.py   migrate, copy, run a named .sql file
 scope.py      which dataset, against which reference, by which model
 trusted.py    the rows that people trust, as a JSONL file
 sqlfile.py    an .sql file with a head of comment lines: a check, or a named question

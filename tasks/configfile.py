@@ -19,7 +19,7 @@ def read_config(path: Path, changes: list[str]) -> Curate:
         tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror}); give the path of a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: is not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(tree, dict):
         raise ValueError(f"{path}: must hold keys such as 'dataset:' and 'reference:', not a {type(tree).__name__}")
@@ -65,7 +65,7 @@ def _apply_change(tree: dict[str, Any], change: str) -> None:
             raise ValueError(f"--set {change}: {part} holds a value, not keys; set {part} itself")
     try:
         tree[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"--set {change}: the value is not YAML; put it in quotes") from error
 
 

@@ -1,4 +1,4 @@
-"""One DuckDB file: open it, migrate it, run a named .sql file. The only `import duckdb`.
+"""One DuckDB file: open it, migrate it, copy it, run a named .sql file.
 
 While a process writes a DuckDB file, no other process can open it, not even to read. So no connection stays open while
 a model computes: a step opens the file, reads or commits, and closes it again, and `oresight sql` gets in between.
@@ -12,35 +12,27 @@ import os
 import re
 import shutil
 import sys
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import duckdb
 from filelock import FileLock, Timeout
 
-CATALOG = "oresight"
-ROW_GROUP = 8192
-"""Rows per row group. A commit can merge the last two row groups: with DuckDB's default of 122,880 rows, a commit of a
-few vectors sometimes needs half a GB (tests/bench/bench_scale.py); with a few thousand, blocks stay half empty."""
-STORAGE = "v1.2.0"
-"""The oldest DuckDB that can read the file: the first with Zstandard."""
+from oresight.tasks.connection import CATALOG as CATALOG
+from oresight.tasks.connection import Connection as Connection
+from oresight.tasks.connection import DatabaseBusy as DatabaseBusy
+from oresight.tasks.connection import DatabaseDamaged as DatabaseDamaged
+from oresight.tasks.connection import DatabaseError as DatabaseError
+from oresight.tasks.connection import attach, opened
+from oresight.tasks.connection import is_select as is_select
+from oresight.tasks.connection import transaction as transaction
+
 SQL = Path(__file__).parent.parent / "sql"
 FIRST = ["0001_raw"]
 A_DAY = 86_400.0
 LOG = logging.getLogger("oresight")
-OPEN = threading.RLock()
-"""Held while this process has a database open: DuckDB opens a file once per process, to read or to write."""
-Connection = duckdb.DuckDBPyConnection
-DatabaseError = duckdb.Error
-
-
-class DatabaseBusy(RuntimeError):
-    """Another process holds the database. The message names it."""
 
 
 @cache
@@ -127,19 +119,13 @@ def bring_up_to_date(database: str) -> None:
         pass
 
 
-def is_select(connection: Connection, text: str) -> bool:
-    """Whether a text is one SELECT and nothing else. Raises DatabaseError if it is not SQL."""
-    statements = connection.extract_statements(text)
-    return len(statements) == 1 and statements[0].type == duckdb.StatementType.SELECT
-
-
 @contextmanager
 def writing(database: str, *, guarded: bool = False) -> Iterator[Connection]:
     """A connection that can write, for a step of a run that has its `turn`. Use `transaction` for related changes.
 
     guarded: the connection reaches no other file, so that SQL from users is safe to run.
     """
-    with _open(database, read_only=False) as connection:
+    with opened(database, read_only=False) as connection:
         if guarded:
             connection.execute("SET enable_external_access = false")
         yield connection
@@ -153,108 +139,54 @@ def reading(database: str, *, guarded: bool = False) -> Iterator[Connection]:
     """
     if not Path(database).is_file():
         raise ValueError(f"{database}: no such database; run `oresight curate CONFIG.yaml` first, or give --database")
-    with _open(database, read_only=True) as connection:
+    with opened(database, read_only=True) as connection:
         if guarded:
             connection.execute("SET enable_external_access = false; SET lock_configuration = true")
         yield connection
 
 
-@contextmanager
-def transaction(connection: Connection) -> Iterator[None]:
-    """Commit all changes together, or none of them."""
-    connection.execute("BEGIN")
-    try:
-        yield
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
-
-
-@contextmanager
-def _open(database: str, *, read_only: bool, wait_s: float = 60) -> Iterator[Connection]:
-    """Connect, after waiting for another process that has the file open. Raises DatabaseBusy after wait_s."""
-    with OPEN:
-        connection = _connect(database, read_only=read_only, wait_s=wait_s)
-        try:
-            connection.execute("SET enable_progress_bar = false")
-            yield connection
-        finally:
-            connection.close()
-
-
-def _connect(database: str, *, read_only: bool, wait_s: float) -> Connection:
-    settings: dict[str, str | bool | int | float | list[str]] = {
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        "preserve_insertion_order": False,
-        "memory_limit": "2GB",
-        "temp_directory": f"{database}.tmp",
-        "disabled_compression_methods": "dict_fsst",  # Zstandard stores texts in a third less space ...
-        "zstd_min_string_length": 64,  # ... but not the short texts that tables are joined by
-        "max_temp_directory_size": "500GB",
-    }
-    path = database.replace("'", "''")
-    mode = "READ_ONLY" if read_only else f"READ_WRITE, STORAGE_VERSION '{STORAGE}'"
-    deadline, has_logged = time.monotonic() + wait_s, False
-    while True:
-        connection = duckdb.connect(config=settings)
-        try:
-            connection.execute(f"ATTACH '{path}' AS {CATALOG} ({mode}, ROW_GROUP_SIZE {ROW_GROUP})")
-            connection.execute(f"USE {CATALOG}")
-            return connection
-        except duckdb.IOException as error:
-            connection.close()
-            holder = re.search(r"Conflicting lock is held in (.*?) \(PID (\d+)\)", str(error))
-            if holder is None:
-                raise ValueError(
-                    f"{database}: cannot be opened as a DuckDB file ({str(error).splitlines()[0]})"
-                ) from error
-            if int(holder[2]) == os.getpid():
-                raise
-            if time.monotonic() > deadline:
-                raise DatabaseBusy(
-                    f"{database}: process {holder[2]} ({holder[1]}) has it open; end it, then run again"
-                ) from None
-            if not has_logged and time.monotonic() > deadline - wait_s + 2:
-                has_logged = True
-                LOG.warning("waiting for process %s (%s), which has %s open", holder[2], holder[1], database)
-            time.sleep(0.05)
-
-
 def copy(database: str, to: str) -> None:
-    """Copy a database that no run is using to a file, completely or not at all. An existing file is replaced."""
+    """Copy a database to a file, completely or not at all. An existing file is replaced once all tables were read.
+
+    Copying the bytes of a damaged file would replace a good backup by one that cannot be restored. The copy gets the
+    owner and the permissions of the database. Raises DatabaseDamaged.
+    """
     unfinished = _unfinished(to)
+    try:
+        with writing(str(unfinished)) as connection:
+            shutil.copymode(database, unfinished)
+            with suppress(PermissionError):
+                os.chown(unfinished, Path(database).stat().st_uid, Path(database).stat().st_gid)
+            connection.execute("SET preserve_insertion_order = true")  # a row's newest verdict is the one inserted last
+            attach(connection, database, "old", read_only=False)  # so that no other process writes to it meanwhile
+            connection.execute("CHECKPOINT old")  # leaves no log of the old file beside it
+            connection.execute(f"COPY FROM DATABASE old TO {CATALOG}")
+            connection.execute("CHECKPOINT")
+            with unfinished.open("rb") as stream:
+                os.fsync(stream.fileno())
+            unfinished.replace(to)  # before another process can write to the old file
+    except DatabaseDamaged as damage:
+        raise DatabaseDamaged(database, damage.__cause__ or damage) from damage
+    finally:
+        _unfinished(to)
+
+
+def snapshot(database: str, to: str) -> None:
+    """Copy the bytes of a database to a new file, for an experiment: quickly, and without writing to the database."""
     with reading(database):  # while it is open for reading, no process can write to it
-        shutil.copyfile(database, unfinished)
+        shutil.copyfile(database, to)
         if (log := Path(f"{database}.wal")).exists():
-            shutil.copyfile(log, f"{unfinished}.wal")
-    with writing(str(unfinished)) as connection:
-        connection.execute("CHECKPOINT")
-    unfinished.replace(to)
+            shutil.copyfile(log, f"{to}.wal")
 
 
 def rewrite(database: str) -> None:
     """Write a database to a new file that replaces the old one. Only this removes deleted rows from the disk.
 
-    A link to the database stays a link, and the new file gets the old one's owner and permissions.
+    A link to the database stays a link.
     """
-    path = Path(database).resolve()
-    with writing(database) as connection:
-        shutil.rmtree(f"{database}.tmp", ignore_errors=True)  # data that a killed process moved out of memory
-        connection.execute("CHECKPOINT")  # leaves no log of the old file beside it
-    unfinished = _unfinished(str(path))
-    quoted = str(path).replace("'", "''")
-    with writing(str(unfinished)) as connection:
-        shutil.copymode(path, unfinished)
-        with suppress(PermissionError):
-            os.chown(unfinished, path.stat().st_uid, path.stat().st_gid)
-        connection.execute("SET preserve_insertion_order = true")  # a row's newest verdict is the one inserted last
-        connection.execute(f"ATTACH '{quoted}' AS old (READ_ONLY)")
-        connection.execute(f"COPY FROM DATABASE old TO {CATALOG}")
-        connection.execute("DETACH old")
-        connection.execute("CHECKPOINT")
-    unfinished.replace(path)
+    shutil.rmtree(f"{database}.tmp", ignore_errors=True)  # data that a killed process moved out of memory
+    path = str(Path(database).resolve())
+    copy(path, path)
 
 
 def _unfinished(target: str) -> Path:

@@ -20,16 +20,17 @@ from oresight.tasks.database import Connection, execute, reading, transaction, w
 from oresight.tasks.formats import join_names, separating_columns
 from oresight.tasks.formats.advice import IDENTIFIER
 from oresight.tasks.formats.album import Album, file_state, sweep
-from oresight.tasks.formats.files import dumps
 from oresight.tasks.formats.intake import NO_FILES, picture_root, stage_files
+from oresight.tasks.formats.line import dumps
 from oresight.tasks.formats.sources import File, list_files, with_members
 from oresight.tasks.formats.splits import split_of
 from oresight.tasks.formats.staging import Staging, empty_folder
+from oresight.tasks.runs.faults import explain_faults
 from oresight.tasks.runs.progress import log, progress
 from oresight.tasks.runs.record import Run
 from oresight.tasks.trusted import trusted_rows
 
-INGEST_VERSION = 3
+INGEST_VERSION = 4
 """Add one when the same file would now give other rows."""
 MAKE_TRUSTED = "`oresight trust CONFIG.yaml` lets you make trusted rows from rows of the dataset"
 SETTLED_S = 10.0
@@ -90,7 +91,13 @@ def ingest(run: Run, role: Role) -> Ingested:
     size = sum(file.bytes for file in with_members(files))
     with empty_folder(f"{database}.staging") as folder:
         album = Album(Path(f"{database}.images"), allow_download=dataset.allow_download)
-        with _naming_field(f"{role}.path"), progress(f"{dataset.name}: bytes", size) as advance, album:
+        less = "free some, or write the rows to smaller files"
+        with (
+            explain_faults(less),
+            _naming_field(f"{role}.path"),
+            progress(f"{dataset.name}: bytes", size) as advance,
+            album,
+        ):
             staging = Staging(folder, album, {file.path: picture_root(file, dataset) for file in files})
             layout, columns_read = stage_files(files, dataset, f"{role}.columns", staging, advance)
         if files:

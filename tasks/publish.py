@@ -16,6 +16,7 @@ from oresight.tasks.publishing.card import card_text
 from oresight.tasks.publishing.croissant import describe
 from oresight.tasks.publishing.folder import flush_to_disk, point_to_newest, sha256_of, unfinished_folder
 from oresight.tasks.publishing.gate import gate
+from oresight.tasks.publishing.integrity import MANIFEST, problems_of
 from oresight.tasks.publishing.lineage import event_of, event_text, send
 from oresight.tasks.publishing.rows import write_rows
 from oresight.tasks.publishing.version import Version, read_version
@@ -48,16 +49,15 @@ def publish(run: Run, version: int | None = None) -> Published:
     folder = home / f"v{version}"
     if (home / "latest").exists() and not (home / "latest").is_symlink():
         raise ValueError(f"publishing.folder: {home / 'latest'} is no symbolic link; move it away")
+    if folder.is_symlink():
+        raise ValueError(f"publishing.folder: {folder} is a symbolic link; move it away")
     with reading(config.database) as connection:
         decided = _decided(connection, config, version)
-        new = not folder.exists()
-        if new:
+        digests = {digest for (digest,) in execute(connection, "publish_digests", decided.parameters).fetchall()}
+        if new := not folder.exists():
             _require_publishable(connection, config, decided)
-            with unfinished_folder(home, folder) as part:
-                digest = _write(connection, part, folder, decided)
-        else:
-            digest = _verified(folder, decided)
-        is_recorded = (decided.row["manifest_sha256"], decided.row["folder"]) == (digest, str(folder))
+    digest = _write_folder(config.database, folder, decided) if new else _verified(folder, decided, digests)
+    is_recorded = (decided.row["manifest_sha256"], decided.row["folder"]) == (digest, str(folder))
     if not is_recorded:
         send(event_of(folder, decided))
         with writing(config.database) as connection, transaction(connection):
@@ -89,31 +89,42 @@ def _require_publishable(connection: Connection, config: Curate, version: Versio
     gate(connection, config, version.parameters)
 
 
-def _verified(folder: Path, version: Version) -> str:
+def _verified(folder: Path, version: Version, digests: set[str]) -> str:
     """Digest of the manifest in an existing folder, which may come from a run that was killed after the rename.
 
-    Raises ValueError if the manifest belongs to another version, or the files differ from it.
+    digests: those of the manifests that this database wrote for the version. Raises ValueError if the manifest is none
+    of them, or the files differ from it.
     """
     field = f"publishing.folder: {folder}"
     try:
-        text = (folder / "manifest.json").read_bytes()
+        text = (folder / MANIFEST).read_bytes()
         manifest = json.loads(text)
-        files = {file["path"]: (file["bytes"], file["sha256"]) for file in manifest["files"]}
         ours = manifest["decision_hash"] == version.row["decision_hash"]
+        names = {file["path"] for file in manifest["files"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{field} has no readable manifest.json and is no published version; move it away") from error
     if not ours:
         raise ValueError(f"{field} holds another database's version; give another folder or splitting.name")
-    digest = hashlib.sha256(text).hexdigest()
-    is_recorded = digest == version.row["manifest_sha256"]
-    for name, (size, sha256) in files.items():
-        file = folder / name
-        if not file.is_file() or file.stat().st_size != size or not (is_recorded or sha256_of(file) == sha256):
-            raise ValueError(f"{field} is not as it was published ({name}); move it away, and it is written again")
-    if missing := [name for name in version.formats if f"train.{name}" not in files]:
+    if problems := problems_of(folder, digests):
+        raise ValueError(f"{field} is not as it was published ({problems[0]}); move it away, and it is written again")
+    if missing := [name for name in version.formats if f"train.{name}" not in names]:
         log().warning(
             "%s was published without %s; move it away to have it written again", folder, " and ".join(missing)
         )
+    return hashlib.sha256(text).hexdigest()
+
+
+def _write_folder(database: str, folder: Path, version: Version) -> str:
+    """Write the folder of a version; returns the digest of its manifest.
+
+    The database knows the digest before the folder has its name, so that it never has to believe a folder.
+    """
+    with unfinished_folder(folder.parent, folder) as part:
+        with reading(database) as connection:
+            digest = _write(connection, part, folder, version)
+        with writing(database) as connection:
+            record = {"manifest_sha256": digest, "folder": str(folder.absolute())}
+            execute(connection, "publish_insert", version.parameters | record)
     return digest
 
 
@@ -135,7 +146,7 @@ def _write(connection: Connection, part: Path, folder: Path, version: Version) -
     text = _manifest(part, version, rows.content, approval)
     for written in part.rglob("*"):
         flush_to_disk(written)
-    with (part / "manifest.json").open("wb") as stream:
+    with (part / MANIFEST).open("wb") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())

@@ -4,7 +4,6 @@ A verdict of the trust page can also make the row one of the trusted rows, as it
 gives. trusted.py has the file of these rows.
 """
 
-import getpass
 import json
 from typing import Any, Literal
 
@@ -19,6 +18,7 @@ from oresight.tasks.formats.sample import content_id
 from oresight.tasks.matching.variety import diverse, text_points
 from oresight.tasks.pages.evidence import add_pictures, rows_with_evidence
 from oresight.tasks.runs.record import Run
+from oresight.tasks.runs.user import user_name
 
 Verdict = Literal["keep", "drop", "relabel", "undo"]
 Page = Literal["review", "trust"]
@@ -74,32 +74,38 @@ def decide(
 ) -> None:
     """Store a verdict. This does not wait for a run in progress, because only its split step reads verdicts.
 
+    The row is read and the verdict stored in one opening of the file, so that no `forget` comes in between.
+
     On the trust page, a row that is kept or gets another answer becomes trusted. A row that is trusted stays so on the
     review page too, unless it is dropped. Raises ValueError if there is no such row, or a relabel has no answer or one
     that the row's layout cannot hold.
     """
     row_keys = {"dataset": config.dataset.name, "sample_id": sample_id}
-    with reading(config.database) as connection:
-        row = next(iter(records(connection, "verdict_record", row_keys)), None)
-    if row is None:
-        raise ValueError(f"{config.database}: {config.dataset.name!r} has no row {sample_id}")
-    record, trusted_as = None, sample_id
-    if verdict == "relabel":
-        if not (answer or "").strip():
-            raise ValueError("relabel needs the right answer")
-        original = json.loads(row["record"])
-        columns = config.dataset.columns
-        layout = recognise([dict.fromkeys(columns.names) | original], columns.given)
-        record = json.dumps(layout.with_answer(original, answer or ""), ensure_ascii=False)
-        messages = json.loads(row["messages"])
-        messages[-1]["content"] = answer
-        turns = orjson.dumps(messages, option=orjson.OPT_SORT_KEYS).decode()
-        trusted_as = content_id(turns, row["tools"], row["pictures"] or [])
-    is_trusted = verdict in ("keep", "relabel") and (page == "trust" or row["is_trusted"])
-    values = {"verdict": verdict, "answer": answer if record else None, "record": record, "why": " ".join(why.split())}
-    values |= {"who": who or getpass.getuser(), "page": page, "trusted_as": trusted_as if is_trusted else None}
     with writing(config.database) as connection, transaction(connection):
-        execute(connection, "verdict_insert", row_keys | values)
+        row = next(iter(records(connection, "verdict_record", row_keys)), None)
+        if row is None:
+            raise ValueError(f"{config.database}: {config.dataset.name!r} has no row {sample_id}")
+        record, trusted_as = None, sample_id
+        if verdict == "relabel":
+            record, trusted_as = _relabelled(config, row, answer or "")
+        is_trusted = verdict in ("keep", "relabel") and (page == "trust" or row["is_trusted"])
+        values = {"verdict": verdict, "answer": answer if record else None, "record": record}
+        values |= {"who": who or user_name(), "why": " ".join(why.split()), "page": page}
+        execute(connection, "verdict_insert", row_keys | values | {"trusted_as": trusted_as if is_trusted else None})
+
+
+def _relabelled(config: Curate, row: dict[str, Any], answer: str) -> tuple[str, str]:
+    """The record of a row with another answer, and the sample_id of that. row: the result of verdict_record."""
+    if not answer.strip():
+        raise ValueError("relabel needs the right answer")
+    original = json.loads(row["record"])
+    columns = config.dataset.columns
+    layout = recognise([dict.fromkeys(columns.names) | original], columns.given)
+    record = json.dumps(layout.with_answer(original, answer), ensure_ascii=False)
+    messages = json.loads(row["messages"])
+    messages[-1]["content"] = answer
+    turns = orjson.dumps(messages, option=orjson.OPT_SORT_KEYS).decode()
+    return record, content_id(turns, row["tools"], row["pictures"] or [])
 
 
 def precision(config: Curate) -> list[dict[str, Any]]:

@@ -8,11 +8,11 @@ import pytest
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.events.schemas.automations import Automation, AutomationCore
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from oresight.flows.server.automations import UNSTAMPED, Stamp, digest, update_automations
 from tests.support.environments import ROOT
-from tests.support.server import Server
+from tests.support.server import PASSWORD, Server
 
 DIED, AGAIN, NOTICE = "oresight notices runs that died", "oresight starts them again", "oresight gives notice"
 
@@ -20,7 +20,8 @@ DIED, AGAIN, NOTICE = "oresight notices runs that died", "oresight starts them a
 @pytest.fixture
 def client(bare_server: Server) -> Iterator[SyncPrefectClient]:
     """A client of a server that has no automations."""
-    with temporary_settings({PREFECT_API_URL: f"{bare_server.url}/api"}), get_client(sync_client=True) as client:
+    settings = {PREFECT_API_URL: f"{bare_server.url}/api", PREFECT_API_AUTH_STRING: PASSWORD}
+    with temporary_settings(settings), get_client(sync_client=True) as client:
         for automation in client.read_automations():
             client.delete_automation(automation.id)
         yield client

@@ -98,7 +98,7 @@ def test_nothing_is_told_to_anybody() -> None:
     for name, service in compose()["services"].items():
         assert name == "postgres" or QUIET.items() <= service["environment"].items()
     assert QUIET.items() <= systemd_environment().items()
-    assert all(unit(file)["EnvironmentFile"] == ["/etc/oresight/env"] for file in UNITS)
+    assert all(unit(file)["EnvironmentFile"] == ["/etc/oresight/env", "-/var/lib/oresight/.env"] for file in UNITS)
 
 
 def test_a_workers_runs_give_a_sign_of_life() -> None:
@@ -113,7 +113,13 @@ def test_docker_compose_accepts_the_files() -> None:
     if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True).returncode:
         pytest.skip("docker compose is not installed")
     ours = DEPLOYMENTS / "compose.yaml", DEPLOYMENTS / "compose.gpu.yaml"
-    given = {"POSTGRES_PASSWORD": "x", "ORESIGHT_DATA": "/srv/oresight", "ORESIGHT_CONFIG": "/data/config.yaml"}
+    given = {
+        "POSTGRES_PASSWORD": "x",
+        "PREFECT_SERVER_API_AUTH_STRING": "a:b",
+        "PREFECT_API_AUTH_STRING": "a:b",
+        "ORESIGHT_DATA": "/srv/oresight",
+        "ORESIGHT_CONFIG": "/data/config.yaml",
+    }
     for files in (ours[:1], ours):
         command = [docker, "compose", *(word for file in files for word in ("-f", str(file))), "config", "-q"]
         subprocess.run(command, check=True, env=os.environ | given)

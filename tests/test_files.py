@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from oresight.tasks.formats.files import Line, read
+from oresight.tasks.formats.files import read
+from oresight.tasks.formats.line import Line
 from oresight.tasks.formats.sources import list_files
 
 GOOD = '{"prompt": "2+2?", "completion": "4"}'

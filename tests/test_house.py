@@ -16,7 +16,17 @@ from oresight.tasks.runs.record import Run
 
 ROOT = Path(__file__).parents[1]
 CODE = sorted([*(ROOT / "flows").rglob("*.py"), *(ROOT / "tasks").rglob("*.py")])
-FOUNDATIONS = {"clusterconfig", "columns", "config", "configfile", "database", "scope", "sqlfile", "trusted"}
+FOUNDATIONS = {
+    "clusterconfig",
+    "columns",
+    "config",
+    "configfile",
+    "connection",
+    "database",
+    "scope",
+    "sqlfile",
+    "trusted",
+}
 """Files of tasks/ that are no step of the pipeline."""
 VERBS = {file.stem for file in (ROOT / "tasks").glob("*.py")} - FOUNDATIONS - {"__init__"}
 # Who may import whom, one rule a folder: what each may import below oresight.tasks, beside itself.
@@ -29,7 +39,7 @@ MAY_IMPORT = {
     "tasks/detection": set[str](),
     "tasks/matching": set[str](),
     "tasks/pages": {"database", "scope"},
-    "tasks/publishing": {"config", "database", "runs", "evaluation.measure"},
+    "tasks/publishing": {"config", "database", "runs", "evaluation.measure", "scoring.picture"},
     "tasks/evaluation": {
         "config",
         "database",
@@ -45,7 +55,7 @@ MAY_IMPORT = {
 }
 ONE_HOME = {
     "ray": "tasks/workload/cluster.py",
-    "duckdb": "tasks/database.py",
+    "duckdb": "tasks/connection.py",
     "great_expectations": "tasks/check.py",
     "duckdb_sqlalchemy": "tasks/check.py",
 }

@@ -166,7 +166,7 @@ def test_a_publish_killed_before_the_rename_leaves_nothing_that_looks_published(
     assert len(loaded(home / "v1", tmp_path / "cache")) == 10
 
 
-@pytest.mark.parametrize("step", ["point_to_newest", "writing"])
+@pytest.mark.parametrize("step", ["point_to_newest", "transaction"])
 def test_a_publish_killed_after_the_rename_is_taken_up_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

@@ -11,7 +11,10 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from oresight.tasks.formats import recognise
 from oresight.tasks.review import decide, review_queue
@@ -119,6 +122,31 @@ def test_ten_verdicts_by_keyboard_are_in_the_next_split(curated: Curated, page: 
     assert answers.count("deep\nmagenta") == 2
     assert curated.ask("SELECT DISTINCT who FROM verdicts") == [("ana",)]
     assert "magenta" in curated.oresight("explain", rows[2]["sample_id"], "--database", curated.config.database)
+
+
+def test_other_pages_get_no_answer_and_no_socket_and_may_not_frame_the_page(page: str) -> None:
+    host = page.split("/")[2]
+    own = httpx.get(page, headers={"Origin": f"http://{host}"})
+    assert own.status_code == 200
+    assert (
+        own.headers["Content-Security-Policy"] == "frame-ancestors 'none'" and own.headers["X-Frame-Options"] == "DENY"
+    )
+    socket_path = "_nicegui_ws/socket.io/?EIO=4&transport="
+    for origin in (
+        "https://evil.example",
+        f"https://{host}",
+        "http://127.0.0.1:1",
+        "http://localhost.evil.example",
+        "null",
+    ):
+        for path in ("", f"{socket_path}polling"):
+            assert httpx.get(page + path, headers={"Origin": origin}).status_code == 403, origin
+        with pytest.raises(InvalidStatus):
+            connect(f"ws://{host}/{socket_path}websocket", origin=origin)
+    with connect(f"ws://{host}/{socket_path}websocket", origin=f"http://{host}") as socket:
+        assert str(socket.recv(timeout=30)).startswith("0{"), "its own page gets one"
+    for path in ("", f"{socket_path}polling"):
+        assert httpx.get(page + path, headers={"Host": "evil.example"}).status_code == 400, "DNS rebinding"
 
 
 def test_a_verdict_survives_another_scoring_and_the_newest_counts(curated: Curated) -> None:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oresight.tasks.formats.encoding import find_encoding
-from oresight.tasks.formats.files import Line, read
+from oresight.tasks.formats.files import read
+from oresight.tasks.formats.line import Line
 from oresight.tasks.formats.sources import list_files
 from oresight.tasks.formats.spreadsheet import DELIMITERS, csv_rows
 

@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from oresight.tasks.formats.files import Line, read
+from oresight.tasks.formats.files import read
+from oresight.tasks.formats.line import Line
 from oresight.tasks.formats.sources import list_files
 
 ROWS = [{"question": "2+2?", "answer": "4"}, {"question": "3+3?", "answer": "6"}]

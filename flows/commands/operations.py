@@ -1,6 +1,5 @@
 """Commands for operators."""
 
-from getpass import getuser
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +8,8 @@ import typer
 from oresight.flows.commands.options import Changes, Config, Database
 from oresight.tasks.configfile import read_config
 from oresight.tasks.database import copy, newest_version, turn
-from oresight.tasks.runs.record import recorded
+from oresight.tasks.runs.record import Refused, recorded
+from oresight.tasks.runs.user import user_name
 
 
 def approve(
@@ -25,7 +25,7 @@ def approve(
     settings = read_config(config, changes or [])
     version = newest_version(settings.database, settings.splitting.name)
     decision = "rejected" if reject else "approved"
-    record_answer(settings, version, decision, who or getuser(), note)
+    record_answer(settings, version, decision, who or user_name(), note)
     after = "" if reject else "; `oresight publish CONFIG.yaml` publishes it"
     typer.echo(f"{settings.splitting.name}/v{version}: {decision}{after}")
 
@@ -56,6 +56,27 @@ def merge(config: Config, changes: Changes = None) -> None:
         typer.echo(f"{merged.left} rows are left; `oresight score {config}` scores them")
 
 
+def verify(
+    split: Annotated[
+        str, typer.Argument(metavar="[SPLIT|CONFIG.yaml]", help="A split, or a configuration. Default: all splits.")
+    ] = "",
+    database: Database = "oresight.duckdb",
+) -> None:
+    """Compare published folders with the digests in the database: changed, missing and additional files."""
+    from oresight.tasks.publishing.integrity import verify as verify_folders
+
+    if Path(split).suffix in (".yaml", ".yml"):
+        database, split = read_config(Path(split), []).database, ""
+    folders = verify_folders(database, split or None)
+    for folder in folders:
+        state = f"{len(folder.problems)} problems" if folder.problems else "as published"
+        typer.echo(f"{folder.folder}: {state if folder.is_there else 'is not there'}")
+        for problem in folder.problems:
+            typer.echo(f"  {problem}")
+    if wrong := sum(bool(folder.problems) for folder in folders):
+        raise Refused(f"{wrong} of {len(folders)} folders are not as published; move them away and publish again")
+
+
 def forget(
     sample_id: Annotated[str, typer.Argument(help="The sample_id of the row.")],
     reason: Annotated[str, typer.Option(help="The reason. It is stored; the row is not.")],
@@ -69,7 +90,7 @@ def forget(
         raise ValueError(f"{database}: no such database; give --database")
     if not reason.strip():
         raise ValueError("--reason: is empty; give a reason, it stays in the database instead of the row")
-    done = forget_row(database, sample_id, " ".join(reason.split()), who or getuser())
+    done = forget_row(database, sample_id, " ".join(reason.split()), who or user_name())
     typer.echo(
         f"{sample_id}: forgotten; the next run ingests {' and '.join(done.datasets) or 'nothing'} again without it"
     )

@@ -1,6 +1,5 @@
 """The commands that open a page on which a person decides about rows."""
 
-from getpass import getuser
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from oresight.tasks.configfile import read_config
 from oresight.tasks.database import bring_up_to_date
 from oresight.tasks.review import review_queue, trust_queue
 from oresight.tasks.runs.record import Run, recorded
+from oresight.tasks.runs.user import user_name
 from oresight.tasks.trusted import trusted_rows
 
 _REMOVE = "to use the rows that you trust here, remove the section `reference` of the configuration"
@@ -28,7 +28,7 @@ def review(config: Config, changes: Changes = None, port: Port = 8090, who: Who 
     bring_up_to_date(run.config.database)
     _ = run.model  # an unusable model is an error here rather than on the page
     typer.echo(f"http://127.0.0.1:{port}/  (end with Ctrl-C; the next run obeys the verdicts)")
-    serve(Review, run.config, who or getuser(), lambda: review_queue(run), port=port, show=show)
+    serve(Review, run.config, who or user_name(), lambda: review_queue(run), port=port, show=show)
 
 
 def trust(
@@ -53,7 +53,7 @@ def trust(
     if settings.reference:
         typer.echo(f"{config} names the reference {settings.reference.name!r}; {_REMOVE}")
     typer.echo(f"http://127.0.0.1:{port}/  (end with Ctrl-C; every decision is stored at once)")
-    serve(Trust, settings, who or getuser(), lambda: trust_queue(settings, rows), port=port, show=show)
+    serve(Trust, settings, who or user_name(), lambda: trust_queue(settings, rows), port=port, show=show)
     typer.echo(_after_session(settings, config))
 
 

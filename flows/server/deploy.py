@@ -2,14 +2,16 @@
 
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentUpdate, GlobalConcurrencyLimitCreate, WorkPoolCreate
-from prefect.exceptions import ObjectAlreadyExists
+from prefect.exceptions import ObjectAlreadyExists, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 
 from oresight.flows.server.automations import update_automations
@@ -31,14 +33,14 @@ def deploy(config: Curate | None) -> Registered:
     """Create or update work pool, concurrency limit, deployments and automations.
 
     config: what the deployments run with, in place of the one in prefect.yaml. Raises ValueError if there is no server
-    or no deployments/ here, or Prefect refuses prefect.yaml.
+    or no deployments/ here, the server wants another password, or Prefect refuses prefect.yaml.
     """
     file = FOLDER / "prefect.yaml"
     if not file.is_file():
         raise ValueError(f"{file}: not here; run this in the folder that holds pyproject.toml")
     if not PREFECT_API_URL.value():
         raise ValueError("PREFECT_API_URL: names no server; set it to http://127.0.0.1:4200/api, for instance")
-    with get_client(sync_client=True) as client:
+    with get_client(sync_client=True) as client, _naming_the_password():
         if (failure := client.api_healthcheck()) is not None:
             raise ValueError(f"PREFECT_API_URL: {PREFECT_API_URL.value()} does not answer ({failure})")
         with suppress(ObjectAlreadyExists):
@@ -55,6 +57,20 @@ def deploy(config: Curate | None) -> Registered:
             _configure(client, names, config)
         definitions = yaml.safe_load((FOLDER / "automations.yaml").read_text())["automations"]
         return Registered(names, update_automations(client, definitions))
+
+
+@contextmanager
+def _naming_the_password() -> Iterator[None]:
+    """Raise ValueError with the cure if the server refuses the password."""
+    try:
+        yield
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code != HTTPStatus.UNAUTHORIZED:
+            raise
+        raise ValueError(
+            "PREFECT_API_AUTH_STRING: is not the server's password; the server's machine has it in a file .env"
+            " (docs/operate.md, Access)"
+        ) from error
 
 
 def _configure(client: SyncPrefectClient, names: list[str], config: Curate) -> None:

@@ -11,7 +11,10 @@ from html import escape
 from typing import Any
 
 from nicegui import app, run, ui
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from oresight.tasks.config import Curate
 from oresight.tasks.review import Page, Verdict, decide, precision
@@ -188,6 +191,37 @@ def _tokens_html(tokens: list[dict[str, Any]]) -> str:
     return "".join(spans)
 
 
+class OwnPagesOnly:
+    """Refuses requests and sockets of other pages, and tells browsers to show this page in no frame of theirs.
+
+    A browser opens a socket to this machine for any page. It names the origin of the page, which must be the host that
+    it asks; TrustedHostMiddleware has refused all names but those of this machine.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request or socket."""
+
+        async def send_unframed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Content-Security-Policy"] = "frame-ancestors 'none'"
+                headers["X-Frame-Options"] = "DENY"
+            await send(message)
+
+        if scope["type"] in ("http", "websocket"):
+            headers = Headers(scope=scope)
+            if headers.get("origin") not in (None, f"http://{headers.get('host')}"):
+                if scope["type"] == "websocket":
+                    await send({"type": "websocket.close", "code": 1008})
+                else:
+                    await PlainTextResponse("a page of another site", 403)(scope, receive, send_unframed)
+                return
+        await self.app(scope, receive, send_unframed)
+
+
 def serve(kind: type[Review], config: Curate, who: str, rows: Rows, *, port: int, show: bool) -> None:
     """Serve a page until it is interrupted. rows: reads the rows to show, for each visitor anew.
 
@@ -207,6 +241,7 @@ def serve(kind: type[Review], config: Curate, who: str, rows: Rows, *, port: int
         except (ValueError, RuntimeError) as error:
             ui.label(str(error))
 
+    app.add_middleware(OwnPagesOnly)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
     with suppress(KeyboardInterrupt):  # Ctrl-C is how a session ends
         ui.run(host="127.0.0.1", port=port, title=kind.title, show=show, reload=False, dark=None)

@@ -10,12 +10,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from oresight.tasks.formats.pictures import PictureSource
-from oresight.tasks.scoring.picture import MAX_BYTES, SUFFIXES, PictureFacts, Unreadable, inspect_picture
+from oresight.tasks.scoring.picture import MAX_BYTES, ONE_LARGE, SUFFIXES, PictureFacts, Unreadable, inspect_picture
 
+LARGE_BYTES = 16 << 20
 FETCH_S = 30
 """Seconds that a download may take."""
 
@@ -184,7 +186,8 @@ def _open_file(path: Path, name: str) -> tuple[UsablePicture | str, PictureRow]:
             raise Unreadable("is not a file")
         if size > MAX_BYTES:
             raise Unreadable(f"is larger than {MAX_BYTES >> 20} MB")
-        return _usable(path, inspect_picture(path.read_bytes()), modified_ns, name)
+        with ONE_LARGE if size > LARGE_BYTES else nullcontext():
+            return _usable(path, inspect_picture(path.read_bytes()), modified_ns, name)
     except (Unreadable, OSError) as error:
         reason = f"the picture {_short(name)} {error if isinstance(error, Unreadable) else error.strerror} ({path})"
         return reason, _unusable(path, reason, size, modified_ns)

@@ -7,7 +7,7 @@ import orjson
 
 from oresight.tasks.formats import Layout
 from oresight.tasks.formats.album import UsablePicture
-from oresight.tasks.formats.files import Line, dumps
+from oresight.tasks.formats.line import Line, dumps
 from oresight.tasks.formats.sample import Sample, content_id, turn_text
 
 RAW_CHARACTERS = 1000

@@ -3,65 +3,37 @@
 Only a failing disk raises (OSError), and a hub that does not answer (ValueError).
 """
 
-import base64
-import hashlib
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from oresight.tasks.formats import shards, spreadsheet, toplevel
+from oresight.tasks.formats import shards, spreadsheet, tables, toplevel
 from oresight.tasks.formats.encoding import Advance, CountingFile, open_stream, read_head
+from oresight.tasks.formats.line import Line, dumps, row_line
+from oresight.tasks.formats.repeats import RepeatedKey, RepeatingObject, parse, parse_all_keys, repeated_key
 from oresight.tasks.formats.sample import Record, describe
 from oresight.tasks.formats.sources import File
 from oresight.tasks.formats.turns import is_conversation, may_be_turns
-from oresight.tasks.formats.values import Stream, values
-from oresight.tasks.scoring.picture import is_picture
+from oresight.tasks.formats.values import Stream, too_many_values, values
 
-MAX_LINE = 256 << 20
+MAX_LINE = 64 << 20
 """Longest line in bytes, so that a file without line ends cannot fill the memory."""
-BATCH_ROWS = 512
-"""Rows of a table in memory at a time."""
-
-
-class Line(NamedTuple):
-    """A record, or the reason why a line is none."""
-
-    number: int | None
-    """The line, counted from 1; in a list or a table the position. None stands for the whole file."""
-    record: Record | None
-    text: str
-    """The JSON text of the record, unchanged where the file is JSON; the beginning of a line that cannot be read."""
-    reason: str = ""
 
 
 def read(file: File, advance: Advance) -> Iterator[Line]:
     """The lines of a file."""
     if file.kind == ".parquet":
-        return _rows(_parquet(file, advance))
+        return tables.parquet_lines(file, advance)
     if file.kind == "arrow":
-        return _rows(_arrow(file, advance))
+        return tables.arrow_lines(file, advance)
     if file.kind == "hub":
-        return _rows(_hub(file))
+        return tables.hub_lines(file)
     if file.kind == ".tar":
         return _shard(file, advance)
     return _with_answers(file, file.answers, advance) if file.answers else _text(file, advance)
-
-
-def dumps(value: Any) -> str:
-    """JSON text; types that JSON lacks become text. Raises TypeError for a lone surrogate or too many levels."""
-    return orjson.dumps(value, default=_as_text, option=orjson.OPT_NON_STR_KEYS).decode()
-
-
-def _as_text(value: Any) -> str:
-    if not isinstance(value, bytes):
-        return str(value)
-    # A picture is stored in a file of its own, named by its content. The record refers to it by its hash.
-    return f"sha256:{hashlib.sha256(value).hexdigest()}" if is_picture(value) else base64.b64encode(value).decode()
 
 
 def _text(file: File, advance: Advance, *, has_answers: bool = True) -> Iterator[Line]:
@@ -107,7 +79,7 @@ def _with_answers(questions: File, answers: File, advance: Advance) -> Iterator[
         if line.record is None:
             yield line
         else:
-            yield _row(line.number or 0, annotations.get(str(line.record.get("question_id")), {}) | line.record)
+            yield row_line(line.number or 0, annotations.get(str(line.record.get("question_id")), {}) | line.record)
 
 
 def _unwrapped(lines: Iterator[Line], file: File, *, has_answers: bool) -> Iterator[Line]:
@@ -121,8 +93,10 @@ def _unwrapped(lines: Iterator[Line], file: File, *, has_answers: bool) -> Itera
         yield first
         raise
     try:
-        is_document = first.record is not None and second is None
-        rows = toplevel.rows_of(first.record or {}, file.split, file.split_field) if is_document else None
+        document = _document(first) if second is None else None
+        rows = toplevel.rows_of(document, file.split, file.split_field) if document else None
+        if rows and first.record is None and not any(repeated_key(row) is not None for row in rows):
+            rows = None  # the object repeats a key outside its rows
         if rows and has_answers:
             toplevel.require_answers(rows)
         if rows is None and file.split:
@@ -134,7 +108,21 @@ def _unwrapped(lines: Iterator[Line], file: File, *, has_answers: bool) -> Itera
         return
     del first  # its text may be as large as the file
     for number, row in enumerate(rows, start=1):
-        yield _row(number, row) if isinstance(row, dict) else _json(number, dumps(row), "")
+        if (key := repeated_key(row)) is not None:
+            yield Line(number, None, dumps(row), str(RepeatedKey(key)))
+        else:
+            yield row_line(number, row) if isinstance(row, dict) else _json(number, dumps(row), "")
+
+
+def _document(line: Line) -> Record | None:
+    """The object that may hold all rows of a file. Rows in it may repeat a key, the object itself and its lists not."""
+    if line.record is not None or not line.text.startswith("{"):
+        return line.record
+    try:
+        value = parse_all_keys(line.text)
+    except ValueError:
+        return None
+    return None if isinstance(value, RepeatingObject) else value
 
 
 def _is_json_lines(file: File) -> bool:
@@ -183,10 +171,12 @@ def _json_lines(stream: Stream) -> Iterator[Line]:
 
 def _json(number: int, text: str, reason: str) -> Line:
     """A record from its JSON text; with a reason, no record."""
-    if reason:
-        return Line(number, None, text, reason)
+    if reason := reason or too_many_values(text):
+        return Line(number, None, text[:1000], reason)
     try:
-        value = orjson.loads(text)
+        value = parse(text)
+    except RepeatedKey as error:
+        return Line(number, None, text, str(error))
     except orjson.JSONDecodeError as error:
         reason = f"is not JSON: {error.msg} (column {error.colno})"
         if text.endswith(",") and _parse_or_none(text[:-1].encode()) is not None:
@@ -203,84 +193,11 @@ def _json(number: int, text: str, reason: str) -> Line:
 
 def _csv(stream: Stream, kind: str) -> Iterator[Line]:
     for number, record, beginning, reason in spreadsheet.csv_rows(stream, kind, MAX_LINE):
-        yield Line(number, None, beginning, reason) if record is None else _row(number, record, beginning)
-
-
-def _row(number: int, record: Record, beginning: str = "") -> Line:
-    """The line of a record from a file that is not JSON."""
-    try:
-        return Line(number, record, dumps(record))
-    except TypeError as error:
-        reason = "is not UTF-8" if "UTF-8" in str(error) else f"cannot be kept as JSON ({error})"
-        return Line(number, None, beginning or repr(record)[:1000], reason)
-
-
-def _rows(batches: Iterable[pa.RecordBatch]) -> Iterator[Line]:
-    """Rows of Arrow batches, numbered by their position. A text that is not UTF-8 spoils only its own row."""
-    number = 0
-    try:
-        for batch in batches:
-            for record in _records(batch):
-                number += 1
-                yield _row(number, record) if record is not None else Line(number, None, "", "is not UTF-8")
-    except (pa.ArrowException, OSError) as error:
-        if getattr(error, "errno", None):
-            raise
-        reason = f"the file is damaged from here on ({' '.join(str(error).split())[:200]})"
-        yield Line(number + 1 if number else None, None, "", reason)
-
-
-def _records(batch: pa.RecordBatch) -> Iterator[Record | None]:
-    """The records of a batch; None for one with a text that is not UTF-8."""
-    try:
-        yield from batch.to_pylist()
-    except UnicodeDecodeError:
-        for row in range(batch.num_rows):
-            try:
-                yield batch.slice(row, 1).to_pylist()[0]
-            except UnicodeDecodeError:
-                yield None
+        yield Line(number, None, beginning, reason) if record is None else row_line(number, record, beginning)
 
 
 def _shard(file: File, advance: Advance) -> Iterator[Line]:
     """Records of a webdataset shard, numbered by their position."""
     with CountingFile(file.path, advance) as stream:
         for number, record in enumerate(shards.shard_records(stream, file.path), start=1):
-            yield Line(number, None, "", record) if isinstance(record, str) else _row(number, record)
-
-
-def _parquet(file: File, advance: Advance) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(file.path) as table:
-        for batch in table.iter_batches(batch_size=BATCH_ROWS):
-            advance(file.bytes * batch.num_rows // max(table.metadata.num_rows, 1))
-            yield batch
-
-
-def _arrow(file: File, advance: Advance) -> Iterator[pa.RecordBatch]:
-    from datasets import load_from_disk
-
-    try:
-        rows = load_from_disk(file.path).with_format("arrow")
-    except Exception as error:  # an incomplete folder raises many kinds of errors
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"{file.path}: is not a complete save_to_disk folder ({reason}); write it again with save_to_disk"
-        ) from error
-    for table in rows.iter(batch_size=BATCH_ROWS):
-        advance(file.bytes * table.num_rows // max(len(rows), 1))
-        yield from table.to_batches()
-
-
-def _hub(file: File) -> Iterator[pa.RecordBatch]:
-    from datasets import load_dataset
-
-    name, split = file.path.removeprefix("hf:").rsplit(":", 1)
-    try:
-        rows = load_dataset(name, split=split, revision=file.sha256, streaming=True).with_format("arrow")
-        for table in rows.iter(batch_size=BATCH_ROWS):
-            yield from table.to_batches()
-    except Exception as error:  # the hub's client raises many kinds of errors
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"{file.path}: cannot be read from the hub ({reason}); download it and give its folder"
-        ) from error
+            yield Line(number, None, "", record) if isinstance(record, str) else row_line(number, record)

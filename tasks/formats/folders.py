@@ -44,9 +44,15 @@ def data_files(folder: Path, is_data: Callable[[Path], bool]) -> tuple[dict[str,
 
 
 def _saved_splits(folder: Path) -> dict[str, str | None]:
-    """The folders of the splits that `DatasetDict.save_to_disk` wrote."""
+    """The folders of the splits that `DatasetDict.save_to_disk` wrote. Raises ValueError if their list is damaged."""
     listing = folder / "dataset_dict.json"
-    splits = orjson.loads(listing.read_bytes())["splits"] if listing.is_file() else []
+    try:
+        splits = orjson.loads(listing.read_bytes())["splits"] if listing.is_file() else []
+        are_names = all(Path(split).name == split for split in splits)
+    except (ValueError, KeyError, TypeError):
+        are_names = False
+    if not are_names:
+        raise ValueError(f"{listing}: does not list the splits of the folder; write it again with save_to_disk")
     return {str(folder / split): split for split in splits}
 
 

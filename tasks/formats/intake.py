@@ -1,8 +1,8 @@
 """Files -> staged rows, in the layout that the first rows show. A file of which most lines are no rows is refused."""
 
 import re
-from collections.abc import Iterable
-from itertools import chain, islice
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from oresight.tasks.config import Dataset
 from oresight.tasks.formats import advice_on_columns, recognise
 from oresight.tasks.formats.encoding import Advance
 from oresight.tasks.formats.files import read
+from oresight.tasks.formats.line import Line
 from oresight.tasks.formats.sources import File
 from oresight.tasks.formats.staging import Staging
 
@@ -17,6 +18,10 @@ FIRST_ROWS = 200
 """Rows from which the layout is recognised."""
 PICTURE_BATCH_ROWS = 128
 """Rows whose pictures are opened at the same time."""
+BATCH_BYTES = 32 << 20
+"""Bytes of rows in memory after which a batch ends."""
+MANY_REJECTS = 100_000
+"""Rejects after which a file is given up if it has fewer rows than rejects so far."""
 NO_FILES = "none"
 """The layout of trusted rows where there are none."""
 
@@ -33,7 +38,7 @@ def stage_files(
         staging.close()
         return NO_FILES, frozenset()
     lines = ((file.path, line) for file in files for line in read(file, advance))
-    head = list(islice(lines, FIRST_ROWS))
+    head = _batch(lines, FIRST_ROWS)
     if not head:
         raise ValueError(f"{dataset.path}: holds no rows; give a file with at least one")
     readable = [line.record for _, line in head if line.record is not None]
@@ -44,8 +49,10 @@ def stage_files(
     except ValueError as error:
         raise ValueError(f"{dataset.path}: {error}") from error
     all_lines = chain(head, lines)
-    while batch := list(islice(all_lines, PICTURE_BATCH_ROWS)):
+    while batch := _batch(all_lines, PICTURE_BATCH_ROWS):
         staging.add(batch, layout)
+        if staging.rejects.count > max(MANY_REJECTS, staging.rows.count):
+            break  # the rest of a wrong file need not be read
     staging.close()
     rows, rejects = staging.rows.count, staging.rejects.count
     if rejects > rows:
@@ -53,6 +60,28 @@ def stage_files(
         advice = advice_on_columns(readable, field) if is_other_layout else ""
         raise _wrong_file(dataset.path, _reasons(staging.reject_reasons()), rows + rejects, advice)
     return layout.name, layout.used_columns & {column for record in readable for column in record}
+
+
+def _batch(lines: Iterator[tuple[str, Line]], most: int) -> list[tuple[str, Line]]:
+    """The next lines, at most so many, and fewer where they are large."""
+    batch, size = list[tuple[str, Line]](), 0
+    while len(batch) < most and size < BATCH_BYTES and (line := next(lines, None)):
+        batch.append(line)
+        size += len(line[1].text) + _picture_bytes(line[1].record)
+    return batch
+
+
+def _picture_bytes(record: Any) -> int:
+    """The size of the bytes in a record."""
+    size, pending = 0, [record]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, bytes):
+            size += len(value)
+        elif isinstance(value, dict | list):
+            inner = value.values() if isinstance(value, dict) else value
+            pending += [item for item in inner if not isinstance(item, str)]
+    return size
 
 
 def picture_root(file: File, dataset: Dataset) -> Path | None:

@@ -7,9 +7,12 @@ put in before it reads them. Only literals are read, and nothing is run.
 import ast
 import io
 import tokenize
+from collections import Counter
 from typing import Any
 
 import orjson
+
+from oresight.tasks.formats.repeats import RepeatedKey, parse
 
 LONGEST = 1 << 20
 """Characters of a text that is read as Python; a parser's tree takes a hundred times as much memory."""
@@ -19,18 +22,29 @@ LAYOUT = (tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, token
 
 
 def structure_in(text: str) -> list[Any] | dict[str, Any] | None:
-    """The list or object that a text holds; None if it holds none."""
+    """The list or object that a text holds; None if it holds none. Raises RepeatedKey if it has a key twice."""
     text = text.strip()
     if text[:1] + text[-1:] not in ("[]", "{}"):
         return None
     try:
-        found = orjson.loads(text)
+        found = parse(text)
     except orjson.JSONDecodeError:
         try:
-            found = orjson.loads(orjson.dumps(ast.literal_eval(_with_commas(text))))
+            tree = ast.parse(_with_commas(text), mode="eval")
+            found = orjson.loads(orjson.dumps(ast.literal_eval(tree)))
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError, tokenize.TokenError):
             return None
+        _require_distinct_keys(tree)
     return found if isinstance(found, list | dict) else None
+
+
+def _require_distinct_keys(tree: ast.Expression) -> None:
+    """Raises RepeatedKey if a dict of a tree of literals has a key twice."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict):
+            counts = Counter(str(key.value) for key in node.keys if isinstance(key, ast.Constant))
+            if repeated := [key for key, count in counts.items() if count > 1]:
+                raise RepeatedKey(repeated[0])
 
 
 def _with_commas(text: str) -> str:

@@ -90,7 +90,10 @@ def first_label(records: Iterable[Record], options: str, answer: str) -> str:
     indexes, counts = list[int](), list[int]()
     for record in records:
         value = record.get(options)
-        listed = _options(value, options) if may_be_options(value) else ""
+        try:
+            listed = _options(value, options) if may_be_options(value) else ""
+        except ValueError:  # the row will be a reject
+            continue
         if isinstance(listed, list):
             index = str(record.get(answer))
             if not index.isdecimal() or int(index) > len(listed) or index in [option.text for option in listed]:

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 import orjson
 
+from oresight.tasks.formats.repeats import parse
 from oresight.tasks.formats.sample import MEDIA, Record, Sample, Turn, describe
 from oresight.tasks.scoring.picture import is_picture
 
@@ -92,7 +93,7 @@ def picture_sources(value: Any, holder: str) -> list[PictureSource]:
         if not value.startswith(("[", "{")):
             return [_source(value, holder)] if value else []
         try:
-            value = orjson.loads(value)
+            value = parse(value)
         except orjson.JSONDecodeError:
             return [value]
     if value is None:

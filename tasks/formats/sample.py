@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from oresight.tasks.formats.literals import structure_in
+from oresight.tasks.formats.repeats import RepeatedKey, parse
 
 Record = dict[str, Any]
 Turn = dict[str, Any]
@@ -82,7 +83,9 @@ def describe(value: Any) -> str:
 def parse_json(value: str, field: str) -> Any:
     """The value of a JSON text, or of a list or an object as Python writes it. Raises ValueError with the field."""
     try:
-        return orjson.loads(value)
+        return parse(value)
+    except RepeatedKey as error:
+        raise ValueError(f"field {field!r}: {error}") from error
     except orjson.JSONDecodeError as error:
         if (found := structure_in(value)) is not None:
             return found

@@ -69,6 +69,9 @@ def list_files(path: str, split: str | None = None, field: str = "dataset.split"
             raise ValueError(f"{path}: no such file; give a file, a folder, a glob or hf:owner/name")
         splits = {match: split_of(match) for match in matched if _is_data(Path(match))}
         others = [match for match in matched if match not in splits]
+    for name in [name for name in splits if not _is_utf8_name(name)]:
+        del splits[name]
+        others.append(os.fsencode(name).decode(errors="replace") + " (its name is not UTF-8)")
     if not splits:
         names = ", ".join(Path(other).name for other in others[:5])
         holds = (
@@ -85,6 +88,11 @@ def list_files(path: str, split: str | None = None, field: str = "dataset.split"
         raise ValueError(f"{path}: is one file without splits; leave out {field}")
     files = [file._replace(split=split if is_split_inside else None, split_field=field) for file in files]
     return files, [other for other in others if not other.lower().endswith(SUFFIXES)]  # rows name their pictures
+
+
+def _is_utf8_name(name: str) -> bool:
+    """Whether a file's name is UTF-8, as the database needs it."""
+    return not any("\udc80" <= character <= "\udcff" for character in name)
 
 
 def with_members(files: Iterable[File]) -> list[File]:

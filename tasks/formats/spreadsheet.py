@@ -38,13 +38,15 @@ def csv_rows(stream: Stream, kind: str, longest: int) -> Iterator[tuple[int, Rec
     """
     csv.field_size_limit(longest)
     lines = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    head = lines.read(HEAD_CHARACTERS) + lines.readline()
+    head = lines.read(HEAD_CHARACTERS) + lines.readline(longest)
     first = next(_lines(head), "")
     hint = EXCEL_HINT.fullmatch(first)
     head = head[len(first) :] if hint else head
     dialect = _dialect(head, kind, hint[1] if hint else None)
     header: list[str] = []
-    for number, fields, beginning, reason in _fields(chain(_lines(head), lines), dialect, lines_before=bool(hint)):
+    for number, fields, beginning, reason in _fields(
+        chain(_lines(head), iter(lambda: lines.readline(longest), "")), dialect, lines_before=bool(hint)
+    ):
         if reason:
             yield number, None, beginning, reason
         elif not header:
@@ -65,16 +67,19 @@ def csv_rows(stream: Stream, kind: str, longest: int) -> Iterator[tuple[int, Rec
 
 def _fields(lines: Iterator[str], dialect: Dialect, *, lines_before: int) -> Iterator[tuple[int, list[str], str, str]]:
     """Per row that is not empty: its first line's number, its fields, that line's beginning, and why it is no row."""
-    beginning = ""
+    beginning, characters = "", 0
 
     def remember(line: str) -> str:
-        nonlocal beginning
+        nonlocal beginning, characters
         beginning = beginning or line[:1000]
+        characters += len(line)
+        if characters > csv.field_size_limit():
+            raise csv.Error(f"the row is longer than {csv.field_size_limit():,} characters")
         return line
 
     reader = csv.reader(map(remember, lines), strict=True, **dialect._asdict())
     while True:
-        number, beginning = lines_before + reader.line_num + 1, ""
+        number, beginning, characters = lines_before + reader.line_num + 1, "", 0
         try:
             fields = next(reader, None)
         except csv.Error as error:

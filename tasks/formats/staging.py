@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from oresight.tasks.formats import Layout
 from oresight.tasks.formats.album import Album, PictureRef
 from oresight.tasks.formats.content import RAW_CHARACTERS, raw_beginning, read_sample, row_content
-from oresight.tasks.formats.files import Line
+from oresight.tasks.formats.line import Line
 from oresight.tasks.formats.sample import Sample
 
 BATCH_ROWS, BATCH_CHARACTERS = 20_000, 64_000_000

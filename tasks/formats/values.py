@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 
 Stream: TypeAlias = "gzip.GzipFile | io.BufferedReader[Any]"
 CHUNK = 1 << 18
+MAX_VALUES = 4_000_000
+"""Most values in an item, by the marks that separate them. In memory a value takes 60 bytes, its text perhaps two."""
 BETWEEN = re.compile(r"[\s,]*")
 CUT_TOKEN = 16
 """The parser fails at most this many characters before the buffer's end if that end cuts an escape or a literal."""
@@ -27,7 +29,7 @@ def values(stream: Stream, longest: int) -> Iterator[tuple[int, str, str]]:
     """
     decode = codecs.getincrementaldecoder("utf-8-sig")(errors="surrogateescape").decode
     scan = json.JSONDecoder(strict=False).raw_decode
-    buffer, start, number, in_list, at_end = "", 0, 0, False, False
+    buffer, start, number, in_list, at_end, problem = "", 0, 0, False, False, ""
     while True:
         start = _skip_gap(buffer, start)
         if not in_list and number == 0 and buffer.startswith("[", start):
@@ -37,8 +39,7 @@ def values(stream: Stream, longest: int) -> Iterator[tuple[int, str, str]]:
             if buffer[start + 1 :].strip():
                 yield number + 1, buffer[start:], "the list ends before the file does; the rest is not read"
             return
-        problem = ""
-        if start < len(buffer):
+        if start < len(buffer) and not problem:
             try:
                 _, end = scan(buffer, start)
                 if end < len(buffer) or at_end:
@@ -61,6 +62,7 @@ def values(stream: Stream, longest: int) -> Iterator[tuple[int, str, str]]:
             return
         # Read at least as many characters as are left over, so that a long value is not scanned again for every chunk.
         left = buffer[start:]
+        problem = too_many_values(left, MAX_VALUES * (1 if in_list else 3))
         parts, added = [left], 0
         while added <= len(left) and not at_end:
             data = stream.read1(CHUNK)
@@ -68,6 +70,13 @@ def values(stream: Stream, longest: int) -> Iterator[tuple[int, str, str]]:
             parts.append(decode(data, final=at_end))
             added += len(parts[-1])
         buffer, start = "".join(parts), 0
+
+
+def too_many_values(text: str, most: int = 3 * MAX_VALUES) -> str:
+    """The reason why a JSON text would take too much memory when it is parsed, or ''."""
+    if len(text) <= most or sum(map(text.count, "[{,:")) <= most:
+        return ""
+    return f"holds more than {most:,} values in one; write its rows as JSON lines"
 
 
 def _skip_gap(buffer: str, start: int) -> int:

@@ -6,12 +6,13 @@ inside a row go back into Parquet as bytes. A JSON line cannot hold bytes, so it
 """
 
 import json
-import shutil
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
+
+from oresight.tasks.scoring.picture import read_ingested
 
 FIRST_ROWS = 256
 """Rows that show which columns hold pictures."""
@@ -71,12 +72,23 @@ class Gallery:
         return descriptions
 
     def copy(self) -> None:
-        """Copy pictures to images/. Raises OSError if one is gone."""
+        """Copy pictures to images/, as they were when they were ingested.
+
+        Raises Unreadable if one is gone or has changed since; ValueError if two would be one file.
+        """
+        copied = dict[Path, PublishedPicture]()
         for picture in self.pictures:
             target = self._target(picture)
-            if target is not None:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(picture.path, target)
+            if target is None:
+                continue
+            other = copied.setdefault(target, picture)
+            if other.sha256 != picture.sha256:
+                raise ValueError(
+                    f"publishing.copy_images: rows call two pictures {picture.name!r} ({other.path} and"
+                    f" {picture.path}); rename one of them, also in its rows"
+                )
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(read_ingested(picture.path, picture.sha256))
 
     def _target(self, picture: PublishedPicture) -> Path | None:
         """The path of the copy; None if the picture is not copied."""
@@ -116,7 +128,7 @@ class Gallery:
         if isinstance(value, dict):
             return {key: self.with_bytes(item, placeholder) for key, item in value.items()}
         if file := self._embedded_file(value):
-            return file.read_bytes() if placeholder is None else placeholder
+            return read_ingested(str(file), value.removeprefix(DIGEST)) if placeholder is None else placeholder
         return value
 
     def _embedded_file(self, value: Any) -> Path | None:

@@ -17,6 +17,7 @@ from oresight.tasks.database import DatabaseError
 FULL = "No space left on device", "Disk quota exceeded"
 READ_ONLY = "Read-only file system"
 FORBIDDEN = "Permission denied", "Operation not permitted"
+LESS_MODEL = "free some, lower scoring.batch_tokens, name a smaller model or set model.dtype: bfloat16"
 MEMORY = "can't allocate memory", "not enough memory", "out of memory"
 
 
@@ -29,21 +30,23 @@ class Unwritable(ValueError):
 
 
 @contextmanager
-def explain_faults(**paths: str) -> Iterator[None]:
+def explain_faults(memory_cure: str = LESS_MODEL, **paths: str) -> Iterator[None]:
     """Raise ResourceExhausted for a full disk or too little memory, and Unwritable for a path that can only be read.
 
-    paths: what is written to, under its configuration key; a dot in a key is written __.
+    memory_cure: what helps where the memory is full. paths: what is written to, under its configuration key; a dot in
+    a key is written __.
     """
     try:
         yield
     except (ResourceExhausted, Unwritable):
         raise
     except Exception as error:
-        _explain(error, {key.replace("__", "."): str(Path(path).absolute()) for key, path in paths.items()})
+        absolute = {key.replace("__", "."): str(Path(path).absolute()) for key, path in paths.items()}
+        _explain(error, absolute, memory_cure)
         raise
 
 
-def _explain(error: Exception, paths: dict[str, str]) -> None:
+def _explain(error: Exception, paths: dict[str, str], memory_cure: str) -> None:
     """Raise the explanation of an error, or of the error that caused it; do nothing if there is no explanation."""
     cause: BaseException = error
     while isinstance(cause, ValueError) and cause.__cause__:
@@ -66,9 +69,10 @@ def _explain(error: Exception, paths: dict[str, str]) -> None:
             ) from error
         if reason == READ_ONLY:
             raise Unwritable(f"{path} cannot be written ({reason}); make it writable") from error
-    if isinstance(cause, MemoryError) or (isinstance(cause, RuntimeError) and any(words in text for words in MEMORY)):
-        cure = "free some, lower scoring.batch_tokens, name a smaller model or set model.dtype: bfloat16"
-        message = f"the memory is full; {cure}, then run again to continue (what was stored stays)"
+    if isinstance(cause, MemoryError) or (
+        isinstance(cause, RuntimeError | DatabaseError) and any(words in text for words in MEMORY)
+    ):
+        message = f"the memory is full; {memory_cure}, then run again to continue (what was stored stays)"
         raise ResourceExhausted(f"{message}: {text.splitlines()[0]}" if text else message) from error
 
 

@@ -3,11 +3,13 @@
 import json
 import logging
 import time
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 from transformers import (
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
@@ -50,8 +52,13 @@ def load(source: Source, device: str = "auto", dtype: str = "auto") -> Loaded:
     """Load a model, and check on one batch that we reproduce its logits. Raises UnusableModel with the difference."""
     target = torch.device(devices(device)[0])
     model, tokenizer, vision = load_pretrained(source, None if dtype == "auto" else DTYPES[dtype], target)
-    ids = list(tokenizer(PROBE_TEXT)["input_ids"])[:PROBE]
-    return take_apart(model.to(target).eval(), tokenizer, source.name, ids, vision)
+    try:
+        ids = list(tokenizer(PROBE_TEXT)["input_ids"])[:PROBE]
+        return take_apart(model.to(target).eval(), tokenizer, source.name, ids, vision)
+    except UnusableModel:
+        raise
+    except Exception as error:  # a configuration with absurd values fails anywhere
+        raise UnusableModel(_loading_error(source, source.folder, error)) from error
 
 
 def load_pretrained(
@@ -62,8 +69,9 @@ def load_pretrained(
     dtype: None chooses the fastest one on the device that does not change the ranking. Raises UnusableModel.
     """
     _silence_transformers()
-    folder = converted(source) if source.gguf else source.folder
+    folder = source.folder
     try:
+        folder = converted(source) if source.gguf else folder
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         reads_pictures = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and hasattr(config, "vision_config")
         auto_class = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
@@ -72,7 +80,9 @@ def load_pretrained(
         vision = Vision(processor_of(config, folder)) if reads_pictures else None
         tokenizer = vision.tokenizer if vision else AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         model = auto_class.from_pretrained(folder, dtype=precision, use_safetensors=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except (
+        Exception
+    ) as error:  # damaged files and absurd values raise errors of safetensors, struct, Rust, arithmetic ...
         raise UnusableModel(_loading_error(source, folder, error)) from error
     return model if source.adapter is None else _merge_adapter(model, source.adapter), tokenizer, vision
 
@@ -218,31 +228,68 @@ def _auto_dtype(config: Any, device: torch.device) -> torch.dtype:
 
 
 def _merge_adapter(model: Any, adapter: Path) -> Any:
-    """The model with the adapter merged into its weights, as a further finetune would start from it."""
+    """The model with the adapter merged into its weights, as a further finetune would start from it.
+
+    Raises UnusableModel if the adapter cannot be merged, belongs to another model, or changes no weight: peft ignores
+    weights that have no place in the model.
+    """
     from peft import PeftModel
 
+    before = _sums(model)
     try:
-        return PeftModel.from_pretrained(model, adapter, use_safetensors=True).merge_and_unload(safe_merge=True)
+        adapted = PeftModel.from_pretrained(model, adapter, use_safetensors=True)
+        unfit = _unfit_keys(adapted, adapter)
+        merged = None if unfit else adapted.merge_and_unload(safe_merge=True)
     except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UnusableModel(
             f"model.adapter: {adapter} cannot be merged into the model ({reason}); give an adapter that changes"
             " weights, such as LoRA; learned prompts cannot be merged"
         ) from error
+    if unfit:
+        names = f"{', '.join(unfit[:5])}{', ...' if len(unfit) > 5 else ''}"
+        raise UnusableModel(
+            f"model.adapter: {adapter} does not fit the model: {len(unfit)} weights are in one of them only ({names});"
+            " give the adapter that was trained on this model"
+        )
+    if _sums(merged) == before:
+        raise UnusableModel(f"model.adapter: {adapter} changes no weight of the model; remove model.adapter")
+    return merged
+
+
+def _unfit_keys(adapted: Any, adapter: Path) -> list[str]:
+    """Keys of the adapter's file that have no place in the adapted model, and those of places that it leaves out."""
+    from peft import get_peft_model_state_dict
+
+    with safe_open(adapter / "adapter_model.safetensors", framework="pt") as file:
+        given = set(file.keys())
+    places = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
+    return sorted((given - places - set(adapted.state_dict())) | (places - given))
+
+
+def _sums(model: Any) -> list[tuple[float, float]]:
+    """The sum and the sum of squares of every weight, which tell whether one has changed."""
+    weights = [weight.detach() for weight in model.state_dict().values()]
+    return [(float(weight.sum(dtype=torch.float64)), float(weight.double().square().sum())) for weight in weights]
 
 
 def _loading_error(source: Source, folder: Path, error: Exception) -> str:
     """Why a model cannot be loaded, in one line with the cure."""
     reason = " ".join(str(error).split())[:300]
-    config = folder / "config.json"
-    quantised = json.loads(config.read_text(encoding="utf-8")).get("quantization_config") if config.is_file() else None
-    if quantised:
+    quantised = None
+    with suppress(OSError, ValueError, AttributeError):
+        quantised = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("quantization_config")
+    if isinstance(quantised, dict):
         method = quantised.get("quant_method", "an unnamed method")
         return (
             f"model.name: {source.name} is quantised with {method}, which cannot be loaded here ({reason});"
             " give the unquantised model or a GGUF file"
         )
-    return f"model.name: {source.name} cannot be loaded: {reason}"
+    file = folder / source.gguf if source.gguf else folder
+    return (
+        f"model.name: {source.name} cannot be loaded ({type(error).__name__}: {reason}); if {file} is damaged,"
+        " download it again, else name another model"
+    )
 
 
 def _silence_transformers() -> None:

@@ -4,11 +4,15 @@ The format is decided from the first bytes, never from the name, and the size is
 picture is turned upright by its EXIF orientation, put on white where it is transparent, and converted to 8-bit RGB.
 """
 
+import errno
 import hashlib
 import io
+import os
+import stat
+import threading
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +22,9 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 """Pillow's readers that decode in this process. Its other readers can start programs or have no use in a dataset."""
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 << 20
+LARGE_PIXELS = 4_000_000
+ONE_LARGE = threading.RLock()
+"""Held while a picture of more pixels or many bytes is read for its facts, so that threads do not add them up."""
 THUMBNAIL = 256
 """Longest side of a thumbnail, in pixels."""
 SUFFIXES = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif"}
@@ -70,7 +77,8 @@ def inspect_picture(data: bytes) -> PictureFacts:
     with _open(data) as picture:
         file_format, mode = str(picture.format), picture.mode
         width, height = picture.size
-        small = _upright(picture, THUMBNAIL)
+        with ONE_LARGE if width * height > LARGE_PIXELS else nullcontext():
+            small = _upright(picture, THUMBNAIL)
         if picture.getexif().get(0x0112, 1) in (5, 6, 7, 8):  # EXIF orientations that swap width and height
             width, height = height, width
     thumbnail = io.BytesIO()
@@ -97,12 +105,23 @@ def pixels(picture: Picture) -> Image.Image:
 
 def content(picture: Picture) -> bytes:
     """The bytes of the file. Raises Unreadable if the file is missing or has changed since ingest."""
+    return read_ingested(picture.path, picture.sha256)
+
+
+def read_ingested(path: str, sha256: str) -> bytes:
+    """The bytes of a file that was ingested with this digest. Raises Unreadable if it is missing or has changed since.
+
+    A link or a pipe that took the file's place is not opened: ingest has stored the path with all links followed.
+    """
     try:
-        data = Path(picture.path).read_bytes()
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as stream:
+            is_file = stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+            data = stream.read(MAX_BYTES + 1) if is_file else b""
     except OSError as error:
-        raise Unreadable(f"the picture {picture.path} cannot be read ({error.strerror}); run ingest again") from error
-    if hashlib.sha256(data).hexdigest() != picture.sha256:
-        raise Unreadable(f"the picture {picture.path} has changed since it was ingested; run ingest again")
+        reason = "is a link now" if error.errno == errno.ELOOP else f"cannot be read ({error.strerror})"
+        raise Unreadable(f"the picture {path} {reason}; run ingest again") from error
+    if not is_file or hashlib.sha256(data).hexdigest() != sha256:
+        raise Unreadable(f"the picture {path} has changed since it was ingested; run ingest again")
     return data
 
 
@@ -143,8 +162,11 @@ def _upright(picture: Image.Image, side: int | None = None) -> Image.Image:
             picture.thumbnail((side, side))
         picture.load()
         turned = ImageOps.exif_transpose(picture)
+        if side is not None and turned.mode == "P" and turned.width * turned.height > LARGE_PIXELS:
+            turned = turned.convert("RGBA" if turned.has_transparency_data else "RGB")
+            turned.thumbnail((4 * side, 4 * side))  # before copies of it are made
         if turned.mode in SIXTEEN_BIT:
-            wide: Any = np.asarray(turned).astype(np.int64)
+            wide: Any = np.asarray(turned)
             eight = wide if turned.mode == "I" and wide.max(initial=0) < 256 else wide >> 8
             turned = Image.fromarray(eight.clip(0, 255).astype(np.uint8))
         if turned.has_transparency_data:

@@ -5,6 +5,7 @@ Weights are read from safetensors or GGUF only, and code that comes with a model
 
 import copy
 import hashlib
+import json
 import re
 import shutil
 import tempfile
@@ -28,7 +29,8 @@ TEMPLATE_FILES = (
     "added_tokens.json",
     "*processor_config.json",
 )
-WEIGHT_FILES = ("*.safetensors", "*.gguf", "config.json")
+INDEX = "*.safetensors.index.json"
+WEIGHT_FILES = ("*.safetensors", INDEX, "*.gguf", "config.json")
 
 
 class UnusableModel(ValueError):
@@ -78,7 +80,7 @@ def find(name: str, revision: str | None = None, adapter: str | None = None) -> 
             adapter=adapter_folder,
             adapter_hash=adapter_hash,
         )
-    if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
+    if (path / "adapter_config.json").is_file():  # transformers would load the base model that it names
         raise UnusableModel(
             f"model.name: {name} is an adapter; give its base model as model.name and the adapter as model.adapter"
         )
@@ -88,6 +90,7 @@ def find(name: str, revision: str | None = None, adapter: str | None = None) -> 
             f"model.name: {name} holds no .safetensors file, and other weight formats can run code; convert it to"
             " safetensors or name another model"
         )
+    _require_own_weights(path)
     adapter_folder, adapter_hash = _adapter(adapter)
     return Source(
         name=_label(name),
@@ -98,6 +101,35 @@ def find(name: str, revision: str | None = None, adapter: str | None = None) -> 
         adapter=adapter_folder,
         adapter_hash=adapter_hash,
     )
+
+
+def _require_own_weights(folder: Path) -> None:
+    """Raises UnusableModel if an index or the configuration names weights that are not files of the model's folder.
+
+    Such weights would be loaded, although the model's hash does not cover them.
+    """
+    for file in [*folder.glob(INDEX), *folder.glob("config.json")]:
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            names = (
+                content["weight_map"].values() if file.name != "config.json" else [content.get("transformers_weights")]
+            )
+            names = {name for name in names if name is not None}
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+            raise UnusableModel(f"model.name: {file} is damaged ({type(error).__name__}); download it again") from error
+        for name in names:
+            if not isinstance(name, str) or Path(name).name != name:
+                raise UnusableModel(
+                    f"model.name: {file} names the weights {name!r}, which lie outside the model's folder; move them"
+                    " into it and name them without a path"
+                )
+            if not name.endswith((".safetensors", ".safetensors.index.json")):
+                raise UnusableModel(
+                    f"model.name: {file} names the weights {name!r}, and formats other than safetensors can run code;"
+                    " convert them to safetensors"
+                )
+            if not (folder / name).is_file():
+                raise UnusableModel(f"model.name: {file} names the weights {name!r}, which are not there; copy them")
 
 
 def _adapter(name: str | None) -> tuple[Path | None, str | None]:

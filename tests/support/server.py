@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import psutil
 import yaml
+from playwright.sync_api import Page
 from prefect.client.base import PrefectHttpxSyncClient
 
 from oresight.tasks.database import reading
@@ -24,6 +25,8 @@ BIN = Path(sys.executable).parent
 EASY = ROOT / "tests" / "data" / "easy_vqa"
 TOKEN = "hub-token-that-nobody-must-see"
 """The secret in the block hub-token of every server."""
+PASSWORD = "oresight:password-that-nobody-must-see"
+"""The password of every server."""
 TERMINAL_STATES = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED", "PAUSED")
 
 
@@ -50,13 +53,19 @@ class Server:
             | {
                 "PREFECT_HOME": str(folder / "prefect"),
                 "PREFECT_API_URL": f"{self.url}/api",
+                "PREFECT_SERVER_API_AUTH_STRING": PASSWORD,
+                "PREFECT_API_AUTH_STRING": PASSWORD,
                 "PREFECT_WORKER_QUERY_SECONDS": "2",
                 "OMP_NUM_THREADS": "1",
             }
         )
         self.processes: list[subprocess.Popen[bytes]] = []
         self.client = PrefectHttpxSyncClient(  # asks again where SQLite was locked, as all of Prefect's clients do
-            base_url=f"{self.url}/api", timeout=90, raise_on_all_errors=False, enable_csrf_support=True
+            base_url=f"{self.url}/api",
+            timeout=90,
+            auth=tuple(PASSWORD.split(":")),
+            raise_on_all_errors=False,
+            enable_csrf_support=True,
         )
         rows, trusted = (json.loads((EASY / name).read_text()) for name in ("rows.json", "trusted.json"))
         shutil.copytree(EASY / "images", folder / "images")
@@ -97,6 +106,13 @@ class Server:
                     return
             time.sleep(0.2)
         raise AssertionError((self.folder / "server.log").read_text()[-3000:])
+
+    def log_in(self, tab: Page) -> None:
+        """Give the password to the login form of the server's pages."""
+        tab.goto(f"{self.url}/login")
+        tab.get_by_role("textbox").or_(tab.locator("input[type=password]")).first.fill(PASSWORD)
+        tab.keyboard.press("Enter")
+        tab.wait_for_url(f"{self.url}/dashboard")
 
     def keep_secret(self) -> None:
         """Make the block hub-token."""

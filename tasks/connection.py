@@ -1,0 +1,143 @@
+"""Opens a DuckDB file, and waits for other processes that have it open. The only `import duckdb`."""
+
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import duckdb
+
+CATALOG = "oresight"
+ROW_GROUP = 8192
+"""Rows per row group. A commit can merge the last two row groups: with DuckDB's default of 122,880 rows, a commit of a
+few vectors sometimes needs half a GB (tests/bench/bench_scale.py); with a few thousand, blocks stay half empty."""
+STORAGE = "v1.2.0"
+"""The oldest DuckDB that can read the file: the first with Zstandard."""
+LOG = logging.getLogger("oresight")
+OPEN = threading.RLock()
+"""Held while this process has a database open: DuckDB opens a file once per process, to read or to write."""
+Connection = duckdb.DuckDBPyConnection
+DatabaseError = duckdb.Error
+DAMAGE = re.compile("Corrupt database file|Could not read enough bytes")
+"""What DuckDB says of a block whose checksum is wrong, and of a file that was cut off."""
+
+
+class DatabaseBusy(RuntimeError):
+    """Another process holds the database. The message names it."""
+
+
+class DatabaseDamaged(RuntimeError):
+    """The file cannot be read as it was written. The message says how to restore a backup."""
+
+    def __init__(self, database: str, error: BaseException) -> None:
+        copies = sorted(map(str, Path(database).parent.glob(f"{Path(database).name}.before-*")))
+        backup = f"BACKUP (perhaps {copies[-1]}, from before an upgrade)" if copies else "BACKUP"
+        super().__init__(
+            f"{database}: the file is damaged ({str(error).splitlines()[0]}); restore the newest file that `oresight"
+            f" backup` wrote: mv {database} {database}.broken; rm -f {database}.wal; cp {backup} {database}"
+        )
+
+
+@contextmanager
+def opened(database: str, *, read_only: bool, wait_s: float = 60) -> Iterator[Connection]:
+    """Connect, after waiting for another process that has the file open. Raises DatabaseBusy after wait_s."""
+    with OPEN:
+        connection = _connect(database, read_only=read_only, wait_s=wait_s)
+        try:
+            connection.execute("SET enable_progress_bar = false")
+            yield connection
+        except DatabaseError as error:
+            if DAMAGE.search(str(error)):
+                raise DatabaseDamaged(database, error) from error
+            raise
+        finally:
+            connection.close()
+
+
+def _connect(database: str, *, read_only: bool, wait_s: float) -> Connection:
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "preserve_insertion_order": False,
+        "memory_limit": "2GB",
+        "temp_directory": f"{database}.tmp",
+        "disabled_compression_methods": "dict_fsst",  # Zstandard stores texts in a third less space ...
+        "zstd_min_string_length": 64,  # ... but not the short texts that tables are joined by
+        "max_temp_directory_size": "500GB",
+    }
+    connection = duckdb.connect(config=settings)
+    try:
+        attach(connection, database, CATALOG, read_only=read_only, wait_s=wait_s)
+        connection.execute(f"USE {CATALOG}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def attach(connection: Connection, database: str, name: str, *, read_only: bool, wait_s: float = 60) -> None:
+    """Open a file as a catalog, after waiting for another process that has it open. Raises DatabaseBusy after wait_s.
+
+    A process that replaces the file (`rewrite`) may do so after we opened it and before we have its lock. Then we would
+    write to a file without a name, so we open again.
+    """
+    if "?" in database:
+        raise ValueError(f"database: {database} has a question mark, which DuckDB takes for options; give another path")
+    path = database.replace("'", "''")
+    mode = "READ_ONLY" if read_only else f"READ_WRITE, STORAGE_VERSION '{STORAGE}'"
+    deadline, has_logged = time.monotonic() + wait_s, False
+    while True:
+        try:
+            file = _file_id(database)
+            connection.execute(f"ATTACH '{path}' AS {name} ({mode}, ROW_GROUP_SIZE {ROW_GROUP})")
+            if file in (None, _file_id(database)):
+                return
+            connection.execute(f"DETACH {name}")
+        except duckdb.IOException as error:
+            holder = re.search(r"Conflicting lock is held in (.*?) \(PID (\d+)\)", str(error))
+            if holder is None and DAMAGE.search(str(error)):
+                raise DatabaseDamaged(database, error) from error
+            if holder is None:
+                raise ValueError(
+                    f"{database}: cannot be opened as a DuckDB file ({str(error).splitlines()[0]})"
+                ) from error
+            if int(holder[2]) == os.getpid():
+                raise
+            if time.monotonic() > deadline:
+                raise DatabaseBusy(
+                    f"{database}: process {holder[2]} ({holder[1]}) has it open; end it, then run again"
+                ) from None
+            if not has_logged and time.monotonic() > deadline - wait_s + 2:
+                has_logged = True
+                LOG.warning("waiting for process %s (%s), which has %s open", holder[2], holder[1], database)
+            time.sleep(0.05)
+
+
+def _file_id(path: str) -> tuple[int, int] | None:
+    """What identifies a file, whatever its name; None if there is none."""
+    with suppress(FileNotFoundError):
+        status = Path(path).stat()
+        return status.st_dev, status.st_ino
+    return None
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """Commit all changes together, or none of them."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def is_select(connection: Connection, text: str) -> bool:
+    """Whether a text is one SELECT and nothing else. Raises DatabaseError if it is not SQL."""
+    statements = connection.extract_statements(text)
+    return len(statements) == 1 and statements[0].type == duckdb.StatementType.SELECT

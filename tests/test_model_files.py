@@ -1,0 +1,135 @@
+"""Weights come from the model's own files and from an adapter that fits; damaged files are a sentence."""
+
+import json
+import shutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from oresight.tasks.scoring.model import load
+from oresight.tasks.scoring.source import UnusableModel, find
+from tests.test_models import adapted, copied
+
+Weights = dict[str, torch.Tensor]
+UNFIT: dict[str, tuple[Callable[[Weights], Weights], str]] = {
+    "other names": (
+        lambda w: {key.replace("layers", "blocks"): v for key, v in w.items()},
+        "blocks.0.self_attn.q_proj",
+    ),
+    "one too many": (lambda w: w | {"base_model.model.x.lora_A.weight": torch.ones(1)}, "base_model.model.x.lora_A"),
+    "half of them": (lambda w: {key: v for key, v in w.items() if "q_proj" in key}, "v_proj.lora_A.weight"),
+    "none": (lambda _: {}, "does not fit the model"),
+    "untrained": (lambda w: {key: v * ("lora_A" in key) for key, v in w.items()}, "changes no weight of the model"),
+}
+
+
+@pytest.mark.parametrize("how", UNFIT)
+def test_an_adapter_that_fits_nothing_or_changes_nothing_is_refused_with_its_keys(
+    stories: Path, tmp_path: Path, how: str
+) -> None:
+    adapted(stories, tmp_path)
+    file, (change, words) = tmp_path / "adapter_model.safetensors", UNFIT[how]
+    save_file(change(load_file(file)), file)
+    with pytest.raises(UnusableModel, match=r"^model.adapter: ") as refused:
+        load(find(str(stories), adapter=str(tmp_path)), "cpu", "float32")
+    assert words in str(refused.value)
+
+
+def sharded(stories: Path, folder: Path) -> Path:
+    """The stories model as two files with an index."""
+    copied(stories, folder)
+    weights = load_file(folder / "model.safetensors")
+    names, index = sorted(weights), dict[str, str]()
+    for number, part in enumerate((names[::2], names[1::2])):
+        save_file({name: weights[name] for name in part}, folder / f"part-{number}.safetensors", {"format": "pt"})
+        index |= dict.fromkeys(part, f"part-{number}.safetensors")
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": index}))
+    return folder
+
+
+def test_an_index_is_part_of_the_hash(stories: Path, tmp_path: Path) -> None:
+    folder = sharded(stories, tmp_path / "model")
+    before = find(str(folder))
+    plain, parts = load(find(str(stories)), "cpu", "float32"), load(before, "cpu", "float32")
+    assert torch.equal(plain.head.weight_VD, parts.head.weight_VD)
+    file = folder / "model.safetensors.index.json"
+    file.write_text(file.read_text().replace('"metadata": {}', '"metadata": {"a": 1}'))
+    assert find(str(folder)).weights != before.weights
+
+
+@pytest.mark.parametrize("name", ["../outside.safetensors", "/etc/passwd", "sub/a.safetensors", "..", "", "a.bin", 3])
+@pytest.mark.parametrize("file", ["model.safetensors.index.json", "config.json"])
+def test_weights_outside_the_folder_are_refused(stories: Path, tmp_path: Path, name: Any, file: str) -> None:
+    folder = sharded(stories, tmp_path / "model")
+    shutil.copy(folder / "part-0.safetensors", tmp_path / "outside.safetensors")
+    content = json.loads((folder / file).read_text())
+    if file == "config.json":
+        content["transformers_weights"] = name
+    else:
+        content["weight_map"][next(iter(content["weight_map"]))] = name
+    (folder / file).write_text(json.dumps(content))
+    with pytest.raises(UnusableModel, match=r"names the weights .*(outside the model's folder|can run code)"):
+        find(str(folder))
+
+
+def test_weights_that_are_missing_and_a_base_model_from_elsewhere_are_refused(stories: Path, tmp_path: Path) -> None:
+    folder = sharded(stories, tmp_path / "model")
+    (folder / "part-1.safetensors").unlink()
+    with pytest.raises(UnusableModel, match=r"'part-1\.safetensors', which are not there"):
+        find(str(folder))
+    both = copied(stories, tmp_path / "both")
+    (both / "adapter_config.json").write_text(
+        json.dumps({"base_model_name_or_path": str(tmp_path), "peft_type": "LORA"})
+    )
+    with pytest.raises(UnusableModel, match="is an adapter; give its base model"):
+        find(str(both))
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+DAMAGES: dict[str, Callable[[Path], Any]] = {
+    "cut weights": lambda folder: cut(folder / "model.safetensors"),
+    "empty weights": lambda folder: (folder / "model.safetensors").write_bytes(b""),
+    "absurd header": lambda folder: (folder / "model.safetensors").write_bytes(struct.pack("<Q", 1 << 60) + b"{}"),
+    "no JSON in the header": lambda folder: (folder / "model.safetensors").write_bytes(struct.pack("<Q", 4) + b"abcd"),
+    "cut config": lambda folder: cut(folder / "config.json"),
+    "a list as config": lambda folder: (folder / "config.json").write_text("[]"),
+    "cut tokenizer": lambda folder: cut(folder / "tokenizer.json"),
+    "deep config": lambda folder: (folder / "config.json").write_text("[" * 100_000),
+}
+CONFIGS: list[dict[str, Any]] = [
+    {"num_attention_heads": 0},
+    {"num_key_value_heads": 0},
+    {"hidden_size": "big"},
+    {"hidden_size": -4},
+    {"vocab_size": None},
+    {"num_hidden_layers": "many"},
+    {"model_type": "no-such-model"},
+    {"rope_theta": 0, "rope_scaling": {"type": "x"}},
+    {"hidden_act": "no-such-function"},
+]
+
+
+@pytest.mark.parametrize("how", [*DAMAGES, *(json.dumps(config) for config in CONFIGS)])
+def test_a_damaged_model_is_one_sentence_with_the_cure(stories: Path, tmp_path: Path, how: str) -> None:
+    folder = copied(stories, tmp_path / "model", **({} if how in DAMAGES else json.loads(how)))
+    if how in DAMAGES:
+        DAMAGES[how](folder)
+    with pytest.raises(UnusableModel, match=r"^model.name: ") as refused:
+        load(find(str(folder)), "cpu")
+    assert "\n" not in str(refused.value) and "download it again" in str(refused.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"GGUF", b"GGUF" + struct.pack("<IQQ", 3, 1 << 50, 1 << 50), b"x" * 100])
+def test_a_damaged_gguf_file_is_one_sentence(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "m.gguf").write_bytes(content)
+    with pytest.raises(UnusableModel, match=r"^model.name: m cannot be loaded .*m.gguf is damaged, download it again"):
+        load(find(str(tmp_path / "m.gguf")), "cpu")
