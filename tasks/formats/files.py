@@ -50,7 +50,8 @@ def _text(file: File, advance: Advance, *, has_answers: bool = True) -> Iterator
             elif is_json_lines:
                 lines = _unwrapped(_json_lines(stream), file, has_answers=has_answers)
             else:
-                lines = _unwrapped((_json(*value) for value in values(stream, MAX_LINE)), file, has_answers=has_answers)
+                parts = values(stream, MAX_LINE, file.bytes)
+                lines = _unwrapped((_json(*value) for value in parts), file, has_answers=has_answers)
             for line in lines:
                 number = line.number or number
                 yield line
@@ -166,12 +167,12 @@ def _json_lines(stream: Stream) -> Iterator[Line]:
                     number, None, line.decode(errors="replace"), f"is not UTF-8 (byte {error.start + 1} of the line)"
                 )
             else:
-                yield _json(number, text, "")
+                yield _json(number, text, too_many_values(text))
 
 
 def _json(number: int, text: str, reason: str) -> Line:
     """A record from its JSON text; with a reason, no record."""
-    if reason := reason or too_many_values(text):
+    if reason:
         return Line(number, None, text[:1000], reason)
     try:
         value = parse(text)

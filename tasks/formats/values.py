@@ -14,18 +14,20 @@ from typing import Any, TypeAlias
 
 Stream: TypeAlias = "gzip.GzipFile | io.BufferedReader[Any]"
 CHUNK = 1 << 18
-MAX_VALUES = 4_000_000
+MAX_VALUES, BYTES = 4_000_000, 8
 """Most values in an item, by the marks that separate them. In memory a value takes 60 bytes, its text perhaps two."""
 BETWEEN = re.compile(r"[\s,]*")
 CUT_TOKEN = 16
 """The parser fails at most this many characters before the buffer's end if that end cuts an escape or a literal."""
 
 
-def values(stream: Stream, longest: int) -> Iterator[tuple[int, str, str]]:
+def values(stream: Stream, longest: int, size: int) -> Iterator[tuple[int, str, str]]:
     """Per value: its position, counted from 1, its JSON text, and the reason why it is unusable ('' if it is usable).
 
     longest: characters after which an unfinished item of a list is given up. A value outside a list may be four times
-    as long, because it may hold all rows. Reading ends where the JSON structure is broken.
+    as long, because it may hold all rows. size: bytes of the file on the disk. Such a value may also be as long as that
+    and hold a value for BYTES of them, so that a large file is read, and a small one that unfolds to gigabytes is not.
+    Reading ends where the JSON structure is broken.
     """
     decode = codecs.getincrementaldecoder("utf-8-sig")(errors="surrogateescape").decode
     scan = json.JSONDecoder(strict=False).raw_decode
@@ -48,7 +50,7 @@ def values(stream: Stream, longest: int) -> Iterator[tuple[int, str, str]]:
                     continue
             except json.JSONDecodeError as error:
                 is_cut = error.msg.startswith("Unterminated string") or error.pos >= len(buffer) - CUT_TOKEN
-                is_long = len(buffer) - start > (longest if in_list else 4 * longest)
+                is_long = len(buffer) - start > (longest if in_list else max(4 * longest, size))
                 if at_end or not is_cut or is_long:
                     problem = f"is longer than {longest} characters" if is_long else f"is not JSON: {error.msg}"
             except RecursionError:
@@ -62,7 +64,7 @@ def values(stream: Stream, longest: int) -> Iterator[tuple[int, str, str]]:
             return
         # Read at least as many characters as are left over, so that a long value is not scanned again for every chunk.
         left = buffer[start:]
-        problem = too_many_values(left, MAX_VALUES * (1 if in_list else 3))
+        problem = too_many_values(left, MAX_VALUES if in_list else max(3 * MAX_VALUES, size // BYTES))
         parts, added = [left], 0
         while added <= len(left) and not at_end:
             data = stream.read1(CHUNK)
