@@ -1,11 +1,12 @@
 """Curate instruction and VQA data. Exit codes: 0 done, 1 refused, 2 unusable input, 3 a step failed (run it again)."""
 
+import importlib.metadata
 import logging
 import os
 import sys
 import traceback
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -15,7 +16,7 @@ from oresight.tasks.database import DatabaseBusy, DatabaseDamaged
 from oresight.tasks.runs.faults import ResourceExhausted, explain_faults
 from oresight.tasks.runs.record import Refused
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Curate": (pipeline.curate, plan.plan, review.trust, pipeline.report, review.review),
     "Ask": (questions.sql, questions.explain, questions.diff, questions.ask),
@@ -32,6 +33,21 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
 for _panel, _commands in PANELS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"oresight {importlib.metadata.version('oresight')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    _: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options that need no command."""
 
 
 def main() -> NoReturn:

@@ -1,5 +1,10 @@
 """Reads the configuration from a YAML file and `--set` changes. Errors are one line: file, line, field and cure."""
 
+import difflib
+import json
+import re
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -7,6 +12,29 @@ import yaml
 from pydantic import ValidationError
 
 from oresight.tasks.config import Curate
+
+BOUNDS = {
+    "less_than_equal": ("at most", "le"),
+    "less_than": ("less than", "lt"),
+    "greater_than_equal": ("at least", "ge"),
+    "greater_than": ("more than", "gt"),
+}
+"""Kinds of errors of pydantic, what they say, and the key of the bound."""
+KINDS = {
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "a text; put it in quotes",
+    "list_type": "a list, such as [a, b]",
+    "dict_type": "keys with values, such as {key: value}",
+    "model_type": "keys with values, such as {key: value}",
+    "model_attributes_type": "keys with values, such as {key: value}",
+}
+"""Kinds of errors of pydantic, and what the value must be."""
 
 
 def read_config(path: Path, changes: list[str]) -> Curate:
@@ -29,8 +57,10 @@ def read_config(path: Path, changes: list[str]) -> Curate:
         return Curate.model_validate(tree)
     except ValidationError as error:
         key_path, message = _first_error(error)
+        blamed = next((change for change in reversed(changes) if _sets(change, key_path)), None)
         line = _line(node, key_path)
-        raise ValueError(f"{path}{f', line {line}' if line else ''}: {message}") from error
+        place = f"--set {blamed}" if blamed else f"{path}{f', line {line}' if line else ''}"
+        raise ValueError(f"{place}: {message}") from error
 
 
 def validated(config: Any) -> Curate:
@@ -47,10 +77,53 @@ def _first_error(error: ValidationError) -> tuple[tuple[str, ...], str]:
     key_path = tuple(map(str, first["loc"]))
     if key_path[:2] == ("splitting", "drop"):
         key_path = key_path[:2] + key_path[3:]  # without the name of the form that the value was read as
-    message = first["msg"].removeprefix("Value error, ")
+    name = ".".join(key_path) or "configuration"
     if first["type"] == "extra_forbidden":
-        message = f"is not a key; the keys here are {', '.join(_keys(key_path[:-1]))}"
-    return key_path, f"{'.'.join(key_path) or 'configuration'}: {message}"
+        return key_path, f"{name}: {_unknown_key(key_path)}"
+    if name == "splitting.keep" and first["type"] == "less_than_equal":
+        asked = f"{first['input']:g}"
+        return key_path, f"{name}: is {asked}, but it is a share between 0 and 1; for {asked} rows say rows: {asked}"
+    return key_path, f"{name}: {_sentence(first)}"
+
+
+def _sentence(error: Any) -> str:
+    """What is wrong with a value, in our words where pydantic's are those of a programmer."""
+    given = textwrap.shorten(json.dumps(error["input"], default=str, ensure_ascii=False), 60, placeholder=" ...")
+    context = error.get("ctx", {})
+    if error["type"] == "literal_error":
+        allowed = re.findall(r"'(.*?)'", context["expected"])
+        return f"is {given}, but must be {context['expected']}{_did_you_mean(str(error['input']), allowed)}"
+    if error["type"] in BOUNDS:
+        words, key = BOUNDS[error["type"]]
+        return f"is {given}, but must be {words} {context[key]:g}"
+    if error["type"] == "missing":
+        return "is missing"
+    if error["type"] in KINDS:
+        return f"is {given}, but must be {KINDS[error['type']]}"
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _unknown_key(key_path: tuple[str, ...]) -> str:
+    """What is wrong with a key that does not exist: a slip of the pen, or another section's key."""
+    *section, key = key_path
+    keys = _keys(tuple(section))
+    homes = [name for name in Curate.model_fields if key in _keys((name,))]
+    meant = _did_you_mean(key, keys)
+    if not meant and homes:
+        meant = f"; it belongs to {' or '.join(f'{home}.{key}' for home in homes)}"
+    return f"is not a key{meant}; the keys here are {', '.join(keys)}"
+
+
+def _did_you_mean(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _sets(change: str, key_path: tuple[str, ...]) -> bool:
+    """Whether a change sets a field, or a section that the field is in, or a part of it."""
+    changed = tuple(change.partition("=")[0].strip().split("."))
+    shared = min(len(changed), len(key_path))
+    return shared > 0 and changed[:shared] == key_path[:shared]
 
 
 def _apply_change(tree: dict[str, Any], change: str) -> None:

@@ -122,10 +122,11 @@ def _totals(connection: Connection, scope: Scope, splitting: Splitting) -> _Tota
     kept, dropped, tokens, decisions = execute(connection, "split_totals").fetchone() or (0, 0, 0, "")
     totals = _Totals(kept, dropped, tokens, decisions, coverage)
     if totals.kept == 0:
+        dropped = ", ".join(f"{cause} {rows}" for cause, rows in execute(connection, "split_causes").fetchall())
         raise ValueError(
-            f"splitting: none of the {totals.dropped} rows of {scope.dataset!r} would be kept;"
-            " score them (`oresight score CONFIG.yaml`),"
-            " raise splitting.keep, or set splitting.drop to nothing"
+            f"splitting: none of the {totals.dropped} rows of {scope.dataset!r} would be kept (dropped by cause:"
+            f" {dropped}); score them (`oresight score CONFIG.yaml`), raise splitting.keep, or set splitting.drop to"
+            " nothing"
         )
     return totals
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from oresight.flows.commands.options import Changes, Config, Database
+from oresight.flows.commands.options import Changes, Config, Database, SampleId, whole_id
 from oresight.tasks.configfile import read_config
 from oresight.tasks.database import copy, newest_version, turn
 from oresight.tasks.runs.record import Refused, recorded
@@ -37,6 +37,8 @@ def backup(
     """Copy the database to a file. Waits until no run is writing."""
     if not Path(database).is_file():
         raise ValueError(f"{database}: no such database; give --database")
+    if not to.absolute().parent.is_dir():
+        raise ValueError(f"{to.absolute().parent}: no such folder; make it first")
     with turn(database):
         copy(database, str(to))
     typer.echo(f"{to}: {to.stat().st_size:,} bytes")
@@ -78,7 +80,7 @@ def verify(
 
 
 def forget(
-    sample_id: Annotated[str, typer.Argument(help="The sample_id of the row.")],
+    sample_id: SampleId,
     reason: Annotated[str, typer.Option(help="The reason. It is stored; the row is not.")],
     database: Database = "oresight.duckdb",
     who: Annotated[str, typer.Option(help="Who decides. Default: your user name.")] = "",
@@ -90,6 +92,7 @@ def forget(
         raise ValueError(f"{database}: no such database; give --database")
     if not reason.strip():
         raise ValueError("--reason: is empty; give a reason, it stays in the database instead of the row")
+    sample_id = whole_id(database, sample_id)
     done = forget_row(database, sample_id, " ".join(reason.split()), who or user_name())
     typer.echo(
         f"{sample_id}: forgotten; the next run ingests {' and '.join(done.datasets) or 'nothing'} again without it"

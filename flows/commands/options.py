@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from oresight.tasks.database import execute, reading
+
 Config = Annotated[
     Path, typer.Argument(metavar="CONFIG.yaml", help="The configuration file. The README lists its keys.")
 ]
@@ -13,3 +15,13 @@ Changes = Annotated[
     typer.Option("--set", metavar="KEY.SUBKEY=VALUE", help="Change a key of the configuration. May be repeated."),
 ]
 Database = Annotated[str, typer.Option(help="The DuckDB file.")]
+SampleId = Annotated[str, typer.Argument(help="The sample_id of the row, or a beginning that no other row has.")]
+
+
+def whole_id(database: str, beginning: str) -> str:
+    """The sample_id that begins so, or the text itself if none does. Raises ValueError if several do."""
+    with reading(database) as connection:
+        found = [sample_id for (sample_id,) in execute(connection, "row_ids", {"beginning": beginning}).fetchall()]
+    if len(found) > 1:
+        raise ValueError(f"{database}: several rows have a sample_id that begins with {beginning!r}; give more of it")
+    return str(found[0]) if found else beginning

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from oresight.flows.commands.options import Changes, Config, Database
+from oresight.flows.commands.options import Changes, Config, Database, SampleId, whole_id
 from oresight.tasks.configfile import read_config
 from oresight.tasks.database import Connection, DatabaseError, execute, let, reading
 from oresight.tasks.runs.record import Run
@@ -56,7 +56,7 @@ def sql(
     ] = None,
     list_names: Annotated[bool, typer.Option("--list", help="List the library of questions.")] = False,
 ) -> None:
-    """Run a SQL query on the database, read-only."""
+    """Run SQL on the database, read-only: one query, or several with ; between them."""
     if list_names:
         return typer.echo("\n".join(question.line() for question in question_library().values()))
     if bool(question) == bool(name):
@@ -65,16 +65,15 @@ def sql(
     try:
         with reading(database, guarded=True) as connection:
             let(connection, **query.parameters)
-            _print_answer(connection, query.sql, format)
+            for statement in connection.extract_statements(query.sql):
+                _print_answer(connection, statement.query, format)
     except DatabaseError as error:
         raise ValueError(str(error)) from error
 
 
-def explain(
-    sample_id: Annotated[str, typer.Argument(help="The sample_id of the row.")], database: Database = "oresight.duckdb"
-) -> None:
+def explain(sample_id: SampleId, database: Database = "oresight.duckdb") -> None:
     """Explain why a row was kept or dropped: all facts about it, in the order of the steps."""
-    facts = _run_query(database, "explain", sample_id=sample_id)
+    facts = _run_query(database, "explain", sample_id=whole_id(database, sample_id))
     if not facts:
         raise ValueError(f"{database}: no row has the sample_id {sample_id}; the view `rows` lists them")
     for fact in facts:

@@ -1,0 +1,148 @@
+"""Mistakes in a configuration or a command: each becomes one sentence with the place, the value and the cure."""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from oresight.flows.cli import app
+from oresight.tasks.config import Curate
+from oresight.tasks.configfile import read_config
+from oresight.tasks.database import reading, turn
+from oresight.tasks.ingest import ingest
+from oresight.tasks.runs.record import Run
+
+GOOD = """dataset: {name: support, path: rows.jsonl}
+reference: {name: trusted, path: trusted.jsonl}
+splitting: {keep: 0.8}
+"""
+CHANGES = {
+    "splitting.keep=80": "splitting.keep: is 80, but it is a share between 0 and 1; for 80 rows say rows: 80",
+    "splitting.keep=0": "splitting.keep: is 0, but must be more than 0",
+    "splitting.keep=most": 'splitting.keep: is "most", but must be a number',
+    "splitting.rows=0.5": "splitting.rows: is 0.5, but must be a whole number",
+    "splitting.kep=0.8": "splitting.kep: is not a key (did you mean keep?); the keys here are name, drop, keep",
+    "splitting.drop=flaged": "splitting.drop: is \"flaged\", but must be 'flagged' or 'nothing' (did you mean",
+    "modle.name=x": "modle: is not a key (did you mean model?); the keys here are database, dataset",
+    "dataset.paht=x": "dataset.paht: is not a key (did you mean path?)",
+    "dataset.keep=0.5": "dataset.keep: is not a key; it belongs to splitting.keep; the keys here are name, path",
+    "dataset.batch_tokens=9": "dataset.batch_tokens: is not a key; it belongs to scoring.batch_tokens",
+    "dataset.name=3": "dataset.name: is 3, but must be a text; put it in quotes",
+    "dataset=null": "dataset: is null, but must be keys with values, such as {key: value}",
+    "scoring=3": "scoring: is 3, but must be keys with values, such as {key: value}",
+    "scoring.batch_tokens=lots": 'scoring.batch_tokens: is "lots", but must be a whole number',
+    "flagging.error=guarantied": "flagging.error: is \"guarantied\", but must be 'estimated' or 'guaranteed' (did you",
+    "model.device=gpu": "model.device: is \"gpu\", but must be 'auto', 'cuda', 'mps' or 'cpu'",
+    "publishing.formats=parquet": 'publishing.formats: is "parquet", but must be a list, such as [a, b]',
+    "publishing.copy_images=perhaps": 'publishing.copy_images: is "perhaps", but must be true or false',
+}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "config.yaml"
+    file.write_text(GOOD)
+    return file
+
+
+def sentence(file: Path, *changes: str) -> str:
+    with pytest.raises(ValueError) as error:
+        read_config(file, list(changes))
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_wrong_change_is_blamed_on_the_option(change: str, file: Path) -> None:
+    assert sentence(file, change).startswith(f"--set {change}: {CHANGES[change]}")
+
+
+def test_a_wrong_value_in_the_file_is_blamed_on_its_line_also_beside_changes(file: Path) -> None:
+    file.write_text(GOOD.replace("0.8", "80"))
+    expected = f"{file}, line 3: splitting.keep: is 80, but it is a share between 0 and 1; for 80 rows say rows: 80"
+    assert sentence(file) == sentence(file, "splitting.name=mine", "scoring.max_tokens=64") == expected
+
+
+def test_of_several_changes_the_last_one_of_the_key_is_blamed(file: Path) -> None:
+    assert sentence(file, "splitting.keep=0.5", "splitting.keep=5").startswith("--set splitting.keep=5: splitting.keep")
+    assert sentence(file, "splitting={keep: 5}").startswith("--set splitting={keep: 5}: splitting.keep: is 5")
+
+
+def test_a_missing_key_is_named(file: Path) -> None:
+    file.write_text("dataset: {name: support}\n")
+    assert sentence(file) == f"{file}, line 1: dataset.path: is missing"
+
+
+def test_a_long_value_is_shortened(file: Path) -> None:
+    assert len(sentence(file, f"splitting.rows=[{', '.join(map(str, range(999)))}]").split(": ")[-1]) < 120
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of twenty rows."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    rows = [json.dumps({"instruction": f"Say {n}.", "input": "", "output": f"It is {n}."}) + "\n" for n in range(20)]
+    (folder / "rows.jsonl").write_text("".join(rows))
+    config = Curate.model_validate(
+        {
+            "database": str(folder / "o.duckdb"),
+            "dataset": {"name": "said", "path": str(folder / "rows.jsonl")},
+            "reference": {"name": "trusted", "path": str(folder / "rows.jsonl")},
+        }
+    )
+    with turn(config.database):
+        ingest(Run(config, "test"), "dataset")
+    return Path(config.database)
+
+
+def command(*arguments: str) -> str:
+    """What a command prints. Raises what it raises."""
+    done = CliRunner().invoke(app, arguments)
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.output
+
+
+def test_the_version_is_printed_without_a_command() -> None:
+    assert command("--version") == f"oresight {version('oresight')}\n"
+
+
+def test_a_beginning_that_one_row_has_names_the_row(database: Path) -> None:
+    with reading(str(database)) as connection:
+        ids = [name for (name,) in connection.execute("SELECT sample_id FROM rows").fetchall()]
+    assert command("explain", ids[0][:12], "--database", str(database)) == command(
+        "explain", ids[0], "--database", str(database)
+    )
+    shared = next(first for first in "0123456789abcdef" if sum(name.startswith(first) for name in ids) > 1)
+    for several in ([shared, "several rows"], ["", "no row has"], ["nothing", "no row has the sample_id nothing"]):
+        with pytest.raises(ValueError, match=several[1]):
+            command("explain", several[0], "--database", str(database))
+
+
+def test_a_row_is_forgotten_by_a_beginning_and_only_if_it_is_the_only_one(database: Path, tmp_path: Path) -> None:
+    copy = str(tmp_path / "o.duckdb")
+    command("backup", copy, "--database", str(database))
+    with reading(copy) as connection:
+        ids = [name for (name,) in connection.execute("SELECT sample_id FROM rows").fetchall()]
+    shared = next(first for first in "0123456789abcdef" if sum(name.startswith(first) for name in ids) > 1)
+    with pytest.raises(ValueError, match="several rows have a sample_id that begins with"):
+        command("forget", shared, "--reason", "asked for", "--database", copy)
+    assert command("forget", ids[0][:12], "--reason", "asked for", "--database", copy).startswith(
+        f"{ids[0]}: forgotten"
+    )
+    with reading(copy) as connection:
+        assert connection.execute("SELECT count(*) FROM rows").fetchone() == (len(ids) - 1,)
+
+
+def test_all_of_several_queries_are_answered(database: Path) -> None:
+    asked = ("sql", "SELECT 1 AS a; SELECT 2 AS b;", "--database", str(database), "--format", "csv")
+    assert command(*asked) == "a\n1\nb\n2\n"
+    with pytest.raises(ValueError, match="DROP"):
+        command("sql", "SELECT 1; DROP TABLE store.rows", "--database", str(database))
+
+
+def test_a_backup_into_a_missing_folder_is_refused_with_its_path(database: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"{tmp_path / 'none'}: no such folder; make it first"):
+        command("backup", str(tmp_path / "none" / "b.duckdb"), "--database", str(database))
