@@ -220,6 +220,10 @@ def _log_detection(detection: Detection | None, trusted: int, flagging: Flagging
     rate = flagging.false_discovery_rate
     trial = next(trial for trial in detection.calibration if trial.stated == rate)
     log().info("flag: %s", reach(trial.trusted_rows, rate, flagging.error))
+    if trial.is_explained and trial.rows_flagged == 0:
+        log().info(
+            "flag: no row is flagged; `oresight review` shows the most suspicious ones, and more trusted rows help"
+        )
     if not trial.is_explained:
         log().warning(
             "flag: no row is flagged, although %d rows are suspicious enough: hardly any planted defect is, so"

@@ -25,14 +25,22 @@ Page = Literal["review", "trust"]
 """Where a verdict is given: on flagged rows, or on a diverse sample of all rows."""
 QUEUE = 500
 """Most rows that the review page shows."""
+SUSPECTS = 50
+"""Rows that it shows if none is flagged."""
 CANDIDATES = 20_000
 """Rows, drawn at random, that the sample of the trust page is chosen from."""
 
 
 def review_queue(run: Run) -> list[dict[str, Any]]:
-    """Flagged rows with their evidence and their present verdict, the most suspicious first."""
+    """Flagged rows with their evidence and their present verdict, the most suspicious first.
+
+    If none is flagged, these are the most suspicious rows: with few trusted rows no error rate can be stated, and the
+    order by suspicion is still good.
+    """
     with reading(run.config.database) as connection:
-        return rows_with_evidence(connection, run.scope(connection), flagged=True, n=QUEUE)
+        scope = run.scope(connection)
+        flagged = rows_with_evidence(connection, scope, flagged=True, n=QUEUE)
+        return flagged or rows_with_evidence(connection, scope, flagged=False, n=SUSPECTS)
 
 
 def trust_queue(config: Curate, n: int) -> list[dict[str, Any]]:

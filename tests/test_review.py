@@ -16,9 +16,10 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from oresight.tasks.check import check
 from oresight.tasks.formats import recognise
 from oresight.tasks.review import decide, review_queue
-from oresight.tasks.runs.record import Run
+from oresight.tasks.runs.record import Run, recorded
 from tests.support.curated import Curated
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -198,3 +199,21 @@ def test_another_answer_stands_where_the_layout_has_it(record: dict[str, Any]) -
     assert layout.read(changed).messages[:-1] == layout.read(record).messages[:-1]
     assert "old" not in json.dumps(changed)
     assert "old" in json.dumps(record)
+
+
+def test_without_flags_the_most_suspicious_rows_are_offered(curated: Curated) -> None:
+    # The rate is so low that no row has a q-value below it.
+    strict = curated.config.model_copy(
+        update={"flagging": curated.config.flagging.model_copy(update={"false_discovery_rate": 1e-9})}
+    )
+    flagged = {row["sample_id"] for row in queue(curated)}
+    with recorded(strict, "curate") as run:
+        check(run, "score")
+    offered = queue(curated)
+    suspicions = [row["suspicion"] for row in offered]
+    assert 0 < len(offered) <= 50 and all(row["flags"] is None for row in offered)
+    assert suspicions == sorted(suspicions, reverse=True)
+    assert {row["sample_id"] for row in offered[:20]} <= flagged
+    with recorded(curated.config, "curate") as run:
+        check(run, "score")
+    assert {row["sample_id"] for row in queue(curated)} == flagged

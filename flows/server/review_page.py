@@ -29,8 +29,7 @@ class Review:
 
     page: Page = "review"
     title = "oresight review"
-    kind = "flagged rows"
-    empty = "No row is flagged with a warning, so there is nothing to review."
+    empty = "No row is flagged with a warning or scored, so there is nothing to review."
     question = "Is this answer right?"
     relabel, relabel_key = "relabel", "R"
     summary_id = "precision"
@@ -38,6 +37,11 @@ class Review:
     def __init__(self, config: Curate, who: str, rows: list[dict[str, Any]]) -> None:
         self.config, self.who, self.rows = config, who, rows
         self.position = next((i for i, row in enumerate(self.rows) if not row["verdict"]), 0)
+
+    def _kind(self) -> str:
+        """What the rows are."""
+        is_flagged = any(row["flags"] for row in self.rows)
+        return "flagged rows" if is_flagged else "rows that look most suspicious (none is flagged)"
 
     def build(self) -> None:
         """Build the page: the row with its evidence, the buttons, the result so far."""
@@ -65,7 +69,7 @@ class Review:
             return
         row = self.rows[self.position]
         decided = sum(other["verdict"] is not None for other in self.rows)
-        position = f"{self.position + 1} of {len(self.rows)} {self.kind}, {decided} decided"
+        position = f"{self.position + 1} of {len(self.rows)} {self._kind()}, {decided} decided"
         ui.label(position).props("data-testid=place")
         ui.label(self.question).classes("text-grey-8")
         if row["verdict"]:
@@ -91,7 +95,7 @@ class Review:
             ui.label(row["answer"]).classes("text-lg whitespace-pre-wrap max-h-64 overflow-auto")
         if row["model_answer"] is not None:
             ui.label(f"the model's own answer: {row['model_answer']}").classes("text-grey-8")
-        for flag in row["flags"]:
+        for flag in row["flags"] or []:
             ui.label(f"{flag['check']}: {flag['reason']}").classes("text-red-9 text-sm")
         with ui.expansion("rows that speak for and against this answer").classes("w-full"):
             for other in row["influences"]:
@@ -163,11 +167,13 @@ class Trust(Review):
 
     page: Page = "trust"
     title = "oresight trust"
-    kind = "rows"
     empty = "The dataset has no row that is not trusted already."
     question = "Do you want your model to answer like this?"
     relabel, relabel_key = "correct", "C"
     summary_id = "trusted"
+
+    def _kind(self) -> str:
+        return "rows"
 
     def _answer(self, row: dict[str, Any]) -> None:
         ui.label(row["answer"]).classes("text-lg whitespace-pre-wrap max-h-64 overflow-auto")
