@@ -138,11 +138,6 @@ def _open(job: ScoringJob, todo: Todo) -> tuple[Engine, pa.Array]:
         form=todo.form,
     )
     engine, reference = opening.engine, opening.engine.fitted.reference
-    if reference.rows:
-        log().info(
-            "score: reference of %d rows as %d directions over %d tokens, values within %.2g; index correlation %.4f",
-            reference.rows, reference.rank, reference.tokens, reference.deviation, engine.fitted.index.correlation,
-        )  # fmt: skip
     finished = rows.sample_ids()
     finished = pc.filter(finished, pc.is_in(finished, value_set=todo.missing["sample_id"].combine_chunks()))
     fresh, with_vector = set(finished.to_pylist()), todo.with_vector(finished)
@@ -150,6 +145,11 @@ def _open(job: ScoringJob, todo: Todo) -> tuple[Engine, pa.Array]:
     records += job.records(rows.dataset, opening.opening, fresh, with_vector)
     refusals = [refusal for refusal in rows.refusals if refusal[0] in fresh]
     commit_opening(job, engine, records, refusals, new_basis=todo.basis is None)
+    if reference.rows:
+        log().info(
+            "score: reference of %d rows as %d directions over %d tokens, values within %.2g; index correlation %.4f",
+            reference.rows, reference.rank, reference.tokens, reference.deviation, engine.fitted.index.correlation,
+        )  # fmt: skip
     return engine, finished
 
 
