@@ -39,12 +39,11 @@ def flag(run: Run) -> None:
         signals = _columns(execute(connection, "flag_signals", parameters).to_arrow_table())
         has_canaries = bool((signals["role"] == "canary").any())
         states = _exclude_twins(connection, signals, parameters) if has_canaries else None
-    labels = None if states is None else _labels(signals, states)
-    alike = None if states is None else _likeness(signals, states)
     rate, error = config.flagging.false_discovery_rate, config.flagging.error
-    peers = None if states is None else _peers(signals, states)
-    table = None if states is None else _signal_table(signals, labels, alike, peers)
-    detection = detect(table, rate, error=error) if table else None
+    labels = alike = detection = None
+    if states is not None:
+        labels, alike, peers = _labels(signals, states), _likeness(signals, states), _peers(signals, states)
+        detection = detect(_signal_table(signals, labels, alike, peers), rate, error=error)
     with writing(config.database) as connection, transaction(connection):
         for query in ("flag_clear_suspicions", "flag_clear_detectability", "flag_clear_calibration"):
             execute(connection, query, parameters)
@@ -158,7 +157,7 @@ def _matrix(lists: pa.ChunkedArray) -> NDArray[np.float32]:
     return flat.reshape(len(lists), -1)
 
 
-def _signal_table(signals: Columns, labels: Labels | None, alike: Likeness | None, peers: Peers | None) -> SignalTable:
+def _signal_table(signals: Columns, labels: Labels | None, alike: Likeness | None, peers: Peers) -> SignalTable:
     """The signals as the detector takes them."""
     columns = [signals[name] for name in DETECTED_BY] + ([labels.probe, labels.agreement] if labels else [])
     x_NS = np.column_stack(columns)

@@ -7,8 +7,9 @@ import pytest
 from oresight.tasks.ask import ask
 from oresight.tasks.config import Curate
 from oresight.tasks.runs.record import Run
-from tests.test_score import ask as told
-from tests.test_score import changed, config, scored  # noqa: F401  config is a fixture
+from tests.support.scored import ask as told
+from tests.support.scored import scored
+from tests.test_score import changed, config  # noqa: F401  config is a fixture
 
 
 def asked(config: Curate, question: str, answer: str, n: int = 3):  # type: ignore[no-untyped-def]  # noqa: F811

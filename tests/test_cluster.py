@@ -20,10 +20,11 @@ import pytest
 from oresight.tasks.config import Curate
 from oresight.tasks.merge import merge
 from oresight.tasks.runs.record import recorded
-from tests.support.clustered import DOLLY, OPENING, ROWS, SHARD, ask, configured, score, stored
+from tests.support.clustered import DOLLY, OPENING, ROWS, SHARD, configured, score, stored
 from tests.support.environments import ROOT
 from tests.support.poison import DEADLY
 from tests.support.ray_cluster import LocalCluster, local_cluster
+from tests.support.scored import ask
 
 ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'oresight[cluster]'")
 LATE = f"{DEADLY} 4"

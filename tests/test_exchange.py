@@ -31,8 +31,9 @@ from oresight.tasks.workload.scorer import Orders, Scorer
 from oresight.tasks.workload.shards import Shard, cut
 from oresight.tasks.workload.store import Store
 from oresight.tasks.workload.todo import read_todo
-from tests.support.clustered import DOLLY, OPENING, SHARD, ask, configured, score, stored
+from tests.support.clustered import DOLLY, OPENING, SHARD, configured, score, stored
 from tests.support.environments import ROOT
+from tests.support.scored import ask
 
 ROWS = 90
 PICTURES = ROOT / "tests" / "data" / "easy_vqa"

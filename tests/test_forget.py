@@ -23,7 +23,8 @@ from oresight.tasks.publish import publish
 from oresight.tasks.runs.record import Run, recorded
 from oresight.tasks.score import score
 from tests.support.processes import oresight
-from tests.test_score import TRUSTED, ask, changed, config  # noqa: F401  config is a fixture
+from tests.support.scored import ask
+from tests.test_score import TRUSTED, changed, config  # noqa: F401  config is a fixture
 from tests.test_split import divide, fill, open_run, row, settings
 from tests.test_split import sample_id as sample_id_of
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from oresight.tasks.config import Curate
+from tests.support.scored import ask, scored
 from tests.test_models import adapted
-from tests.test_score import TRUSTED, ask, changed, scored
+from tests.test_score import TRUSTED, changed
 
 STALE = "SELECT dataset, why, count(*) FROM stale_scores GROUP BY ALL ORDER BY ALL"
 ROWS, REFERENCE = 10_000, 20

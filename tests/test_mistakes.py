@@ -105,17 +105,22 @@ def command(*arguments: str) -> str:
     return done.output
 
 
+def ids_in(database: str | Path) -> tuple[list[str], str]:
+    """The sample_ids in a database, and a character that several of them begin with."""
+    with reading(str(database)) as connection:
+        ids = [name for (name,) in connection.execute("SELECT sample_id FROM rows").fetchall()]
+    return ids, next(first for first in "0123456789abcdef" if sum(name.startswith(first) for name in ids) > 1)
+
+
 def test_the_version_is_printed_without_a_command() -> None:
     assert command("--version") == f"oresight {version('oresight')}\n"
 
 
 def test_a_beginning_that_one_row_has_names_the_row(database: Path) -> None:
-    with reading(str(database)) as connection:
-        ids = [name for (name,) in connection.execute("SELECT sample_id FROM rows").fetchall()]
+    ids, shared = ids_in(database)
     assert command("explain", ids[0][:12], "--database", str(database)) == command(
         "explain", ids[0], "--database", str(database)
     )
-    shared = next(first for first in "0123456789abcdef" if sum(name.startswith(first) for name in ids) > 1)
     for several in ([shared, "several rows"], ["", "no row has"], ["nothing", "no row has the sample_id nothing"]):
         with pytest.raises(ValueError, match=several[1]):
             command("explain", several[0], "--database", str(database))
@@ -124,9 +129,7 @@ def test_a_beginning_that_one_row_has_names_the_row(database: Path) -> None:
 def test_a_row_is_forgotten_by_a_beginning_and_only_if_it_is_the_only_one(database: Path, tmp_path: Path) -> None:
     copy = str(tmp_path / "o.duckdb")
     command("backup", copy, "--database", str(database))
-    with reading(copy) as connection:
-        ids = [name for (name,) in connection.execute("SELECT sample_id FROM rows").fetchall()]
-    shared = next(first for first in "0123456789abcdef" if sum(name.startswith(first) for name in ids) > 1)
+    ids, shared = ids_in(copy)
     with pytest.raises(ValueError, match="several rows have a sample_id that begins with"):
         command("forget", shared, "--reason", "asked for", "--database", copy)
     assert command("forget", ids[0][:12], "--reason", "asked for", "--database", copy).startswith(

@@ -11,11 +11,9 @@ import pytest
 
 from oresight.tasks import score as step
 from oresight.tasks.config import Curate
-from oresight.tasks.database import reading
-from oresight.tasks.ingest import ingest
-from oresight.tasks.runs.record import recorded
 from oresight.tasks.scoring import engine
 from oresight.tasks.workload import shards as cut
+from tests.support.scored import ask, scored
 
 DATA = Path(__file__).parent / "data"
 DOLLY = (DATA / "dolly.jsonl").read_text().splitlines(keepends=True)
@@ -38,18 +36,6 @@ def config(tmp_path: Path, stories: Path, monkeypatch: pytest.MonkeyPatch) -> Cu
             "scoring": {"batch_tokens": 1024, "max_tokens": 256},
         }
     )
-
-
-def scored(config: Curate, **options: Any) -> step.Scored:
-    with recorded(config, "score") as run:
-        ingest(run, "dataset")
-        ingest(run, "reference")
-        return step.score(run, **options)
-
-
-def ask(config: Curate, question: str) -> list[tuple[Any, ...]]:
-    with reading(config.database) as connection:
-        return connection.execute(question).fetchall()
 
 
 def numbers(config: Curate) -> dict[str, tuple[float, ...]]:

@@ -26,8 +26,9 @@ from oresight.tasks.review import decide, trust_queue
 from oresight.tasks.runs.record import Run, recorded
 from oresight.tasks.trusted import trusted_rows
 from tests.support.processes import ROOT
+from tests.support.scored import ask
 from tests.test_review import CHROMIUM
-from tests.test_score import DATA, DOLLY, ask
+from tests.test_score import DATA, DOLLY
 
 WRONG = {row.split(",")[0] for row in (DATA / "truth.csv").read_text().splitlines() if row.endswith(",1")}
 

@@ -69,7 +69,7 @@ def outcome_after(
     """
     made = trainable(model.source, model.device, lora=recipe.lora and bool(rows), seed=seed)
     if rows:
-        train(made, rows, recipe, seed)
+        _train(made, rows, recipe, seed)
     trained = made.model.merge_and_unload() if recipe.lora and rows else made.model
     made.model = trained.eval()
     exact = share_exact(made, test) if metric == "exact" else None
@@ -81,7 +81,7 @@ def outcome_after(
     return Outcome(losses, float(np.average(losses, weights=[len(row.answer) for row in encoded])), exact)
 
 
-def train(made: Trainable, rows: Sequence[Encoded], recipe: Recipe, seed: int) -> None:
+def _train(made: Trainable, rows: Sequence[Encoded], recipe: Recipe, seed: int) -> None:
     """Train the model in place."""
     from transformers import PrinterCallback, Trainer, TrainingArguments
 

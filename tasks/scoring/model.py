@@ -80,9 +80,7 @@ def load_pretrained(
         vision = Vision(processor_of(config, folder)) if reads_pictures else None
         tokenizer = vision.tokenizer if vision else AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         model = auto_class.from_pretrained(folder, dtype=precision, use_safetensors=True, trust_remote_code=False)
-    except (
-        Exception
-    ) as error:  # damaged files and absurd values raise errors of safetensors, struct, Rust, arithmetic ...
+    except Exception as error:  # damaged files and absurd values raise errors of every library
         raise UnusableModel(_loading_error(source, folder, error)) from error
     return model if source.adapter is None else _merge_adapter(model, source.adapter), tokenizer, vision
 

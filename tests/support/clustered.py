@@ -6,13 +6,11 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from oresight.tasks import score as step
 from oresight.tasks.config import Curate
-from oresight.tasks.database import reading
-from oresight.tasks.ingest import ingest
-from oresight.tasks.runs.record import recorded
+from oresight.tasks.score import Scored
 from oresight.tasks.scoring import engine
 from oresight.tasks.workload import exchange, shards
+from tests.support.scored import ask, scored
 
 DATA = Path(__file__).parents[1] / "data"
 DOLLY = (DATA / "dolly.jsonl").read_text().splitlines(keepends=True)
@@ -44,18 +42,10 @@ def configured(folder: Path, model: Path, rows: list[str], **cluster: Any) -> Cu
     )
 
 
-def score(config: Curate, **options: Any) -> step.Scored:
+def score(config: Curate, **options: Any) -> Scored:
     """Ingest and score, in several shards behind a short opening."""
     engine.SAMPLE, shards.SHARD = OPENING - engine.HELD, SHARD
-    with recorded(config, "score") as run:
-        ingest(run, "dataset")
-        ingest(run, "reference")
-        return step.score(run, **options)
-
-
-def ask(config: Curate, question: str) -> list[tuple[Any, ...]]:
-    with reading(config.database) as connection:
-        return connection.execute(question).fetchall()
+    return scored(config, **options)
 
 
 def stored(config: Curate) -> list[list[tuple[Any, ...]]]:
