@@ -10,7 +10,7 @@ import torch
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from oresight.tasks.scoring import model as loading
+from oresight.tasks.scoring import precision
 from oresight.tasks.scoring.model import devices, load
 from oresight.tasks.scoring.source import UnusableModel, find
 
@@ -89,11 +89,11 @@ def test_a_model_in_half_precision_is_taken_in_it_where_that_is_faster(
     AutoModelForCausalLM.from_pretrained(stories, dtype=torch.bfloat16).save_pretrained(half)
     for file in stories.glob("tokenizer*"):
         shutil.copyfile(file, half / file.name)
-    monkeypatch.setattr(loading, "GAIN", 0.0)
+    monkeypatch.setattr(precision, "GAIN", 0.0)
     fast = load(find(str(half)), "cpu")
     assert (fast.dtype, fast.head.weight_VD.dtype) == (torch.bfloat16, torch.bfloat16)
     assert load(find(str(stories)), "cpu").dtype == torch.float32  # rounding its weights would change the ranking
-    monkeypatch.setattr(loading, "GAIN", 1e9)
+    monkeypatch.setattr(precision, "GAIN", 1e9)
     slow = load(find(str(half)), "cpu")
     assert slow.dtype == torch.float32
     torch.testing.assert_close(fast.states(IDS).float(), slow.states(IDS), rtol=0.1, atol=0.1)

@@ -1,10 +1,16 @@
 """Which tokens are the answer is found from the ids themselves."""
 
+from pathlib import Path
+
 import pytest
 from transformers import AutoTokenizer
 
+from oresight.tasks.scoring import prompt
 from oresight.tasks.scoring.loaded import Loaded
-from oresight.tasks.scoring.prompt import Unscorable, encode
+from oresight.tasks.scoring.model import load
+from oresight.tasks.scoring.prompt import Unscorable, encode, encode_texts
+from oresight.tasks.scoring.source import UnusableModel, find
+from tests.test_models import copied
 
 QUESTION = {"role": "user", "content": "What is two plus two?"}
 ANSWER = {"role": "assistant", "content": "Four."}
@@ -64,3 +70,49 @@ def test_a_model_without_a_template_gets_plain_lines_between_its_start_and_end_t
     row = encode([QUESTION, ANSWER], None, plain, 512)
     assert plain.decode(row.ids) == "<|im_start|>What is two plus two?\nFour.<|im_end|>"
     assert plain.decode(row.answer) == "Four.<|im_end|>"
+
+
+def test_rows_that_are_encoded_together_get_the_ids_that_each_gets_alone(smollm: Loaded) -> None:
+    texts = ["Four.", "", "  two\n\nlines ", "\u00e9\U0001f600 \u4e2d", "word " * 300]
+    rows = [([{**QUESTION, "content": text}, {**ANSWER, "content": text}], None) for text in texts]
+    plain = AutoTokenizer.from_pretrained(smollm.tokenizer.name_or_path)
+    plain.chat_template = None
+    for tokenizer in (smollm.tokenizer, plain):
+        together = encode_texts(rows, tokenizer, 128)
+        alone = [encode_texts([row], tokenizer, 128)[0] for row in rows]
+        assert [str(row) for row in together] == [str(row) for row in alone]
+    assert encode_texts([], plain, 128) == []
+
+
+ENDLESS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+FAULTY = {
+    "does not end": ENDLESS,
+    "integer division or modulo by zero": "{{ 1 // (messages | length - messages | length) }}",
+    "recursion": "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
+    "out of range": "{{ 2.5 ** 99999 }}",
+}
+
+
+@pytest.mark.parametrize("words", FAULTY)
+def test_a_template_that_fails_or_does_not_end_costs_its_row_only(
+    smollm: Loaded, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prompt, "TEMPLATE_S", 0.5)
+    faulty = AutoTokenizer.from_pretrained(smollm.tokenizer.name_or_path)
+    faulty.chat_template = (
+        "{% if messages[0].content == 'bad' %}" + FAULTY[words] + "{% else %}" + faulty.chat_template + "{% endif %}"
+    )
+    rows = [([{**QUESTION, "content": text}, ANSWER], None) for text in ("good", "bad", "better")]
+    good, bad, better = encode_texts(rows, faulty, 512)
+    assert isinstance(bad, Unscorable) and words in str(bad).lower(), bad
+    assert [encode_texts([row], smollm.tokenizer, 512)[0] for row in (rows[0], rows[2])] == [good, better]
+
+
+def test_a_model_whose_template_never_ends_is_refused_before_rows_are(
+    stories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prompt, "TEMPLATE_S", 0.5)
+    model = copied(stories, tmp_path / "model")
+    (model / "chat_template.jinja").write_text(ENDLESS)
+    with pytest.raises(UnusableModel, match="chat template does not end within"):
+        load(find(str(model)), "cpu", "float32")

@@ -2,10 +2,8 @@
 
 import json
 import logging
-import time
 from contextlib import suppress
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
@@ -26,13 +24,12 @@ from transformers.utils import logging as transformers_logging
 from oresight.tasks.scoring.formula import Head
 from oresight.tasks.scoring.loaded import Loaded, Tap
 from oresight.tasks.scoring.picture import Picture
-from oresight.tasks.scoring.prompt import Unscorable, encode
+from oresight.tasks.scoring.precision import auto_dtype
+from oresight.tasks.scoring.prompt import Endless, Unscorable, encode, encode_texts
 from oresight.tasks.scoring.source import Source, UnusableModel, converted
 from oresight.tasks.scoring.vision import Vision, processor_of
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
-GAIN = 1.5
-"""Half precision is used where it is at least this many times as fast as float32."""
 PROBE = 16
 """Tokens of the text on which our logits are compared with the model's."""
 PROBE_TEXT = "Most of what is written here has been read twice: once by its author, and once by somebody who had to."
@@ -52,6 +49,10 @@ def load(source: Source, device: str = "auto", dtype: str = "auto") -> Loaded:
     """Load a model, and check on one batch that we reproduce its logits. Raises UnusableModel with the difference."""
     target = torch.device(devices(device)[0])
     model, tokenizer, vision = load_pretrained(source, None if dtype == "auto" else DTYPES[dtype], target)
+    question, answer = ({"role": role, "content": PROBE_TEXT} for role in ("user", "assistant"))
+    (probe,) = [None] if vision else encode_texts([([question, answer], None)], tokenizer, PROBE)
+    if isinstance(probe, Endless):
+        raise UnusableModel(f"model.name: {source.name}: {probe}")
     try:
         ids = list(tokenizer(PROBE_TEXT)["input_ids"])[:PROBE]
         return take_apart(model.to(target).eval(), tokenizer, source.name, ids, vision)
@@ -76,7 +77,7 @@ def load_pretrained(
         reads_pictures = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and hasattr(config, "vision_config")
         auto_class = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         auto_class = AutoModelForImageTextToText if reads_pictures else auto_class
-        precision = dtype or _auto_dtype(config, device or torch.device("cpu"))
+        precision = dtype or auto_dtype(config, device or torch.device("cpu"))
         vision = Vision(processor_of(config, folder)) if reads_pictures else None
         tokenizer = vision.tokenizer if vision else AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         model = auto_class.from_pretrained(folder, dtype=precision, use_safetensors=True, trust_remote_code=False)
@@ -201,28 +202,6 @@ def _can_share_picture(loaded: Loaded, name: str, tolerance: float) -> bool:
 def _difference(a: Tensor, b: Tensor) -> float:
     """The largest difference, as a share of the largest number in b."""
     return float((a.float() - b.float()).abs().max() / b.float().abs().max().clamp_min(1e-6))
-
-
-def _auto_dtype(config: Any, device: torch.device) -> torch.dtype:
-    """bfloat16 for a model that was saved in half precision if the device is faster in it, else float32.
-
-    A model saved in float32 stays in float32: rounding its weights changes the ranking more than computing in bfloat16
-    does (docs/log.md).
-    """
-    saved = getattr(config, "dtype", None)
-    if saved not in (torch.bfloat16, torch.float16):
-        return torch.float32
-    seconds = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        a = torch.ones(512, 1024, dtype=dtype, device=device)
-        b = torch.ones(1024, 1024, dtype=dtype, device=device)
-        times = []
-        for _ in range(7):
-            started = time.perf_counter()
-            float((a @ b)[0, 0])  # reading a number waits for the device
-            times.append(time.perf_counter() - started)
-        seconds[dtype] = median(times)
-    return torch.bfloat16 if seconds[torch.float32] >= GAIN * seconds[torch.bfloat16] else torch.float32
 
 
 def _merge_adapter(model: Any, adapter: Path) -> Any:

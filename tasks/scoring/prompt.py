@@ -7,16 +7,20 @@ after the end-of-turn token (usually a line break) is never generated, and is no
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from oresight.tasks.scoring.picture import Picture
+from oresight.tasks.scoring.timelimit import TookTooLong, time_limit
 from oresight.tasks.scoring.vision import Vision
 
+TEMPLATE_S = 5.0
+"""Seconds that the model's template or processor may take for a conversation."""
+NO_PICTURES = "the row has pictures and the model reads texts only"
 MASKING = "last assistant turn and its end-of-turn token, v1"
 
 Message = dict[str, Any]
@@ -24,6 +28,10 @@ Message = dict[str, Any]
 
 class Unscorable(ValueError):
     """This model cannot score this row. The message is the reason for `rejects`."""
+
+
+class Endless(Unscorable):
+    """The model's template or processor does not end on this row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +90,72 @@ def encode(
 ) -> Encoded:
     """The ids of a conversation whose last turn is the answer.
 
-    Raises Unscorable when the template refuses the conversation, the model reads no pictures, or no answer token is
-    left.
+    Raises Unscorable when the template refuses the conversation or does not end, the model reads no pictures, or no
+    answer token is left.
     """
-    if pictures and vision is None:
-        raise Unscorable("the row has pictures and the model reads texts only")
-    token_types: Mapping[str, list[int]] = {}
-    if vision is not None:
-        prompt, with_header, full, token_types = _with_pictures(messages, tools, vision, pictures)
-    elif tokenizer.chat_template:
-        prompt, with_header, full = _templated(messages, tools, tokenizer)
-    else:
-        prompt, with_header, full = _plain(messages, tokenizer)
+    if vision is None:
+        if pictures:
+            raise Unscorable(NO_PICTURES)
+        (row,) = encode_texts([(messages, tools)], tokenizer, max_tokens)
+        if isinstance(row, Unscorable):
+            raise row
+        return row
+    prompt, with_header, full, token_types = _with_pictures(messages, tools, vision, pictures)
+    row = _encoded(prompt, with_header, full, tokenizer)
+    if not pictures:
+        return _cut(row, max_tokens)
+    row = replace(
+        row,
+        pictures=tuple(pictures),
+        picture_positions=[i for i in range(row.start) if full[i] in vision.picture_ids],
+        token_types={name: numbers[: row.end] for name, numbers in token_types.items()},
+    )
+    return _cut_answer(row, max_tokens)
+
+
+def encode_texts(
+    conversations: Sequence[tuple[list[Message], Any]], tokenizer: PreTrainedTokenizerBase, max_tokens: int
+) -> list["Encoded | Unscorable"]:
+    """Encode conversations without pictures, each with its tools, like `encode`. A refused one gives its Unscorable.
+
+    All texts go to the tokenizer in one call, which uses several cores and takes less time on one.
+    """
+    render = _templated if tokenizer.chat_template else _plain
+    rendered = [_or_refusal(render, messages, tools, tokenizer) for messages, tools in conversations]
+    texts = [text for row in rendered if not isinstance(row, Unscorable) for text in row]
+    first, last = ([], []) if tokenizer.chat_template else (_ids(tokenizer.bos_token_id), _ids(tokenizer.eos_token_id))
+    ids = iter(_tokenized(texts, tokenizer))
+
+    def encoded() -> Encoded:
+        prompt, with_header, full = ([*first, *next(ids)] for _ in range(3))
+        return _cut(_encoded(prompt, with_header, [*full, *last], tokenizer), max_tokens)
+
+    return [row if isinstance(row, Unscorable) else _or_refusal(encoded) for row in rendered]
+
+
+def _or_refusal(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What the function returns, or the Unscorable that it raises."""
+    try:
+        return function(*arguments)
+    except Unscorable as refusal:
+        return refusal
+
+
+def _ids(token: int | None) -> list[int]:
+    return [] if token is None else [token]
+
+
+def _tokenized(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """The ids of each text. An empty text has none."""
+    if not texts:
+        return []
+    options = {"add_special_tokens": False, "return_attention_mask": False, "return_token_type_ids": False}
+    batch = tokenizer(texts, **options)["input_ids"]
+    return [ids if text else [] for text, ids in zip(texts, batch, strict=True)]
+
+
+def _encoded(prompt: list[int], with_header: list[int], full: list[int], tokenizer: PreTrainedTokenizerBase) -> Encoded:
+    """The row of these ids. Raises Unscorable if no answer token is left."""
     start = common_prefix(with_header, full)
     end = _without_trailing_space(full, start, tokenizer)
     if start >= end:
@@ -103,23 +165,14 @@ def encode(
     header = with_header[common_prefix(prompt, with_header) :] or full[:1]
     if start == 0:
         raise Unscorable("nothing precedes the answer: this tokenizer has no start token and the prompt is empty")
-    row = Encoded(full[:end], start, end, header)
-    if vision is None or not pictures:
-        return _cut(row, max_tokens)
-    row = replace(
-        row,
-        pictures=tuple(pictures),
-        picture_positions=[i for i in range(start) if full[i] in vision.picture_ids],
-        token_types={name: numbers[:end] for name, numbers in token_types.items()},
-    )
-    return _cut_answer(row, max_tokens)
+    return Encoded(full[:end], start, end, header)
 
 
 def _with_pictures(
     messages: list[Message], tools: Any, vision: Vision, pictures: Sequence[Picture]
 ) -> tuple[list[int], list[int], list[int], Mapping[str, list[int]]]:
     """The prompt's ids, the same with the header, the ids of the full conversation, and its token types."""
-    try:
+    with _foreign_code("the model's processor"):
         if vision.templated:
             texts = [(messages[:-1], False), (messages[:-1], True), (messages, False)]
             (prompt, _), (with_header, _), (full, token_types) = (
@@ -136,8 +189,6 @@ def _with_pictures(
             prompt, _ = vision.ids(text, pictures)
             full, token_types = vision.ids(text + answer + (vision.tokenizer.eos_token or ""), pictures)
         return prompt, prompt, full, token_types
-    except (TemplateError, ValueError, TypeError, KeyError, IndexError) as error:
-        raise Unscorable(f"the model's processor refuses this conversation: {' '.join(str(error).split())}") from error
 
 
 def _parts(turn: Message) -> list[dict[str, Any]]:
@@ -145,29 +196,32 @@ def _parts(turn: Message) -> list[dict[str, Any]]:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-def _templated(
-    messages: list[Message], tools: Any, tokenizer: PreTrainedTokenizerBase
-) -> tuple[list[int], list[int], list[int]]:
-    """The prompt's ids, the same with the header that starts the assistant's turn, and the full conversation's ids."""
+def _templated(messages: list[Message], tools: Any, tokenizer: PreTrainedTokenizerBase) -> tuple[str, str, str]:
+    """The prompt's text, the same with the header that starts the assistant's turn, and the full conversation."""
 
-    def ids(turns: list[Message], header: bool) -> list[int]:
-        text = tokenizer.apply_chat_template(turns, tools=tools, tokenize=False, add_generation_prompt=header)
-        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    def text(turns: list[Message], header: bool) -> str:
+        return str(tokenizer.apply_chat_template(turns, tools=tools, tokenize=False, add_generation_prompt=header))
 
-    try:
-        return ids(messages[:-1], False), ids(messages[:-1], True), ids(messages, False)
-    except (TemplateError, ValueError, TypeError, KeyError, IndexError) as error:
-        raise Unscorable(f"the model's chat template refuses this conversation: {error}") from error
+    with _foreign_code("the model's chat template"):
+        return text(messages[:-1], False), text(messages[:-1], True), text(messages, False)
 
 
-def _plain(messages: list[Message], tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int], list[int]]:
-    """The same ids for a model without a chat template: start token, one line per turn, the answer, end token."""
-    first = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    last = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+def _plain(messages: list[Message], _tools: Any, _tokenizer: PreTrainedTokenizerBase) -> tuple[str, str, str]:
+    """The same texts for a model without a chat template: one line per turn, and the answer."""
     text = "".join(f"{turn['content']}\n" for turn in messages[:-1])
-    prompt = [*first, *tokenizer(text, add_special_tokens=False)["input_ids"]] if text else first
-    full = [*first, *tokenizer(text + messages[-1]["content"], add_special_tokens=False)["input_ids"], *last]
-    return prompt, prompt, full
+    return text, text, text + messages[-1]["content"]
+
+
+@contextmanager
+def _foreign_code(name: str) -> Iterator[None]:
+    """Run code that came with the model. What it raises is a reason not to score the row, and so is no end."""
+    try:
+        with time_limit(TEMPLATE_S):
+            yield
+    except TookTooLong:
+        raise Endless(f"{name} does not end within {TEMPLATE_S:.0f} s on this conversation") from None
+    except Exception as error:  # a template can raise anything
+        raise Unscorable(f"{name} refuses this conversation: {' '.join(str(error).split())}") from error
 
 
 def common_prefix(a: list[int], b: list[int]) -> int:

@@ -111,9 +111,9 @@ class ScoringJob(Job):
             "truncated": row.truncated,
             "scored_at": datetime.now(UTC),
             "run_id": self.run.run_id,
-            "vector": signals.vector.tolist(),
-            "state": signals.state.tolist(),
-            "text_state": signals.text_state.tolist(),
+            "vector": signals.vector.double().numpy(),
+            "state": signals.state.double().numpy(),
+            "text_state": signals.text_state.double().numpy(),
             "has_vector": has_vector,
         }
 
