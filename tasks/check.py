@@ -1,21 +1,21 @@
 """Runs every sql/checks/STAGE/*.sql as a Great Expectations expectation. The only `import great_expectations`.
 
-Great Expectations counts the bad rows, but returns at most a sample of them, slowly. So the same SQL also fills
-`flags`, and both counts must agree. Checks can read the database, but no files.
+The SQL of a check runs once, into a table of bad rows in memory. Great Expectations counts these, and they are the
+flags, because it returns at most a sample of rows, slowly. Checks can read the database, but no files.
 """
 
 import contextlib
 import json
-import re
+import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from oresight.tasks.config import Curate
-from oresight.tasks.database import CATALOG, SQL, Connection, DatabaseError, execute, let, records, transaction, writing
+from oresight.tasks.database import SQL, Connection, DatabaseError, execute, let, records, transaction, writing
 from oresight.tasks.detection.arithmetic import wrong_equation
 from oresight.tasks.detection.language import other_language
 from oresight.tasks.detection.personal import personal_number
@@ -26,6 +26,10 @@ from oresight.tasks.scope import NO_ROWS, stored_datasets
 from oresight.tasks.sqlfile import Check, Severity, must_select, own_checks, read_check
 
 CHECKS = SQL / "checks"
+CHECK_S = 3600.0
+"""Seconds after which a check of the user's is stopped: a join without a condition may take years."""
+FROM_BATCH = "/* {batch} */"
+"""Great Expectations warns about a query that does not read its batch."""
 FUNCTIONS: tuple[Callable[..., str | None], ...] = (other_language, personal_number, wrong_equation)
 """Functions that checks can call. They are slow, so checks call them in a CASE, for few rows. DuckDB may evaluate the
 conditions of a WHERE in any order."""
@@ -69,12 +73,16 @@ def check(run: Run, stage: Literal["raw", "score"], folder: Path = CHECKS) -> li
                     f"{check_file.file}: parameter {taken[0]!r}: a built-in variable has this name; rename it"
                 )
         variables |= {name: value for check_file in checks for name, value in check_file.parameters.items()}
+        let(connection, **variables)
+        execute(connection, "check_bad_rows")
         checked, suite, results = _validate(connection, stage, checks, variables)
         with transaction(connection):
             execute(connection, "check_forget_flags", names)
             execute(connection, "check_forget_results", names)
             execute(connection, "check_forget_suite", names)
-            checked = [_record(connection, *pair, names) for pair in zip(checks, checked, strict=True)]
+            execute(connection, "check_flag", {"run_id": run.run_id})
+            for check_file, result in zip(checks, checked, strict=True):
+                _record(connection, check_file, result, names)
             execute(connection, "check_suite", names | {"suite": json.dumps(suite), "result": json.dumps(results)})
         _write_page(connection, page_of(config), run.run_id)
         refusal = _refusal(connection, checked, names)
@@ -128,22 +136,28 @@ def _bad_rows() -> Any:
 def _validate(
     connection: Connection, stage: str, checks: list[Check], variables: dict[str, Any]
 ) -> tuple[list[Checked], dict[str, Any], list[dict[str, Any]]]:
-    """Validate each check; returns its result, the suite and the validation results. Raises as `Check.crashed` says."""
+    """Validate each check; returns its result, the suite and the validation results.
+
+    The query of an expectation counts the bad rows in memory, and `meta` has the SQL of the check. Raises as
+    `Check.crashed` says.
+    """
     import great_expectations as gx
 
     (tested,) = execute(connection, "check_tested", {"dataset": variables["dataset"]}).fetchone() or (0,)
     suite = gx.ExpectationSuite(stage, meta={"variables": variables})
     checked, results = list[Checked](), list[dict[str, Any]]()
-    with _batch(connection, variables) as batch, progress(f"check {stage}", len(checks)) as advance:
+    with _batch(connection) as batch, progress(f"check {stage}", len(checks)) as advance:
         for check_file in checks:
             started = time.monotonic()
+            _select_bad_rows(connection, check_file)
+            name = check_file.name.replace("'", "''")
             expectation = _bad_rows()(
-                unexpected_rows_query=_for_expectation(check_file.sql),
+                unexpected_rows_query=f"{FROM_BATCH} FROM memory.main.bad_rows WHERE check_name = '{name}'",
                 rows_tested=tested,
                 tolerated=check_file.tolerate,
                 severity=check_file.severity,
                 description=check_file.why,
-                meta={"check": check_file.name},
+                meta={"check": check_file.name, "sql": check_file.sql},
             )
             suite.add_expectation(expectation)
             result = batch.validate(expectation, result_format="BASIC")
@@ -165,8 +179,8 @@ def _validate(
 
 
 @contextlib.contextmanager
-def _batch(connection: Connection, variables: dict[str, Any]) -> Iterator[Any]:
-    """A batch for Great Expectations, read through a cursor of our connection on which the variables are set.
+def _batch(connection: Connection) -> Iterator[Any]:
+    """A batch for Great Expectations, read through a cursor of our connection.
 
     The batch itself is a single row that no check reads, because each check selects its rows itself. An open cursor
     would keep the database file locked after the connection is closed.
@@ -175,9 +189,6 @@ def _batch(connection: Connection, variables: dict[str, Any]) -> Iterator[Any]:
     from duckdb_sqlalchemy import ConnectionWrapper
 
     with contextlib.closing(connection.cursor()) as cursor:
-        cursor.execute(f"USE {CATALOG}")
-        for handle in (connection, cursor):
-            let(handle, **variables)
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False}
         engine = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True, "pool_reset_on_return": None}
@@ -191,38 +202,40 @@ def _batch(connection: Connection, variables: dict[str, Any]) -> Iterator[Any]:
         yield asset.add_batch_definition_whole_table("all").get_batch()
 
 
-def _for_expectation(sql: str) -> str:
-    """Escape SQL for Great Expectations: braces are its placeholders, `:word` is a placeholder of SQLAlchemy.
-
-    Great Expectations warns about a query without {batch}, hence the comment.
-    """
-    doubled = sql.replace("{", "{{").replace("}", "}}")
-    return "/* {batch} */ " + re.sub(r"(?<![:\w\\]):(?=\w)", r"\\:", doubled)
-
-
 def _crash(exception_info: dict[str, Any]) -> str | None:
     """The first line of the exception, or None. A crash must be told from bad rows: both give success = false."""
     parts = [exception_info] if "raised_exception" in exception_info else list(exception_info.values())
     return next((str(part["exception_message"]).splitlines()[0] for part in parts if part["raised_exception"]), None)
 
 
-def _record(connection: Connection, check_file: Check, result: Checked, run: dict[str, str]) -> Checked:
-    """Flag the bad rows and write the result. Raises RuntimeError if their number differs from the counted one."""
-    started = time.monotonic()
+def _select_bad_rows(connection: Connection, check_file: Check) -> None:
+    """Run the SQL of a check. Raises as `Check.crashed` says, for a check of the user's also if it takes too long."""
+    limit = threading.Timer(CHECK_S, connection.interrupt)
+    limit.daemon = True
+    if check_file.file:
+        limit.start()
     keys = {"check_name": check_file.name, "severity": check_file.severity}
-    flag = keys | {"run_id": run["run_id"], "check_sql": check_file.sql}
     try:
-        (flagged,) = execute(connection, "check_flag", flag).fetchone() or (0,)
+        execute(connection, "check_select", keys | {"check_sql": check_file.sql})
     except DatabaseError as error:
-        raise check_file.crashed(str(error).splitlines()[0]) from error
-    if flagged != result.rows_failed:
-        raise RuntimeError(f"check {check_file.name} counted {result.rows_failed} bad rows and then returned {flagged}")
-    result = replace(result, seconds=result.seconds + time.monotonic() - started)
+        has_ended = not check_file.file or limit.is_alive()
+        reason = str(error).splitlines()[0] if has_ended else f"it did not end within {CHECK_S / 60:.0f} minutes"
+        raise check_file.crashed(reason) from error
+    finally:
+        limit.cancel()
+    if check_file.file:
+        unknown, example = execute(connection, "check_unknown", {"check_name": check_file.name}).fetchone() or (0, "")
+        if unknown:
+            raise check_file.crashed(f"it returns {unknown} rows that are not in the database, for instance {example}")
+
+
+def _record(connection: Connection, check_file: Check, result: Checked, run: dict[str, str]) -> None:
+    """Write the result of a check."""
+    keys = {"check_name": check_file.name, "severity": check_file.severity}
     figures = {
         key: value for key, value in asdict(result).items() if key.startswith("rows_") or key in ("success", "seconds")
     }
     execute(connection, "check_result", run | keys | figures | {"why": check_file.why})
-    return result
 
 
 def _refusal(connection: Connection, checked: list[Checked], run: dict[str, str]) -> str | None:

@@ -88,9 +88,8 @@ ROWS = "SELECT sample_id, dataset, 'A reason.' AS reason FROM rows WHERE dataset
     [
         "SELECT nope FROM rows",
         "SELECT this is not SQL",
-        "SELECT sample_id FROM rows",  # counts, but cannot be flagged
+        "SELECT sample_id FROM rows",  # no reason to flag
         f"{ROWS} AND error('broken') IS NULL",
-        f"{ROWS} AND NOT contains(current_query(), 'INS' || 'ERT')",  # counts rows, and returns none to be flagged
     ],
 )
 def test_a_check_that_crashes_is_an_error_and_not_a_finding(store: Store, tmp_path: Path, sql: str) -> None:
@@ -107,6 +106,59 @@ def test_a_check_is_plain_sql_with_braces_colons_and_percents(store: Store, tmp_
     folder = own_check(tmp_path, f"-- warning: it matters\n-- tolerate: 0.5\n-- a comment: {{}} :z\n{sql}")
     found = store.check("raw", folder=folder)["own"]
     assert (found.rows_failed, found.success) == (1, True)
+
+
+@pytest.mark.parametrize("end", ["", ";", " -- the end", "; -- the end", " /* the end */;\n\n-- more\n"])
+def test_a_check_may_end_with_comments(store: Store, tmp_path: Path, end: str) -> None:
+    store.rows("raw", {}, {})
+    assert store.check("raw", folder=own_check(tmp_path, f"-- info: all\n{ROWS}{end}"))["own"].rows_failed == 2
+
+
+def test_the_rows_of_a_check_that_draws_at_random_are_the_counted_ones_and_each_once(
+    store: Store, tmp_path: Path
+) -> None:
+    store.rows("raw", *({"sample_id": f"{i:03}"} for i in range(200)))
+    sql = f"-- info: luck\nFROM ({ROWS} AND random() < 0.5) CROSS JOIN range(2)"
+    assert store.check("raw", folder=own_check(tmp_path, sql))["own"].rows_failed == len(store.flagged("own")) < 200
+
+
+def in_folder(store: Store, folder: Path, sql: str) -> None:
+    """Run a check of the user's own."""
+    own_check(folder, f"-- info: mine\n{sql}")
+    flagging = Flagging(checks_folder=str(folder))
+    config = config_of(store.database, "raw", "trusted").model_copy(update={"flagging": flagging})
+    check(Run(config, RUN), "raw")
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        (
+            "'nobody' AS sample_id, dataset",
+            "it returns 1 rows that are not in the database, for instance sample_id nob",
+        ),
+        ("sample_id, 'elsewhere' AS dataset", "it returns 2 rows that are not in the database"),
+        ("NULL AS sample_id, dataset", "sample_id NULL of dataset raw"),
+    ],
+)
+def test_a_check_that_returns_rows_that_do_not_exist_is_named(
+    store: Store, tmp_path: Path, columns: str, words: str
+) -> None:
+    store.rows("raw", {}, {})
+    with pytest.raises(ValueError, match=rf"own\.sql: .*{words}"):
+        in_folder(store, tmp_path, f"SELECT {columns}, 'bad' AS reason FROM rows WHERE dataset = 'raw'")
+    assert store.execute("SELECT count(*) FROM flags") == [(0,)]
+
+
+def test_a_check_that_does_not_end_is_stopped(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oresight.tasks.check.CHECK_S", 0.3)
+    store.rows("raw", {}, {})
+    with pytest.raises(ValueError, match=r"own\.sql: it did not end within 0 minutes"):
+        in_folder(
+            store,
+            tmp_path,
+            f"{ROWS} AND (SELECT sum(a.range * b.range) FROM range(9999999) AS a, range(9999999) AS b) = 1",
+        )
 
 
 @pytest.mark.parametrize("head", ["", "-- fatal: no such severity\n", "-- critical\n"])
@@ -138,7 +190,7 @@ def test_the_suite_and_its_result_are_kept(store: Store) -> None:
     wordless = sorted(RAW).index("wordless_answer")
     expectation = json.loads(suite)["expectations"][wordless]
     assert (stage, expectation["severity"], expectation["meta"]["check"]) == ("raw", "info", "wordless_answer")
-    assert "regexp_matches" in expectation["kwargs"]["unexpected_rows_query"]
+    assert "regexp_matches" in expectation["meta"]["sql"]
     assert json.loads(suite)["meta"]["variables"]["reference_hash"] == "hash of trusted"
     assert json.loads(result)[wordless]["result"] == {"observed_value": 1}
 

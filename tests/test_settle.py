@@ -35,7 +35,11 @@ def decided(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Curate:
     """A decided split of Dolly rows, scored by a very small model, and test rows."""
     folder = tmp_path_factory.mktemp("settle")
     lines = (shared / "dolly" / "rows.jsonl").read_text(encoding="utf-8").split("\n")
-    rows = [row for row in map(json.loads, filter(None, lines)) if len(row["output"]) < 90 > len(row["instruction"] + row["input"])]
+    rows = [
+        row
+        for row in map(json.loads, filter(None, lines))
+        if len(row["output"]) < 90 > len(row["instruction"] + row["input"])
+    ]
     rows = random.Random(0).sample(rows, 180)
     rows = [row | {"wrong": i % 4 == 0} for i, row in enumerate(rows)]
     for name, part in (("rows", rows[:120]), ("trusted", rows[120:150]), ("test", [*rows[150:], rows[0], rows[120]])):
