@@ -5,7 +5,7 @@ PYTHON = python3
 UV_VERSION = 0.13.9
 RUN = .venv/bin/python -m
 
-.PHONY: demo demo-vqa test test-cluster check loads bench evaluate serve lock
+.PHONY: demo demo-vqa test test-cluster check gpu loads bench evaluate serve lock
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 demo: .venv/installed
@@ -31,6 +31,11 @@ check: .venv/dev-installed
 	.venv/bin/ruff check flows tasks tests oresight.py
 	$(RUN) mypy
 	$(RUN) pytest tests/test_house.py
+
+# Scoring on this machine's accelerator, compared with the bare forward pass. Without the project's environment, any python3
+# with torch, transformers, safetensors and Pillow runs it, in a copy of this folder: python3 tests/bench/bench_gpu.py
+gpu: .venv/installed
+	.venv/bin/python tests/bench/bench_gpu.py
 
 # Loads published folders with old and new releases of `datasets`, each in an environment of its own below .venv/loads.
 loads: .venv/dev-installed
