@@ -205,7 +205,8 @@ def _missing_migrations(connection: Connection) -> list[str]:
     available = {file.stem for file in (SQL / "migrations").glob("*.sql")}
     if newer := sorted(applied - available):
         raise ValueError(
-            f"the database was made by a newer oresight (migration {newer[-1]}); upgrade: pip install -U oresight"
+            f"the database was made by a newer oresight (migration {newer[-1]}); upgrade this one: git pull &&"
+            " make .venv/installed (docs/operate.md, Upgrade)"
         )
     return sorted(available - applied)
 
