@@ -13,8 +13,7 @@ import typer
 import oresight.flows  # noqa: F401  sets Prefect's environment before Prefect is imported
 from oresight.flows.commands import evaluation, hub, operations, pipeline, plan, questions, review
 from oresight.tasks.database import DatabaseBusy, DatabaseDamaged
-from oresight.tasks.push import HubUnreachable
-from oresight.tasks.runs.faults import ResourceExhausted, explain_faults
+from oresight.tasks.runs.faults import ResourceExhausted, Unreachable, explain_faults
 from oresight.tasks.runs.record import Refused
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -65,7 +64,7 @@ def main() -> NoReturn:
             app()  # raises SystemExit: 0, or 2 with its own message for an unknown command or option
     except Refused as error:
         code = _complain(f"refused: {error}", 1)
-    except (DatabaseBusy, DatabaseDamaged, HubUnreachable, ResourceExhausted) as error:
+    except (DatabaseBusy, DatabaseDamaged, ResourceExhausted, Unreachable) as error:
         code = _complain(str(error), 3)
     except ValueError as error:
         code = _complain(str(error), 2)

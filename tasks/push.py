@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from oresight.tasks.database import reading, records
 from oresight.tasks.publishing.gate import gate
 from oresight.tasks.publishing.integrity import MANIFEST, problems_of
+from oresight.tasks.runs.faults import Unreachable
 from oresight.tasks.runs.progress import log
 from oresight.tasks.runs.record import Refused, Run
 
@@ -23,10 +24,6 @@ TOKEN = "set HF_TOKEN to one that may write (https://huggingface.co/settings/tok
 OWN_FILES = {"train.parquet", "train.jsonl", "train.json", "dropped.parquet", "croissant.json", "openlineage.json"}
 """Files that a version may have, beside those in images/. On the hub those that the pushed version lacks are deleted,
 because an earlier version may hold rows that were forgotten since."""
-
-
-class HubUnreachable(RuntimeError):
-    """The hub does not answer, or fails. The message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ def push(run: Run, repository: str, version: int | None = None, *, public: bool 
     public: anyone may read a repository that this makes. Without it, a repository that is public already is refused.
 
     Raises ValueError for a wrong name, a version that was not published or without a token that may write; Refused if
-    the folder is not as it was published or the gate stops the version; HubUnreachable.
+    the folder is not as it was published or the gate stops the version; Unreachable.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 
@@ -57,8 +54,7 @@ def push(run: Run, repository: str, version: int | None = None, *, public: bool 
         raise ValueError(f"no Hugging Face token is set; {TOKEN}")
     hub, message = HfApi(), f"{run.config.splitting.name}/v{number}, published by Oresight"
     with _explained(hub, repository):
-        stale = [file for file in _files_there(hub, repository, public=public) if _is_ours(file) and file not in files]
-        hub.create_repo(repository, repo_type="dataset", private=not public, exist_ok=True)
+        stale = [file for file in _made(hub, repository, public=public) if _is_ours(file) and file not in files]
         changes = [*(CommitOperationAdd(file, folder / file) for file in files), *map(CommitOperationDelete, stale)]
         hub.create_commit(repository, changes, commit_message=message, repo_type="dataset")
     log().info("push: %d files of %s", len(files), folder)
@@ -86,14 +82,22 @@ def _published(run: Run, version: int | None) -> tuple[int, Path]:
     return newest, folder
 
 
-def _files_there(api: "HfApi", repository: str, *, public: bool) -> list[str]:
-    """The files of the repository; none if it does not exist. Raises ValueError if it is public and must not be."""
-    from huggingface_hub.errors import RepositoryNotFoundError
+def _made(hub: "HfApi", repository: str, *, public: bool) -> list[str]:
+    """Make the repository. Returns the files of one that is there already. Raises ValueError if that is public and must
+    not be.
+    """
+    from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        info = api.dataset_info(repository)
-    except RepositoryNotFoundError:
+        hub.create_repo(repository, repo_type="dataset", private=not public)
         return []
+    except HfHubHTTPError as error:
+        if error.response.status_code not in (403, 409):  # a token may be allowed to write and not to make
+            raise
+        try:
+            info = hub.dataset_info(repository)
+        except HfHubHTTPError:
+            raise error from None
     if info.private is False and not public:
         raise ValueError(f"{repository}: anyone can read this repository; say --public, or make it private on the hub")
     return [file.rfilename for file in info.siblings or []]
@@ -121,10 +125,10 @@ def _explained(hub: "HfApi", repository: str) -> Iterator[None]:
             raise ValueError(f"{repository}: the hub does not let this token write there ({answer}); {TOKEN}") from error
         if 400 <= code < 500 and code not in (408, 409, 429):
             raise ValueError(f"{repository}: the hub refuses it ({answer})") from error
-        raise HubUnreachable(f"{hub.endpoint} fails ({answer}); run again later") from error
+        raise Unreachable(f"{hub.endpoint} fails ({answer}); run again later") from error
     except Exception as error:
         if not type(error).__module__.startswith("httpx"):
             raise
-        raise HubUnreachable(
+        raise Unreachable(
             f"{hub.endpoint} cannot be reached ({type(error).__name__}: {error}); check the network, then run again"
         ) from error
