@@ -68,14 +68,16 @@ def score(
         model: The model that scores, by name or as the section `model` of the configuration. Default: the embedded one.
         columns: The columns that hold the parts of a row, if they have no usual name: {"prompt": "q", "answer": "a"}.
             They hold for `trusted` too, if it has them.
-        database: A DuckDB file that keeps everything, so that a second call scores what is new. Default: a temporary one.
+        database: A DuckDB file that keeps everything, so that a later call scores only what is new. Default: a
+            temporary one.
         **sections: Sections of the configuration: scoring={"max_tokens": 512}.
 
     Raises:
         ValueError: One sentence: the rows, the layout or a setting cannot be used.
     """
     settings = {"model": model, "columns": columns, "database": database}
-    return _run(rows, trusted, settings | sections, is_split=False)
+    result: Scored = _run(rows, trusted, settings | sections, is_split=False)
+    return result
 
 
 def curate(
@@ -111,7 +113,7 @@ def curate(
 def _run(rows: Any, trusted: Any, settings: dict[str, Any], *, is_split: bool) -> Any:
     """Call the pipeline. It is imported here, so that `import oresight` is quick."""
     has_bars = "TQDM_DISABLE" not in os.environ
-    import oresight.flows  # switches progress bars off, for the command line
+    import oresight.flows  # noqa: F401  switches progress bars off, for the command line
 
     if has_bars:
         os.environ.pop("TQDM_DISABLE", None)

@@ -1,6 +1,7 @@
 """A published version -> a dataset repository on the Hugging Face hub.
 
-Only files that the manifest lists are uploaded, with the manifest, and only if they are as they were published.
+Only files that the manifest lists are uploaded, with the manifest, and only if they are as they were published. A public
+repository does not get dropped.parquet: it holds the rows that must not be trained on, some for their personal data.
 """
 
 import json
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 TOKEN = "set HF_TOKEN to one that may write (https://huggingface.co/settings/tokens), or run `hf auth login`"  # noqa: S105
-OWN_FILES = {"train.parquet", "train.jsonl", "train.json", "dropped.parquet", "croissant.json", "openlineage.json"}
+DROPPED = "dropped.parquet"
+OWN_FILES = {"train.parquet", "train.jsonl", "train.json", DROPPED, "croissant.json", "openlineage.json"}
 """Files that a version may have, beside those in images/. On the hub those that the pushed version lacks are deleted,
 because an earlier version may hold rows that were forgotten since."""
 
@@ -43,21 +45,24 @@ def push(run: Run, repository: str, version: int | None = None, *, public: bool 
     Raises ValueError for a wrong name, a version that was not published or without a token that may write; Refused if
     the folder is not as it was published or the gate stops the version; Unreachable.
     """
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+    from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi, get_token
 
     owner, _, name = repository.partition("/")
     if not owner or not name or "/" in name:
         raise ValueError(f"{repository}: is not the name of a repository; give OWNER/NAME")
     number, folder = _published(run, version)
     files = [*(file["path"] for file in json.loads((folder / MANIFEST).read_bytes())["files"]), MANIFEST]
+    files = [file for file in files if not (public and file == DROPPED)]
     if not get_token():
         raise ValueError(f"no Hugging Face token is set; {TOKEN}")
     hub, message = HfApi(), f"{run.config.splitting.name}/v{number}, published by Oresight"
     with _explained(hub, repository):
         stale = [file for file in _made(hub, repository, public=public) if _is_ours(file) and file not in files]
-        changes = [*(CommitOperationAdd(file, folder / file) for file in files), *map(CommitOperationDelete, stale)]
+        changes: list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete] = []
+        changes += [CommitOperationAdd(file, folder / file) for file in files]
+        changes += [CommitOperationDelete(file) for file in stale]
         hub.create_commit(repository, changes, commit_message=message, repo_type="dataset")
-    log().info("push: %d files of %s", len(files), folder)
+    log().info("push: %d files of %s%s", len(files), folder, f"; {DROPPED} is not made public" if public else "")
     return Pushed(f"{hub.endpoint}/datasets/{repository}", number, len(files))
 
 
@@ -69,7 +74,9 @@ def _published(run: Run, version: int | None) -> tuple[int, Path]:
         rows = [row for row in rows if version in (None, row["version"])]
         if not rows:
             what = f"v{version}" if version is not None else "version"
-            raise ValueError(f"{config.database}: no {what} of {split} is published; `oresight publish CONFIG.yaml` does")
+            raise ValueError(
+                f"{config.database}: no {what} of {split} is published; `oresight publish CONFIG.yaml` does"
+            )
         newest = max(row["version"] for row in rows)
         folders = {Path(row["folder"]): row["digests"] for row in rows if row["version"] == newest}
         gate(connection, config, {"split": split, "version": newest})
@@ -122,7 +129,9 @@ def _explained(hub: "HfApi", repository: str) -> Iterator[None]:
         code = error.response.status_code
         answer = f"{code}: {error.server_message or error.response.reason_phrase}"
         if code in (401, 403):
-            raise ValueError(f"{repository}: the hub does not let this token write there ({answer}); {TOKEN}") from error
+            raise ValueError(
+                f"{repository}: the hub does not let this token write there ({answer}); {TOKEN}"
+            ) from error
         if 400 <= code < 500 and code not in (408, 409, 429):
             raise ValueError(f"{repository}: the hub refuses it ({answer})") from error
         raise Unreachable(f"{hub.endpoint} fails ({answer}); run again later") from error

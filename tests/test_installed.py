@@ -62,7 +62,12 @@ def test_a_wheel_holds_one_package_and_works_in_a_new_environment(project: Path,
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"oresight"}
-        assert {"oresight/__init__.py", "oresight/py.typed", "oresight/flows/cli.py", "oresight/sql/views/01_contract.sql"} <= set(names)
+        assert {
+            "oresight/__init__.py",
+            "oresight/py.typed",
+            "oresight/flows/cli.py",
+            "oresight/sql/views/01_contract.sql",
+        } <= set(names)
         assert not [name for name in names if "__pycache__" in name]
         home = tmp_path / "environment"
         venv.create(home, with_pip=False)

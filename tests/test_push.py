@@ -44,7 +44,10 @@ class Hub:
                 self.repository = f"{asked['organization']}/{asked['name']}"
                 self.is_private = asked["visibility"] == "private"
                 return 200, {"url": f"{self.url}/datasets/{self.repository}"}
-            return 409, {"error": "You already created this dataset repo", "url": f"{self.url}/datasets/{self.repository}"}
+            return 409, {
+                "error": "You already created this dataset repo",
+                "url": f"{self.url}/datasets/{self.repository}",
+            }
         if path == "/api/validate-yaml":
             return 200, {"errors": [], "warnings": []}
         if path == name and self.repository:
@@ -83,7 +86,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
             self.end_headers()
             self.wfile.write(text)
 
-        do_GET = do_POST = answer  # noqa: N815
+        do_GET = do_POST = answer
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -150,8 +153,11 @@ def test_an_earlier_version_replaces_our_files_and_leaves_those_of_others(
     assert hub.files == content(versions[0]) | dict.fromkeys(("LICENSE", ".gitattributes"), b"old")
 
 
-def test_a_repository_is_public_only_if_that_is_said(hub: Hub, config: Curate) -> None:
+def test_a_repository_is_public_only_if_that_is_said_and_then_without_the_dropped_rows(
+    hub: Hub, config: Curate, versions: tuple[Path, Path]
+) -> None:
     assert push(config, "--public").exit_code == 0 and hub.is_private is False
+    assert content(versions[1]).keys() - hub.files.keys() == {"dropped.parquet"}
     again = push(config)
     assert isinstance(again.exception, ValueError)
     assert str(again.exception).startswith("me/rows: anyone can read this repository; say --public")
@@ -197,8 +203,8 @@ def test_a_wrong_name_is_a_sentence(hub: Hub, config: Curate, name: str) -> None
 
 
 FAILURES = {
-    "no permission": (403, "You don't have the rights to create a dataset under me", ValueError, "does not let this token"),
-    "wrong token": (401, "Invalid credentials in Authorization header", ValueError, "set HF_TOKEN to one that may write"),
+    "no permission": (403, "You may not create a dataset under me", ValueError, "does not let this token write"),
+    "wrong token": (401, "Invalid credentials", ValueError, "set HF_TOKEN to one that may write"),
     "wrong request": (400, "Too many files", ValueError, r"me/rows: the hub refuses it \(400: Too many files"),
     "broken": (500, "Oh", Unreachable, r"fails \(500: Oh.*run again later"),
     "busy": (429, "Slow down", Unreachable, "run again later"),

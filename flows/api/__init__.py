@@ -143,7 +143,7 @@ def _settings_restored() -> Iterator[None]:
 
 @contextmanager
 def _in_words_of_python(files: Mapping[str, str]) -> Iterator[None]:
-    """Let log lines and errors name the caller's arguments instead of the files and the configuration. files: by role."""
+    """Let log lines and errors name the caller's arguments instead of files and settings. files: paths by role."""
 
     def translate(record: logging.LogRecord) -> bool:
         record.msg, record.args = _translated(record.getMessage(), files), ()

@@ -11,13 +11,14 @@ import pandas as pd
 from oresight.flows.api.rows import GivenRows
 from oresight.tasks.database import reading, records
 from oresight.tasks.pages.html import rendered
-from oresight.tasks.pages.verdict import UNSEEN, verdict
+from oresight.tasks.pages.verdict import verdict
 from oresight.tasks.runs.progress import log
 from oresight.tasks.runs.record import Run
 
 SIGNALS = (
-    "value value_per_token value_cosine self_value nll conditional_gain image_gain local_value worst_token label_probe"
-).split()
+    *("value", "value_per_token", "value_cosine", "self_value", "nll", "conditional_gain", "image_gain"),
+    *("local_value", "worst_token", "label_probe"),
+)
 COLUMNS: dict[str, str] = {
     **dict.fromkeys(("status", "decision", "cause", "reason"), "str"),
     **{"is_flagged": "bool", "flags": "object", "flag_reasons": "object"},
@@ -132,9 +133,13 @@ def read_results(
         row["reason"] = in_words(row["reason"]) if row["reason"] else None
         row["flag_reasons"] = [in_words(reason) for reason in row["flag_reasons"]]
     rows = _placed(rows, given, reasons)
-    columns = [name for name in COLUMNS if (is_split or name not in DECISIONS) and (given is None or name not in SOURCES)]
+    columns = [
+        name for name in COLUMNS if (is_split or name not in DECISIONS) and (given is None or name not in SOURCES)
+    ]
     index = given.index if given else pd.RangeIndex(len(rows))
-    frame = pd.DataFrame({name: pd.Series([row[name] for row in rows], index, COLUMNS[name]) for name in columns}, index)
+    frame = pd.DataFrame(
+        {name: pd.Series([row[name] for row in rows], index, COLUMNS[name]) for name in columns}, index
+    )
     said = WITHOUT_TRUSTED
     if scope.has_trusted:
         rate = config.flagging.false_discovery_rate
@@ -148,7 +153,9 @@ def read_results(
     results = {
         "frame": frame,
         "summary": summary,
-        "detectability": pd.DataFrame(kinds, columns=["canary", "auc", "auc_low", "auc_high", "canaries", "detectable"]),
+        "detectability": pd.DataFrame(
+            kinds, columns=["canary", "auc", "auc_low", "auc_high", "canaries", "detectable"]
+        ),
         "verdict": said,
         "model": scope.model,
         "layout": dataset["layout"],
@@ -195,7 +202,9 @@ def _decisions(rows: Sequence[dict[str, Any]], given: GivenRows | None, summary:
     causes = pd.Series([rows[place]["cause"] for place in dropped], dtype="str").value_counts()
     summary |= {"kept": len(kept), "dropped": len(dropped)}
     if given and (corrected := sum(row["is_corrected"] for row in rows)):
-        log().warning("kept: %d rows have another answer since a review, which only a published folder holds", corrected)
+        log().warning(
+            "kept: %d rows have another answer since a review, which only a published folder holds", corrected
+        )
     take = given.take if given else _taker(rows)
     return {"kept": take(kept), "dropped": take(dropped), "causes": {str(k): int(n) for k, n in causes.items()}}
 
@@ -204,7 +213,7 @@ def _taker(rows: Sequence[dict[str, Any]]) -> Any:
     """How the rows of a path are taken: as a frame of their records. A rejected row has none."""
 
     def take(places: Sequence[int]) -> pd.DataFrame:
-        return pd.DataFrame([orjson.loads(rows[place]["record"] or "{}") for place in places], places)
+        return pd.DataFrame([orjson.loads(rows[place]["record"] or "{}") for place in places], list(places))
 
     return take
 

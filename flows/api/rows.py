@@ -147,4 +147,3 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     return None if value is pd.NA or value is pd.NaT else str(value)
-

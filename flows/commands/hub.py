@@ -15,7 +15,9 @@ def push(
     repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The dataset repository on the hub.")],
     changes: Changes = None,
     version: Annotated[int | None, typer.Option(min=1, help="The version. Default: the newest published one.")] = None,
-    public: Annotated[bool, typer.Option("--public", help="Anyone may read it. Default: a private repository.")] = False,
+    public: Annotated[
+        bool, typer.Option("--public", help="Anyone may read it. Default: a private repository.")
+    ] = False,
 ) -> None:
     """Upload a published version of the split, with its card, to the Hugging Face hub."""
     from oresight.tasks.push import push as push_version
