@@ -11,7 +11,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-PARTS = {"oresight.py": "__init__.py", "flows": "flows", "tasks": "tasks", "sql": "sql"}
+PARTS = {"oresight.py": "__init__.py", "py.typed": "py.typed", "flows": "flows", "tasks": "tasks", "sql": "sql"}
 """What is installed, and its name below `oresight`."""
 
 

@@ -1,14 +1,17 @@
-"""The database as pandas: `import oresight; oresight.read("oresight.duckdb").scores()`.
+"""Oresight in Python: `oresight.curate(rows, trusted)` on rows in memory, `oresight.read(FILE)` for its database.
 
 In a clone this module is the package too: `oresight.tasks` is the folder `tasks` beside it. See hatch_build.py.
 """
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from oresight.flows.api.results import Curated, Scored
 
 __path__ = [str(Path(__file__).parent)]
 
@@ -46,3 +49,74 @@ class Database:
 def read(database: str = "oresight.duckdb") -> Database:
     """Open a database for queries. A query waits for a moment if a run is writing to the file."""
     return Database(database)
+
+
+def score(
+    rows: Any,
+    trusted: Any = None,
+    *,
+    model: str | Mapping[str, Any] | None = None,
+    columns: Mapping[str, Any] | None = None,
+    database: str | Path | None = None,
+    **sections: Mapping[str, Any],
+) -> "Scored":
+    """Score rows and flag those that look wrong beside rows that you trust. Nothing is written to the current folder.
+
+    Args:
+        rows: A pandas frame, a list of dicts, a `datasets.Dataset`, a pyarrow table, or a path as in the configuration.
+        trusted: The rows that you trust, in any of these forms. Without them rows are checked but not judged.
+        model: The model that scores, by name or as the section `model` of the configuration. Default: the embedded one.
+        columns: The columns that hold the parts of a row, if they have no usual name: {"prompt": "q", "answer": "a"}.
+            They hold for `trusted` too, if it has them.
+        database: A DuckDB file that keeps everything, so that a later call scores only what is new. Default: a
+            temporary one.
+        **sections: Sections of the configuration: scoring={"max_tokens": 512}.
+
+    Raises:
+        ValueError: One sentence: the rows, the layout or a setting cannot be used.
+    """
+    settings = {"model": model, "columns": columns, "database": database}
+    result: Scored = _run(rows, trusted, settings | sections, is_split=False)
+    return result
+
+
+def curate(
+    rows: Any,
+    trusted: Any = None,
+    *,
+    model: str | Mapping[str, Any] | None = None,
+    columns: Mapping[str, Any] | None = None,
+    database: str | Path | None = None,
+    folder: str | Path | None = None,
+    **sections: Mapping[str, Any],
+) -> "Curated":
+    """Score and flag rows as `score` does, and decide which to train on: `.kept` holds these rows as they were given.
+
+    Args:
+        rows: As for `score`.
+        trusted: As for `score`.
+        model: As for `score`.
+        columns: As for `score`.
+        database: As for `score`; with a folder, the default is FOLDER/oresight.duckdb.
+        folder: The folder where the split and its report are published. Default: nothing is published.
+        **sections: Sections of the configuration: splitting={"rows": 100}.
+
+    Raises:
+        ValueError: As `score` does.
+        oresight.tasks.runs.record.Refused: A critical check or the gate refused to publish.
+    """
+    settings = {"model": model, "columns": columns, "database": database, "folder": folder}
+    result: Curated = _run(rows, trusted, settings | sections, is_split=True)
+    return result
+
+
+def _run(rows: Any, trusted: Any, settings: dict[str, Any], *, is_split: bool) -> Any:
+    """Call the pipeline. It is imported here, so that `import oresight` is quick."""
+    has_bars = "TQDM_DISABLE" not in os.environ
+    import oresight.flows  # noqa: F401  switches progress bars off, for the command line
+
+    if has_bars:
+        os.environ.pop("TQDM_DISABLE", None)
+    from oresight.flows.api import run
+
+    return run(rows, trusted, settings, is_split=is_split)

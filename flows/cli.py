@@ -11,14 +11,14 @@ from typing import Annotated, NoReturn
 import typer
 
 import oresight.flows  # noqa: F401  sets Prefect's environment before Prefect is imported
-from oresight.flows.commands import evaluation, operations, pipeline, plan, questions, review
+from oresight.flows.commands import evaluation, hub, operations, pipeline, plan, questions, review
 from oresight.tasks.database import DatabaseBusy, DatabaseDamaged
-from oresight.tasks.runs.faults import ResourceExhausted, explain_faults
+from oresight.tasks.runs.faults import ResourceExhausted, Unreachable, explain_faults
 from oresight.tasks.runs.record import Refused
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Curate": (pipeline.curate, plan.plan, review.trust, pipeline.report, review.review),
+    "Curate": (pipeline.curate, plan.plan, review.trust, pipeline.report, review.review, hub.push),
     "Ask": (questions.sql, questions.explain, questions.diff, questions.ask),
     "Measure": (evaluation.evaluate, evaluation.settle),
     "One step at a time": (
@@ -64,7 +64,7 @@ def main() -> NoReturn:
             app()  # raises SystemExit: 0, or 2 with its own message for an unknown command or option
     except Refused as error:
         code = _complain(f"refused: {error}", 1)
-    except (DatabaseBusy, DatabaseDamaged, ResourceExhausted) as error:
+    except (DatabaseBusy, DatabaseDamaged, ResourceExhausted, Unreachable) as error:
         code = _complain(str(error), 3)
     except ValueError as error:
         code = _complain(str(error), 2)

@@ -50,8 +50,8 @@ def printed(python: Path, project: Path) -> str:
 def test_an_editable_installation_has_one_import_name_and_every_edit_takes_effect(project: Path) -> None:
     module = Path(printed(Path(sys.executable), project).split()[0])
     assert module.name == "__init__.py" and module.resolve() == ROOT / "oresight.py"
-    assert sorted(path.name for path in module.parent.iterdir()) == ["__init__.py", "flows", "sql", "tasks"]
-    assert all((module.parent / name).resolve() == ROOT / name for name in ("flows", "sql", "tasks"))
+    assert sorted(path.name for path in module.parent.iterdir()) == ["__init__.py", "flows", "py.typed", "sql", "tasks"]
+    assert all((module.parent / name).resolve() == ROOT / name for name in ("flows", "py.typed", "sql", "tasks"))
     assert [path.name for path in module.parent.parent.iterdir()] == ["oresight"], "nothing else is on the path"
 
 
@@ -62,7 +62,12 @@ def test_a_wheel_holds_one_package_and_works_in_a_new_environment(project: Path,
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"oresight"}
-        assert {"oresight/__init__.py", "oresight/flows/cli.py", "oresight/sql/views/01_contract.sql"} <= set(names)
+        assert {
+            "oresight/__init__.py",
+            "oresight/py.typed",
+            "oresight/flows/cli.py",
+            "oresight/sql/views/01_contract.sql",
+        } <= set(names)
         assert not [name for name in names if "__pycache__" in name]
         home = tmp_path / "environment"
         venv.create(home, with_pip=False)

@@ -25,6 +25,10 @@ class ResourceExhausted(RuntimeError):
     """A disk or the memory is full. After the cure in the message, the step continues where it stopped."""
 
 
+class Unreachable(RuntimeError):
+    """A server does not answer, or fails. The message says what to do before the command is run again."""
+
+
 class Unwritable(ValueError):
     """A path that can only be read."""
 

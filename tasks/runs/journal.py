@@ -4,6 +4,7 @@ Each line names the dataset, the run and the step. No line holds text of rows.
 """
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -55,6 +56,8 @@ def journal(database: str, dataset: str, flow: str, run_id: str) -> Iterator[Non
 
 def _step() -> str | None:
     """The Prefect task that is running, if there is one."""
+    if "prefect.context" not in sys.modules:  # importing it takes seconds and configures the root logger
+        return None
     from prefect.context import TaskRunContext
 
     context = TaskRunContext.get()

@@ -1,6 +1,7 @@
 """Shows the progress of a step: a line in the log, a bar in the terminal, a progress artifact in the Prefect UI."""
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ContextDecorator, contextmanager, nullcontext
@@ -64,6 +65,8 @@ def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
 
 def _artifact(description: str) -> UUID | None:
     """A new progress artifact, inside a Prefect task only."""
+    if "prefect.context" not in sys.modules:  # importing it takes seconds and configures the root logger
+        return None
     from prefect.artifacts import create_progress_artifact
     from prefect.context import TaskRunContext
 
