@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from textwrap import shorten
 
 import duckdb
 
@@ -24,6 +25,14 @@ Connection = duckdb.DuckDBPyConnection
 DatabaseError = duckdb.Error
 DAMAGE = re.compile("Corrupt database file|Could not read enough bytes")
 """What DuckDB says of a block whose checksum is wrong, and of a file that was cut off."""
+
+READS = {
+    getattr(duckdb.StatementType, name)
+    for name in ("SELECT", "EXPLAIN", "SET", "CREATE", "DROP", "INSERT", "UPDATE", "DELETE", "PREPARE", "EXECUTE")
+}
+"""Statements that read or change what a read-only connection keeps for itself: a variable, a temporary table."""
+SWITCH = re.compile(r"\b(enable|disable)_(logging|profiling)\W*\(", re.IGNORECASE)
+"""Functions that write files, and end the process if they must not."""
 
 
 class DatabaseBusy(RuntimeError):
@@ -135,6 +144,20 @@ def transaction(connection: Connection) -> Iterator[None]:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+def statements_that_read(connection: Connection, text: str) -> Iterator[str]:
+    """The statements of a text, one after the other. Raises DatabaseError if it is not SQL.
+
+    Raises ValueError before a statement that is no query: some of these end the process where no file may be reached.
+    """
+    for statement in connection.extract_statements(text):
+        query = statement.query.strip()
+        if statement.type not in READS or SWITCH.search(query):
+            raise ValueError(
+                f"sql: `{shorten(query, 60)}` is refused; this command only runs queries, such as SELECT ..."
+            )
+        yield query
 
 
 def is_select(connection: Connection, text: str) -> bool:

@@ -7,7 +7,8 @@ import math
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Annotated, Any
@@ -52,6 +53,19 @@ class LogLines(logging.Handler):
             sys.stderr.write(f"{line}\n")
 
 
+@contextmanager
+def warnings_logged() -> Iterator[list[str]]:
+    """Yields a list of the warnings that are logged inside this context."""
+    messages: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger("oresight").addHandler(handler)
+    try:
+        yield messages
+    finally:
+        logging.getLogger("oresight").removeHandler(handler)
+
+
 def print_data(pieces: Iterable[str]) -> None:
     """Write CSV or JSON to standard output, in UTF-8 whatever the locale is; a terminal gets it made visible."""
     is_terminal = sys.stdout.isatty()
@@ -83,7 +97,10 @@ def shortened(text: str | None, full: bool = False, most: int = CLIPPED) -> str:
     if full:
         return text
     line = " ".join(text.split())
-    return line if len(line) <= most else f"{line[:most].rstrip()} ... ({len(text) - most:,} more characters)"
+    if len(line) <= most:
+        return line
+    more = f" ({len(line) - most:,} more characters; --full shows them)" if most == CLIPPED else ""
+    return f"{line[:most].rstrip()} ...{more}"
 
 
 def rounded(number: float | None) -> str:
@@ -105,6 +122,13 @@ def print_facts(facts: Sequence[tuple[str, str]]) -> None:
     with console.capture() as capture:
         console.print(table)
     typer.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+
+
+@contextmanager
+def json_only(is_on: bool) -> Iterator[None]:
+    """Send what libraries print to standard error, where standard output is for one JSON document."""
+    with redirect_stdout(sys.stderr) if is_on else nullcontext():
+        yield
 
 
 def print_json(document: Any) -> None:

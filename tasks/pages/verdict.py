@@ -31,6 +31,8 @@ def verdict(
             f"No row is flagged as mislabeled, although {trial['rows_flagged']:,} are suspicious enough: hardly any"
             " planted defect is that suspicious, so something else makes these rows differ from the trusted ones."
         )
+    elif not flagged:
+        found = f"No row is flagged as mislabeled: no set of rows is so suspicious that {rate:.0%} of them at most are right."
     else:
         found = f"{flagged:,} row{'s look' if flagged != 1 else ' looks'} mislabeled."
     sure = (
@@ -38,6 +40,10 @@ def verdict(
         f" held-out trusted rows {trial['measured']:.0%} were, in nine of ten trials at most"
         f" {trial['measured_high']:.0%}, and {trial['recall']:.0%} of the planted defects were found."
     )
+    if not flagged:
+        sure = (
+            f"In trials on held-out trusted rows, {trial['recall']:.0%} of the planted defects were found at this rate."
+        )
     blind = [kind["canary"].replace("_", " ") for kind in kinds if not kind["detectable"]]
     gaps = [f"This model does not see {', '.join(blind)}"] if blind else []
     if unlike:
