@@ -72,7 +72,7 @@ def next_steps(curated: "Curated", settings: Curate, config: Path, changes: Sequ
     else:
         yield _command("trust", *arguments), "makes trusted rows, by which the next run judges"
     if curated.counts["dropped"]:
-        keys = f"split = '{curated.split.name}' AND version = {curated.split.version} AND decision = 'drop'"  # a name has no quotes
+        keys = f"split = '{curated.split.name}' AND version = {curated.split.version} AND decision = 'drop'"
         query = f'"SELECT reason, prompt, answer FROM split_rows JOIN rows USING (sample_id) WHERE {keys}"'  # noqa: S608
         yield f"{_command('sql', '--database', settings.database)} {query}", "lists the dropped rows"
     yield str(curated.report), "shows what was found, with the rows"
