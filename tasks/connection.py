@@ -23,6 +23,7 @@ OPEN = threading.RLock()
 """Held while this process has a database open: DuckDB opens a file once per process, to read or to write."""
 Connection = duckdb.DuckDBPyConnection
 DatabaseError = duckdb.Error
+Statement = duckdb.Statement
 DAMAGE = re.compile("Corrupt database file|Could not read enough bytes")
 """What DuckDB says of a block whose checksum is wrong, and of a file that was cut off."""
 
@@ -62,6 +63,10 @@ def opened(database: str, *, read_only: bool, wait_s: float = 60) -> Iterator[Co
         except DatabaseError as error:
             if DAMAGE.search(str(error)):
                 raise DatabaseDamaged(database, error) from error
+            raise
+        except RuntimeError as error:
+            if str(error) == "Query interrupted":  # DuckDB's word for Ctrl-C
+                raise KeyboardInterrupt from error
             raise
         finally:
             connection.close()
@@ -146,18 +151,16 @@ def transaction(connection: Connection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
-def statements_that_read(connection: Connection, text: str) -> Iterator[str]:
+def statements_that_read(connection: Connection, text: str) -> Iterator[Statement]:
     """The statements of a text, one after the other. Raises DatabaseError if it is not SQL.
 
     Raises ValueError before a statement that is no query: some of these end the process where no file may be reached.
     """
     for statement in connection.extract_statements(text):
-        query = statement.query.strip()
-        if statement.type not in READS or SWITCH.search(query):
-            raise ValueError(
-                f"sql: `{shorten(query, 60)}` is refused; this command only runs queries, such as SELECT ..."
-            )
-        yield query
+        if statement.type not in READS or SWITCH.search(text):
+            query = shorten(statement.query or text, 60)
+            raise ValueError(f"sql: `{query}` is refused; this command only runs queries, such as SELECT ...")
+        yield statement
 
 
 def is_select(connection: Connection, text: str) -> bool:

@@ -136,7 +136,7 @@ def _open(job: ScoringJob, todo: Todo) -> tuple[Engine, pa.Array]:
         model=job.model,
         reference=[row for _, row in rows.reference],
         opening=[row for _, row in rows.dataset],
-        options=replace(options, on_opened=lambda share: job.advance(0, share * length)),
+        options=replace(options, on_opened=lambda share: job.advance(share * len(finished), share * length)),
         basis=todo.read_basis(job.model),
         form=todo.form,
     )
@@ -146,7 +146,6 @@ def _open(job: ScoringJob, todo: Todo) -> tuple[Engine, pa.Array]:
     records += job.records(rows.dataset, opening.opening, fresh, with_vector)
     refusals = [refusal for refusal in rows.refusals if refusal[0] in fresh]
     commit_opening(job, engine, records, refusals, new_basis=todo.basis is None)
-    job.advance(len(finished), 0)
     if reference.rows:
         log().info(
             "score: reference of %d rows as %d directions over %d tokens, values within %.2g; index correlation %.4f",

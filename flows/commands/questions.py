@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import redirect_stdout
 from enum import StrEnum
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import typer
@@ -26,7 +27,7 @@ from oresight.flows.commands.output import (
     visible,
 )
 from oresight.tasks.configfile import read_config
-from oresight.tasks.database import Connection, DatabaseError, let, reading, records, statements_that_read
+from oresight.tasks.database import Connection, DatabaseError, Statement, let, reading, records, statements_that_read
 from oresight.tasks.runs.record import Run
 from oresight.tasks.sqlfile import Question, named_question, question_library
 
@@ -158,7 +159,7 @@ def _run_query(database: str, name: str, **parameters: Any) -> list[dict[str, An
         return records(connection, name, parameters)
 
 
-def _print_answer(connection: Connection, statement: str, format: Format, safe: bool) -> None:
+def _print_answer(connection: Connection, statement: Statement, format: Format, safe: bool) -> None:
     """Run a query and print its answer."""
     if format is Format.TABLE:
         relation = connection.sql(statement)
@@ -178,12 +179,14 @@ def _print_answer(connection: Connection, statement: str, format: Format, safe: 
 
 def _csv(names: list[str], answer: Connection, safe: bool) -> Iterator[str]:
     """The answer as CSV, in pieces. safe: no cell is a formula for a spreadsheet."""
-    rows = [tuple(names)]
+    rows, lines = [tuple(names)], list[str]()
+    # The module quotes the characters of its line end: a carriage return in a cell must not end a line.
+    cut = SimpleNamespace(write=lambda line: lines.append(f"{line[:-2]}\n"))
+    writer = csv.writer(cut, lineterminator="\r\n")
     while rows:
-        piece = io.StringIO()
-        cells = ([_no_formula(cell) for cell in row] for row in rows) if safe else rows
-        csv.writer(piece, lineterminator="\n").writerows(cells)
-        yield piece.getvalue()
+        writer.writerows(([_no_formula(cell) for cell in row] for row in rows) if safe else rows)
+        yield "".join(lines)
+        lines.clear()
         rows = answer.fetchmany(10_000)
 
 

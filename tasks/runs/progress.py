@@ -53,9 +53,9 @@ class Progress:
     def __init__(self, step: str, total: int, unit: str, work: float | None) -> None:
         """work: the work of all items in any unit; by default each has one."""
         self.step, self.total, self.unit, self.work = step, total, unit, work
-        self.done, self.work_done, self.started, self.lock = 0, 0.0, time.monotonic(), threading.Lock()
+        self.done, self.work_done, self.started, self.lock = 0.0, 0.0, time.monotonic(), threading.Lock()
 
-    def advance(self, n: int, work: float | None = None) -> None:
+    def advance(self, n: float, work: float | None = None) -> None:
         """Count n items as done, and their work; an item that needed no work is not part of the estimate."""
         with self.lock:
             self.done += n
@@ -68,9 +68,9 @@ class Progress:
 
     def __str__(self) -> str:
         if self.unit == "bytes":
-            counted = f"{decimal(self.done)} of {decimal(self.total)} read"
+            counted = f"{decimal(round(self.done))} of {decimal(self.total)} read"
         else:
-            counted = f"{self.done:,} of {self.total:,} {self.unit}"
+            counted = f"{round(self.done):,} of {self.total:,} {self.unit}"
         if not self.work_done or not self.work_left:
             return counted
         return f"{counted}, about {duration((time.monotonic() - self.started) * self.work_left / self.work_done)} left"
@@ -99,7 +99,7 @@ def progress(step: str, total: int, unit: str = "rows", work: float | None = Non
     """
     state, artifact, updated_at, stop = Progress(step, total, unit, work), _artifact(step), 0.0, threading.Event()
 
-    def advance(n: int, work: float | None = None) -> None:
+    def advance(n: float, work: float | None = None) -> None:
         nonlocal updated_at, artifact
         state.advance(n, work)
         if artifact and time.monotonic() - updated_at > 2:

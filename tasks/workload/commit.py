@@ -54,7 +54,7 @@ class Job:
 
     run: Run
     scope: Scope
-    advance: Callable[[int, float], None]
+    advance: Callable[[float, float], None]
     """Shows the progress: rows, and their characters."""
     canaries: frozenset[str] = frozenset()
     """sample_ids of canaries: they are scored like rows and do not count as scored rows."""
