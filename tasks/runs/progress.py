@@ -86,7 +86,7 @@ def duration(seconds: float) -> str:
     """A time as people estimate it: 20 s, 3 min, 2 h 10 min."""
     if seconds < 90:
         return f"{max(10, 10 * math.ceil(seconds / 10))} s"
-    minutes = math.ceil(seconds / 60)
+    minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60 // 10 * 10} min"
 
 
