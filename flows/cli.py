@@ -1,4 +1,7 @@
-"""Curate instruction and VQA data. Exit codes: 0 done, 1 refused, 2 unusable input, 3 a step failed (run it again)."""
+"""Curate instruction and VQA data.
+
+Exit codes: 0 done, 1 refused, 2 unusable input, 3 a step failed (run it again), 130 ended by Ctrl-C.
+"""
 
 import importlib.metadata
 import logging
@@ -12,10 +15,13 @@ import typer
 
 import oresight.flows  # noqa: F401  sets Prefect's environment before Prefect is imported
 from oresight.flows.commands import evaluation, hub, operations, pipeline, plan, questions, review
+from oresight.flows.commands.output import LogLines, use_streams, visible
 from oresight.tasks.database import DatabaseBusy, DatabaseDamaged
 from oresight.tasks.runs.faults import ResourceExhausted, Unreachable, explain_faults
 from oresight.tasks.runs.record import Refused
 
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ended, as of other programs."""
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Curate": (pipeline.curate, plan.plan, review.trust, pipeline.report, review.review, hub.push),
@@ -53,33 +59,51 @@ def _program(
 def main() -> NoReturn:
     """Run the command line. Errors become one line on stderr and an exit code."""
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # our own log has one line per step
-    handler, logger = logging.StreamHandler(), logging.getLogger("oresight")
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger.addHandler(handler)
+    use_streams()
+    logger = logging.getLogger("oresight")
+    logger.addHandler(LogLines())
     logger.setLevel(logging.INFO)
     logger.propagate = False
     code = 3
     try:
         with explain_faults():
-            app()  # raises SystemExit: 0, or 2 with its own message for an unknown command or option
+            app()  # raises SystemExit, after a message of its own for an unknown command or option
+    except SystemExit as ended:
+        code = _end(ended)
     except Refused as error:
         code = _complain(f"refused: {error}", 1)
     except (DatabaseBusy, DatabaseDamaged, ResourceExhausted, Unreachable) as error:
         code = _complain(str(error), 3)
     except ValueError as error:
         code = _complain(str(error), 2)
-    except (Exception, KeyboardInterrupt) as error:
+    except Exception as error:
         if os.environ.get("ORESIGHT_TRACEBACK"):
             traceback.print_exc()
         name = type(error).__name__
         what = f"{name}: {error}" if str(error) else name
         code = _complain(f"{what}; run again to continue, with ORESIGHT_TRACEBACK=1 to see where it failed", 3)
+    except KeyboardInterrupt:
+        code = _complain("interrupted; what is stored stays", INTERRUPTED)
     sys.exit(code)
+
+
+def _end(ended: SystemExit) -> int:
+    """The exit code of a command that ended. One whose reader has left (`| head -1`) has done its work."""
+    try:
+        sys.stdout.flush()
+        is_read = not isinstance(ended.__context__, BrokenPipeError)
+    except BrokenPipeError:
+        is_read = False
+    if not is_read:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes when it ends
+        return 0
+    code = int(ended.code or 0)
+    return _complain("interrupted; what is stored stays", code) if code == INTERRUPTED else code
 
 
 def _complain(message: str, code: int) -> int:
     """Print one line on stderr; returns the exit code."""
-    sys.stderr.write(f"oresight: {' '.join(message.split())}\n")
+    sys.stderr.write(f"oresight: {visible(' '.join(message.split()))}\n")
     return code
 
 

@@ -15,6 +15,7 @@ from oresight.flows.server.events import emit_drift, emit_outcome
 from oresight.flows.server.start import on_accelerator, run_name, start_run
 from oresight.tasks.config import Curate
 from oresight.tasks.runs.record import Waiting, recorded
+from oresight.tasks.split import Split, dropped_rows
 
 READS_FILES = {"ingest", "report", "publish"}
 """Steps that Prefect retries when a file or a disk fails."""
@@ -29,6 +30,14 @@ class Curated:
     folder: Path
     new_version: bool
     report: Path
+    run_id: str
+    split: Split
+    dropped: dict[str, int]
+    """Rows of the split that are dropped, by cause, the most frequent first."""
+    flagged: dict[str, int]
+    """Rows that are dropped for a flag, by check. A row may have flags of several checks."""
+    verdict: list[str]
+    """The first sentences of the report."""
 
 
 @flow(name="curate", flow_run_name=run_name, validate_parameters=False)
@@ -76,7 +85,17 @@ def _curated(config: Curate) -> Curated:
         emit_drift(config, decided)
         published = pipeline.publish()
         show_split(config.database, decided, published.folder)
-    return Curated(counts, time.monotonic() - started, published.folder, published.new, reported.page)
+    return Curated(
+        counts,
+        time.monotonic() - started,
+        published.folder,
+        published.new,
+        reported.page,
+        run.run_id,
+        decided,
+        *dropped_rows(config.database, decided),
+        reported.verdict,
+    )
 
 
 def as_task(name: str, step: Step) -> Step:

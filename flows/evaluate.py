@@ -1,5 +1,9 @@
 """The flow `evaluate`: measure signals and values on the user's data, against a known answer."""
 
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
@@ -10,7 +14,7 @@ from oresight.flows.trials import run_trials
 from oresight.tasks.config import Curate
 from oresight.tasks.evaluation.approximation import measure_approximation
 from oresight.tasks.evaluation.influence import measure_influence
-from oresight.tasks.evaluation.ledger import HASH, Ledger
+from oresight.tasks.evaluation.ledger import HASH, Ledger, read_units
 from oresight.tasks.evaluation.page import write_evaluations
 from oresight.tasks.evaluation.truth import Evaluation, measure_against_truth
 from oresight.tasks.runs.progress import BestEffort
@@ -58,10 +62,30 @@ def evaluate_truth(config: Curate, truth: str) -> Evaluation:
 
 def evaluate_method(config: Curate, classes: str | None, text: str | None) -> list[str]:
     """Measure against classes if given, else by trials and by gradients of the whole model. Returns markdown."""
+    return measure_method(config, classes, text).lines
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The results of an evaluation of the method."""
+
+    lines: list[str]
+    """Markdown."""
+    results: list[dict[str, Any]]
+    """Numbers over seeds, as in the view evaluation_summary."""
+    comparisons: list[dict[str, Any]]
+    """As in the view comparisons."""
+    report: Path
+
+
+def measure_method(config: Curate, classes: str | None, text: str | None) -> Measured:
+    """Measure as `evaluate_method` does. Returns the numbers too."""
     with recorded(config, "evaluate", flow_run.id) as run:
         run.require_trusted("evaluate")
         if classes:
             lines = measure_influence(run, classes, text)
         else:
             lines = [*run_trials(run), "", *measure_approximation(run)]
-    return [*lines, "", f"report: {write_evaluations(config)}"]
+    results, comparisons = read_units(config.database, run.units)
+    page = write_evaluations(config)
+    return Measured([*lines, "", f"report: {page}"], results, comparisons, page)

@@ -10,6 +10,7 @@ from oresight.tasks.evaluation.ledger import Ledger, Result, content_hashes
 from oresight.tasks.evaluation.tables import comparison_tables, metric_matrix, result_table
 from oresight.tasks.evaluation.trials import ALL, RIVALS, EmbeddingCache, combined_trials, draw_trial, judge_trial
 from oresight.tasks.flag import flag
+from oresight.tasks.runs.progress import progress
 from oresight.tasks.runs.record import Run, recorded
 from oresight.tasks.trusted import trusted_rows
 
@@ -31,17 +32,19 @@ def run_trials(run: Run) -> list[str]:
         with recorded(combined_trials(config, list(todo.values())), "evaluate", model=run.model) as trial:
             _score_trial(trial)
     embeddings = EmbeddingCache(run.model.files, config)
-    for seed, unit in enumerate(units):
+    with progress("evaluate", len(units), "trials") as advance:
+        for seed, unit in enumerate(units):
 
-        def compute(seed: int = seed) -> Iterator[Result]:
-            with recorded(todo[seed], "evaluate", model=run.model) as trial:
-                _score_trial(trial)
-                flag(trial)
-            yield from judge_trial(trial, embeddings, seed)
+            def compute(seed: int = seed) -> Iterator[Result]:
+                with recorded(todo[seed], "evaluate", model=run.model) as trial:
+                    _score_trial(trial)
+                    flag(trial)
+                yield from judge_trial(trial, embeddings, seed)
 
-        ledger.compute_once(
-            unit, compute, f"seed {seed}, defects in {settings.share:.0%} of at most {settings.rows} rows"
-        )
+            ledger.compute_once(
+                unit, compute, f"seed {seed}, defects in {settings.share:.0%} of at most {settings.rows} rows"
+            )
+            advance(1, seed in todo)
     compared = ledger.compare(units, "auc", RIVALS, test="wilcoxon")
     results = ledger.read(units)
     on_all = [result for result in results if result.setting.endswith(ALL)]

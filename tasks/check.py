@@ -146,7 +146,7 @@ def _validate(
     (tested,) = execute(connection, "check_tested", {"dataset": variables["dataset"]}).fetchone() or (0,)
     suite = gx.ExpectationSuite(stage, meta={"variables": variables})
     checked, results = list[Checked](), list[dict[str, Any]]()
-    with _batch(connection) as batch, progress(f"check {stage}", len(checks)) as advance:
+    with _batch(connection) as batch, progress(f"check {stage}", len(checks), "checks") as advance:
         for check_file in checks:
             started = time.monotonic()
             _select_bad_rows(connection, check_file)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from textwrap import shorten
 
 import duckdb
 
@@ -22,8 +23,17 @@ OPEN = threading.RLock()
 """Held while this process has a database open: DuckDB opens a file once per process, to read or to write."""
 Connection = duckdb.DuckDBPyConnection
 DatabaseError = duckdb.Error
+Statement = duckdb.Statement
 DAMAGE = re.compile("Corrupt database file|Could not read enough bytes")
 """What DuckDB says of a block whose checksum is wrong, and of a file that was cut off."""
+
+READS = {
+    getattr(duckdb.StatementType, name)
+    for name in ("SELECT", "EXPLAIN", "SET", "CREATE", "DROP", "INSERT", "UPDATE", "DELETE", "PREPARE", "EXECUTE")
+}
+"""Statements that read or change what a read-only connection keeps for itself: a variable, a temporary table."""
+SWITCH = re.compile(r"\b(enable|disable)_(logging|profiling)\W*\(", re.IGNORECASE)
+"""Functions that write files, and end the process if they must not."""
 
 
 class DatabaseBusy(RuntimeError):
@@ -53,6 +63,10 @@ def opened(database: str, *, read_only: bool, wait_s: float = 60) -> Iterator[Co
         except DatabaseError as error:
             if DAMAGE.search(str(error)):
                 raise DatabaseDamaged(database, error) from error
+            raise
+        except RuntimeError as error:
+            if str(error) == "Query interrupted":  # DuckDB's word for Ctrl-C
+                raise KeyboardInterrupt from error
             raise
         finally:
             connection.close()
@@ -135,6 +149,18 @@ def transaction(connection: Connection) -> Iterator[None]:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+def statements_that_read(connection: Connection, text: str) -> Iterator[Statement]:
+    """The statements of a text, one after the other. Raises DatabaseError if it is not SQL.
+
+    Raises ValueError before a statement that is no query: some of these end the process where no file may be reached.
+    """
+    for statement in connection.extract_statements(text):
+        if statement.type not in READS or SWITCH.search(text):
+            query = shorten(statement.query or text, 60)
+            raise ValueError(f"sql: `{query}` is refused; this command only runs queries, such as SELECT ...")
+        yield statement
 
 
 def is_select(connection: Connection, text: str) -> bool:

@@ -25,8 +25,10 @@ from oresight.tasks.connection import Connection as Connection
 from oresight.tasks.connection import DatabaseBusy as DatabaseBusy
 from oresight.tasks.connection import DatabaseDamaged as DatabaseDamaged
 from oresight.tasks.connection import DatabaseError as DatabaseError
+from oresight.tasks.connection import Statement as Statement
 from oresight.tasks.connection import attach, opened
 from oresight.tasks.connection import is_select as is_select
+from oresight.tasks.connection import statements_that_read as statements_that_read
 from oresight.tasks.connection import transaction as transaction
 
 SQL = Path(__file__).parent.parent / "sql"

@@ -32,6 +32,8 @@ class Forgotten:
     """Backups of the database, made before an upgrade, that may hold the row."""
     stores: list[str]
     """Stores of clusters in which a killed run may have left the row."""
+    before: str = ""
+    """By whom and when, if the row was forgotten before and nothing of it was left."""
 
 
 def forget(database: str, sample_id: str, reason: str, who: str) -> Forgotten:
@@ -66,7 +68,8 @@ def forget(database: str, sample_id: str, reason: str, who: str) -> Forgotten:
     )
     versions = {version["folder"]: version["files"] for version in published}
     datasets = sorted({name for _, stored in known for name in stored["datasets"] or []})
-    return Forgotten(datasets, versions, sorted(rejects), copies=sorted(map(str, backups)), stores=stores)
+    before = "" if datasets else next((stored["forgotten"] for _, stored in known if stored["forgotten"]), "")
+    return Forgotten(datasets, versions, sorted(rejects), sorted(map(str, backups)), stores, before)
 
 
 def _may_hold_rows(store: str) -> bool:

@@ -95,7 +95,7 @@ def ingest(run: Run, role: Role) -> Ingested:
         with (
             explain_faults(less),
             _naming_field(f"{role}.path"),
-            progress(f"{dataset.name}: bytes", size) as advance,
+            progress(dataset.name, size, "bytes") as advance,
             album,
         ):
             staging = Staging(folder, album, {file.path: picture_root(file, dataset) for file in files})

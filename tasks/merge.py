@@ -41,7 +41,7 @@ def merge(run: Run) -> Merged:
         label = cut_label(connection, scope, config.cluster.shard_rows)
     if todo.fitted is None:
         return Merged(shards=0, scored=0, unscorable=0, left=todo.missing_rows)
-    with progress("merge", todo.missing.num_rows) as advance:
+    with progress("merge", todo.missing.num_rows, work=todo.length) as advance:
         job = Job(run=run, scope=scope, advance=advance, canaries=todo.canary_ids)
         merger = Merger(job, Exchange.of(config, label, todo.fitted))
         is_whole = todo.missing.num_rows == 0

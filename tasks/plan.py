@@ -84,7 +84,7 @@ def plan(run: Run) -> Planned:
     model = load(source, device_names[0], todo.dtype(config.model.dtype))
     require_vision(model, source, scope.dataset, scope.dataset_kind)
     loading_s = time.perf_counter() - loading_started
-    job = ScoringJob(run=run, scope=scope, model=model, advance=lambda _: None)
+    job = ScoringJob(run=run, scope=scope, model=model, advance=lambda *_: None)
     rows = _sample(job, todo)
     sampled = [*rows.opening.dataset, *rows.rest] or rows.opening.reference
     scoring = config.scoring

@@ -45,6 +45,8 @@ class Reported:
     """Kinds of planted defects and how well they are detected."""
     worst: list[dict[str, Any]]
     """File, line and flags of the most suspicious flagged rows, without their text."""
+    verdict: list[str]
+    """The first sentences of the page: what was found, how sure that is, and what cannot be seen."""
 
 
 def report(run: Run) -> Reported:
@@ -95,7 +97,7 @@ def report(run: Run) -> Reported:
         | {"flags": ", ".join(flag["check"] for flag in row["flags"]), "q": row["q_value"]}
         for row in facts["flagged"][:TOP_ROWS]
     ]
-    return Reported(page, plots, facts["kinds"], worst)
+    return Reported(page, plots, facts["kinds"], worst, said)
 
 
 def _coverage(covered: list[dict[str, Any]], unasked: list[dict[str, Any]]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 import pyarrow as pa
@@ -79,7 +79,7 @@ def score(run: Run, as_task: Callable[[ShardTask], ShardTask] = lambda shard: sh
     require_vision(loaded, model.files, scope.dataset, scope.dataset_kind)
     if config.model.name == TOY:
         log().warning("score: %s is a toy: its scores mean nothing on pictures other than easy-VQA's", TOY)
-    with progress(f"score with {model.name}", todo.missing.num_rows) as advance:
+    with progress("score", todo.missing.num_rows, work=todo.length) as advance:
         job = ScoringJob(run=run, scope=scope, model=loaded, advance=advance, canaries=todo.canary_ids)
         rows = f"{todo.missing_rows} rows" + (f" and {todo.canaries} canaries" if todo.canaries else "")
         on = f"{' and '.join(device_names)} in {loaded.dtype_name}"
@@ -129,17 +129,18 @@ def _open(job: ScoringJob, todo: Todo) -> tuple[Engine, pa.Array]:
         log().info("score: reference as it was fitted before")
         return engine, pa.array([], pa.string())
     rows = read_opening(config, job.model, todo)
+    finished = rows.sample_ids()
+    scored = todo.missing.filter(pc.is_in(todo.missing["sample_id"], value_set=finished))
+    finished, length = scored["sample_id"].combine_chunks(), pc.sum(scored["length"]).as_py() or 0
     opening = open_engine(
         model=job.model,
         reference=[row for _, row in rows.reference],
         opening=[row for _, row in rows.dataset],
-        options=options,
+        options=replace(options, on_opened=lambda share: job.advance(share * len(finished), share * length)),
         basis=todo.read_basis(job.model),
         form=todo.form,
     )
     engine, reference = opening.engine, opening.engine.fitted.reference
-    finished = rows.sample_ids()
-    finished = pc.filter(finished, pc.is_in(finished, value_set=todo.missing["sample_id"].combine_chunks()))
     fresh, with_vector = set(finished.to_pylist()), todo.with_vector(finished)
     records = job.records(rows.reference, opening.reference, fresh, with_vector)
     records += job.records(rows.dataset, opening.opening, fresh, with_vector)
@@ -198,7 +199,9 @@ def _score_shards(
         shard, rows, refusals = ready.pop(number).result()
         if (later := number + len(engines)) < len(shards):
             ready[later] = ahead.submit(read_shard, later)
-        commit_scores(job, [], [refusal for refusal in refusals if refusal[0] in shard.missing])
+        refusals = [refusal for refusal in refusals if refusal[0] in shard.missing]
+        commit_scores(job, [], refusals)
+        job.show(shard, [sample_id for sample_id, _ in refusals])
         engine, scored = idle.get(), 0
         try:
             for portion in _portions(job, engine, shard, rows, stop):

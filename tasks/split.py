@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from oresight.tasks.config import WITHOUT_TRUSTED, Splitting
-from oresight.tasks.database import Connection, execute, records, transaction, writing
+from oresight.tasks.database import Connection, execute, reading, records, transaction, writing
 from oresight.tasks.matching.coverage import COVERAGE, Coverage
 from oresight.tasks.matching.policy import Candidates, choose, random_similarity
 from oresight.tasks.matching.repeats import NO_REPEATS, near_repeats
@@ -80,6 +80,17 @@ def split(run: Run) -> Split:
     if moved is not None:
         log().info("split: %.1f%% of the rows are flagged, %+.1f points from v%d", 100 * flagged, 100 * moved, previous)
     return Split(name=splitting.name, version=version, new=True, moved=moved, **totals.figures)
+
+
+def dropped_rows(database: str, version: Split) -> tuple[dict[str, int], dict[str, int]]:
+    """How many rows a version drops, by cause; and how many of them for a flag, by check, the most frequent first.
+
+    A row may have flags of several checks.
+    """
+    keys = {"split": version.name, "version": version.version}
+    with reading(database) as connection:
+        causes, checks = (execute(connection, name, keys).fetchall() for name in ("split_dropped", "split_flagged"))
+    return dict(causes), dict(checks)
 
 
 class _Totals(NamedTuple):

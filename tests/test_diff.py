@@ -1,5 +1,6 @@
 """What changed between two versions is listed with its cause."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -72,17 +73,41 @@ def test_a_check_may_say_what_a_person_would(tmp_path: Path) -> None:
     assert stored == [("flag",), ("rank",)]
 
 
-def test_the_command_counts_the_causes_and_lists_the_rows(config: Curate) -> None:
-    result = CliRunner().invoke(app, ["diff", "chosen", "1", "2", "--database", config.database])
+def command(config: Curate, *arguments: str) -> str:
+    result = CliRunner().invoke(app, ["diff", "chosen", *arguments, "--database", config.database])
     assert result.exit_code == 0
-    lines = result.stdout.splitlines()
-    assert {line.strip() for line in lines[:9]} == {
+    return result.stdout
+
+
+def test_the_command_counts_the_causes_and_lists_the_rows(config: Curate) -> None:
+    lines = command(config, "1", "2").splitlines()
+    assert lines[0] == "chosen/v1 -> v2: 9 rows are decided differently"
+    assert {line.strip() for line in lines[1:10]} == {
         f"1  {was or 'absent'} -> {now or 'absent'}: {cause}" for was, now, cause in CAUSES.values()
     }
-    assert lines[9].strip() == "9  rows changed"
-    assert {line.split("\t")[0] for line in lines[10:]} == {sample_id(n) for n in CAUSES}
-    same = CliRunner().invoke(app, ["diff", "chosen", "2", "2", "--database", config.database])
-    assert (same.exit_code, same.stdout.strip()) == (0, "0  rows changed")
+    listed = {line.split()[0]: line for line in lines[10:] if line and not line.startswith(" ")}
+    assert listed.keys() == {sample_id(n)[:12] for n in CAUSES}
+    assert listed[sample_id(2)[:12]].endswith("  drop -> keep: budget")
+    assert command(config, "2", "2") == "chosen/v2 -> v2: 0 rows are decided differently\n"
+
+
+def test_the_command_says_how_many_rows_it_leaves_out(config: Curate) -> None:
+    text = command(config, "1", "2", "--limit", "2")
+    assert sum(line.startswith(sample_id(n)[:12]) for n in CAUSES for line in text.splitlines()) == 2
+    assert text.endswith("\n7 more rows; --limit 9 lists all\n")
+    document = json.loads(command(config, "1", "2", "--json", "--limit", "2"))
+    assert document["rows_changed"] == 9 and len(document["rows"]) == 2
+
+
+def test_json_has_the_exact_numbers_of_all_rows(config: Curate) -> None:
+    document = json.loads(command(config, "1", "2", "--json"))
+    assert (document["split"], document["version_a"], document["version_b"]) == ("chosen", 1, 2)
+    rows = {row["sample_id"]: row for row in document["rows"]}
+    assert {name: (row["decision_a"], row["decision_b"], row["cause"]) for name, row in rows.items()} == {
+        sample_id(n): change for n, change in CAUSES.items()
+    }
+    assert (rows[sample_id(3)]["value_a"], rows[sample_id(3)]["value_b"]) == (3.0, -5.0)
+    assert sum(cause["rows"] for cause in document["causes"]) == 9
 
 
 def test_a_version_that_is_not_there_is_refused_with_those_that_are(config: Curate) -> None:

@@ -198,7 +198,7 @@ def test_another_type_of_device_than_the_heads_can_be_refused(
         section = {"store": "s", "actors": 1} | cluster
         config = Curate.model_validate(head.config.model_dump() | {"cluster": section})
         job = ScoringJob(
-            run=Run(config), scope=head.orders.scope, model=load(find(str(stories))), advance=lambda _: None
+            run=Run(config), scope=head.orders.scope, model=load(find(str(stories))), advance=lambda *_: None
         )
         return Orders.of(job, head.exchange)
 

@@ -1,6 +1,7 @@
 """From trusted rows to flags with evidence, by the command: what is planted stays apart, and what is stated is kept."""
 
 import csv
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def test_a_second_run_plants_scores_and_publishes_nothing(curated: Curated) -> N
     before = curated.ask("SELECT sample_id, canary, suspicion FROM canaries ORDER BY ALL")
     printed = curated.oresight("curate", *curated.arguments)
     assert re.search(r"scored +0\n", printed)
-    assert "no new version" in printed
+    assert "no new version" in printed and "Nothing has changed since the last run: curated/v1 stands." in printed
     assert curated.ask("SELECT sample_id, canary, suspicion FROM canaries ORDER BY ALL") == before
 
 
@@ -82,12 +83,15 @@ def test_explain_gives_the_evidence(curated: Curated) -> None:
     ((row,),) = curated.ask(
         "SELECT sample_id FROM flags WHERE check_name = 'looks_mislabeled' ORDER BY q_value LIMIT 1"
     )
-    facts = [
-        line.split("\t")[0]
-        for line in curated.oresight("explain", row, "--database", curated.config.database).splitlines()
-    ]
-    assert {"suspicion", "flag", "token", "picture", "nearest accepted", "split"} <= set(facts)
-    assert any(fact.startswith("pulled ") for fact in facts)
+    text = curated.oresight("explain", row, "--database", curated.config.database)
+    facts = [line[:12].strip() for line in text.splitlines() if not line.startswith(" ")]
+    assert facts[1] == "decision" and facts[-1] == "versions"
+    assert {"where", "prompt", "answer", "picture", "flag", "value", "suspicion", "nearest"} <= set(facts)
+    assert {"raised by", "lowered by"} & set(facts)
+    document = json.loads(curated.oresight("explain", row[:12], "--json", "--database", curated.config.database))
+    assert document["sample_id"] == row and document["splits"][0]["decision"] == "drop"
+    assert {"looks_mislabeled"} <= {flag["check_name"] for flag in document["flags"]}
+    assert isinstance(document["scores"][0]["value"], float) and document["scores"][0]["scored_at"][10] == "T"
     assert len(curated.ask("SELECT * FROM nearest_accepted(?, 3)", row)) == 3
 
 

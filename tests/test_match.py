@@ -91,11 +91,11 @@ def test_rows_go_to_the_trusted_rows_that_have_rows_like_them(tmp_path: Path) ->
     }
     assert sorted(kept["round"]) == sorted([*range(1, 5)] * 3) and (kept.similarity > 0.8).all()
     one = kept[kept["round"] == 2].iloc[0]
-    assert one.reason == f"kept: round 2 for trusted row {one.matched_to[:8]} (cosine {one.similarity:.2f})"
+    assert one.reason == f"kept: round 2 for trusted row {one.matched_to[:12]} (cosine {one.similarity:.2f})"
     other = frame[frame.decision == "drop"].iloc[0]
     assert (
         other.reason
-        == f"over budget: nearest trusted row {other.matched_to[:8]} (cosine {other.similarity:.2f}), 12 kept"
+        == f"over budget: nearest trusted row {other.matched_to[:12]} (cosine {other.similarity:.2f}), 12 kept"
     )
     assert frame["round"].isna().sum() == 68 and set(frame.cause) == {"rank"}
 

@@ -2,7 +2,8 @@
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from oresight.tasks import score as step
 from oresight.tasks.config import Curate
+from oresight.tasks.runs.progress import Progress
 from oresight.tasks.scoring import engine
 from oresight.tasks.workload import shards as cut
 from tests.support.scored import ask, scored
@@ -57,8 +59,22 @@ def same(found: dict[str, tuple[float, ...]], expected: dict[str, tuple[float, .
         assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-5 * max(map(abs, theirs)))
 
 
-def test_all_numbers_are_there_and_each_shard_is_a_task(config: Curate) -> None:
+def test_all_numbers_are_there_and_each_shard_is_a_task(config: Curate, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[int] = []
+    shown: list[Progress] = []
+    batches: list[tuple[float, float]] = []
+
+    @contextmanager
+    def progress(name: str, total: int, unit: str = "rows", work: float | None = None) -> Iterator[Any]:
+        shown.append(Progress(name, total, unit, work))
+
+        def advance(rows: float, work: float) -> None:
+            batches.append((rows, work))
+            shown[-1].advance(rows, work)
+
+        yield advance
+
+    monkeypatch.setattr(step, "progress", progress)
 
     def as_task(shard: Callable[[int], int]) -> Callable[[int], int]:
         def told(number: int) -> int:
@@ -70,6 +86,9 @@ def test_all_numbers_are_there_and_each_shard_is_a_task(config: Curate) -> None:
     done = scored(config, as_task=as_task)
     assert (done.scored, done.unscorable) == (80, 0)
     assert ran == [0, 1, 2]  # 60 rows, less the 16 that the index and the reference's form were fitted on
+    (state,) = shown
+    assert round(state.done, 6) == 80 and state.work_done == pytest.approx(state.work)
+    assert len(batches) > 12 and max(work for _, work in batches) < state.work / 4, "progress is per batch"
     columns = [
         "value",
         "value_per_token",

@@ -1,11 +1,13 @@
 """Commands that measure the method on the user's data."""
 
 import json
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
 from oresight.flows.commands.options import Changes, Config
+from oresight.flows.commands.output import Json, echo, json_only, print_json
 from oresight.tasks.configfile import read_config
 
 
@@ -27,6 +29,7 @@ def evaluate(
     rows: Annotated[int | None, typer.Option(min=20, help="Number of rows that each seed draws.")] = None,
     seeds: Annotated[int | None, typer.Option(min=2, help="Number of seeds.")] = None,
     changes: Changes = None,
+    as_json: Json = False,
 ) -> None:
     """Measure how well the signals find wrong rows.
 
@@ -38,10 +41,20 @@ def evaluate(
     settings = read_config(config, [*(changes or []), *_as_changes("evaluating", share=share, rows=rows, seeds=seeds)])
     if sum(map(bool, (truth, classes))) > 1 or (text and not classes):
         raise ValueError("--truth, --classes: give one of them, not both; --text needs --classes")
-    from oresight.flows.evaluate import evaluate_method, evaluate_truth
+    from oresight.flows.evaluate import evaluate_truth, measure_method
 
-    lines = evaluate_truth(settings, truth).lines() if truth else evaluate_method(settings, classes, text)
-    typer.echo("\n".join(lines))
+    with json_only(as_json):
+        if truth:
+            evaluation = evaluate_truth(settings, truth)
+            lines, document = evaluation.lines(), asdict(evaluation)
+        else:
+            measured = measure_method(settings, classes, text)
+            lines = measured.lines
+            document = {name: getattr(measured, name) for name in ("results", "comparisons", "report")}
+    if as_json:
+        print_json(document)
+    else:
+        echo("\n".join(lines))
 
 
 def settle(

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from oresight.flows.commands.options import Changes, Config, Database, SampleId, whole_id
+from oresight.flows.commands.options import Changes, Config, Database, SampleId, as_text, whole_id
+from oresight.flows.commands.output import echo
 from oresight.tasks.configfile import read_config
 from oresight.tasks.database import copy, newest_version, turn
 from oresight.tasks.runs.record import Refused, recorded
@@ -20,14 +21,26 @@ def approve(
     who: Annotated[str, typer.Option(help="Who answers. Default: your user name.")] = "",
 ) -> None:
     """Approve or reject the newest version of the split, if publishing.approval is required."""
-    from oresight.tasks.publishing.gate import record_answer
+    from oresight.tasks.publishing.gate import current_answer, record_answer
 
     settings = read_config(config, changes or [])
     version = newest_version(settings.database, settings.splitting.name)
-    decision = "rejected" if reject else "approved"
-    record_answer(settings, version, decision, who or user_name(), note)
-    after = "" if reject else "; `oresight publish CONFIG.yaml` publishes it"
-    typer.echo(f"{settings.splitting.name}/v{version}: {decision}{after}")
+    title, decision = f"{settings.splitting.name}/v{version}", "rejected" if reject else "approved"
+    answer = current_answer(settings, version)
+    if answer.folder:
+        if reject:
+            raise ValueError(f"{title}: is published already, in {answer.folder}; a published version is never changed")
+        echo(f"{title}: is published already, in {answer.folder}; nothing waits for approval")
+    elif settings.publishing.approval == "none":
+        if reject:
+            raise ValueError("publishing.approval: is none, so no answer is asked for; set it to required to reject")
+        echo(f"{title}: no approval is asked for; `oresight publish {config}` publishes it")
+    elif answer.decision == decision and not note:
+        echo(f"{title}: was {decision} already, by {answer.who}")
+    else:
+        record_answer(settings, version, decision, as_text(who) or user_name(), as_text(note))
+        after = "" if reject else f"; `oresight publish {config}` publishes it"
+        echo(f"{title}: {decision}{after}")
 
 
 def backup(
@@ -39,6 +52,8 @@ def backup(
         raise ValueError(f"{database}: no such database; give --database")
     if not to.absolute().parent.is_dir():
         raise ValueError(f"{to.absolute().parent}: no such folder; make it first")
+    if to.is_dir() or (to.exists() and to.samefile(database)):
+        raise ValueError(f"{to}: is {'a folder' if to.is_dir() else 'the database itself'}; name another file")
     with turn(database):
         copy(database, str(to))
     typer.echo(f"{to}: {to.stat().st_size:,} bytes")
@@ -93,10 +108,12 @@ def forget(
     if not reason.strip():
         raise ValueError("--reason: is empty; give a reason, it stays in the database instead of the row")
     sample_id = whole_id(database, sample_id)
-    done = forget_row(database, sample_id, " ".join(reason.split()), who or user_name())
-    typer.echo(
-        f"{sample_id}: forgotten; the next run ingests {' and '.join(done.datasets) or 'nothing'} again without it"
-    )
+    done = forget_row(database, sample_id, " ".join(as_text(reason).split()), as_text(who) or user_name())
+    if done.before:
+        typer.echo(f"{sample_id}: was forgotten already, {done.before}; nothing of it was left in the database")
+    else:
+        again = " and ".join(done.datasets) or "nothing"
+        typer.echo(f"{sample_id}: forgotten; the next run ingests {again} again without it")
     for folder, files in done.versions.items():
         typer.echo(f"still in {folder} ({files}); published folders are never changed: delete it yourself")
     for line in done.rejects:

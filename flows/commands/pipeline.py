@@ -4,26 +4,29 @@ from typing import Annotated
 
 import typer
 
+from oresight.flows.commands.curated import document, next_steps, sentences, summary
 from oresight.flows.commands.options import Changes, Config
+from oresight.flows.commands.output import Json, echo, json_only, print_facts, print_json, warnings_logged
 from oresight.tasks.configfile import read_config
 from oresight.tasks.database import bring_up_to_date
 from oresight.tasks.runs.record import Run, recorded
 
 
-def curate(config: Config, changes: Changes = None) -> None:
+def curate(config: Config, changes: Changes = None, as_json: Json = False) -> None:
     """Run the whole pipeline in this process. No server is needed."""
     settings = read_config(config, changes or [])
     from oresight.flows.curate import curate as curate_flow
 
-    curated = curate_flow(settings)
-    width = max(map(len, curated.counts))
-    for name, count in curated.counts.items():
-        typer.echo(f"{name:<{width}}  {count:>9,}")
-    typer.echo(f"{'seconds':<{width}}  {curated.seconds:>9.1f}")
-    typer.echo(f"split      {curated.folder}{'' if curated.new_version else '  (unchanged, no new version)'}")
-    typer.echo(f"checks     {curated.folder.parent / 'checks.html'}")
-    typer.echo(f"report     {curated.report}")
-    typer.echo(f"database   {settings.database}")
+    with json_only(as_json), warnings_logged() as warnings:
+        curated = curate_flow(settings)
+    if as_json:
+        print_json(document(curated, settings, config, warnings))
+        return
+    echo("\n".join([*summary(curated, settings), ""]))
+    print_facts([("", sentence) for sentence in sentences(curated, config)])
+    typer.echo("\nnext:")
+    for command, purpose in next_steps(curated, settings, config, changes or []):
+        echo(f"  {command}\n      {purpose}")
 
 
 def ingest(config: Config, changes: Changes = None) -> None:

@@ -1,19 +1,29 @@
 """The command that estimates the cost of a run."""
 
+from typing import TYPE_CHECKING, Any
+
 import typer
 
 from oresight.flows.commands.options import Changes, Config
+from oresight.flows.commands.output import Json, json_only, print_json
 from oresight.tasks.configfile import read_config
+
+if TYPE_CHECKING:
+    from oresight.flows.plan import Plan
 
 PHASES = ("reading", "scoring", "deciding", "writing")
 
 
-def plan(config: Config, changes: Changes = None) -> None:
+def plan(config: Config, changes: Changes = None, as_json: Json = False) -> None:
     """Estimate the rows, tokens, time, memory and disk of a run, by a short measured probe. Nothing runs."""
     settings = read_config(config, changes or [])
     from oresight.flows.plan import probe
 
-    estimate = probe(settings)
+    with json_only(as_json):
+        estimate = probe(settings)
+    if as_json:
+        print_json(_document(estimate))
+        return
     scoring, seconds = estimate.scoring, estimate.seconds
     counts = {
         "rows": (estimate.rows, "rows read"),
@@ -40,6 +50,34 @@ def plan(config: Config, changes: Changes = None) -> None:
         hours = f"actor-hours on {settings.cluster.actors} actors, if each is as fast as this machine"
         typer.echo(f"{'actors':<10}  {scoring.actor_s / 3600:>11,.2f} {hours}")
     typer.echo(estimate.measured_on())
+
+
+def _document(estimate: "Plan") -> dict[str, Any]:
+    """The estimate as one JSON document. Bytes and seconds."""
+    scoring, seconds = estimate.scoring, estimate.seconds
+    return {
+        "model": estimate.model,
+        "rows": estimate.rows,
+        "rejected": estimate.rejected,
+        "duplicates": estimate.duplicates,
+        "to_score": scoring.to_score,
+        "reused": scoring.reused,
+        "unscorable": scoring.unscorable,
+        "canaries": estimate.canaries,
+        "canaries_to_score": scoring.canaries,
+        "tokens": scoring.tokens,
+        "seconds": sum(seconds.values()),
+        "seconds_by_phase": {phase: seconds[phase] for phase in PHASES if phase in seconds},
+        "memory_bytes": scoring.memory,
+        "device_memory_bytes": scoring.device_memory,
+        "disk_bytes": estimate.disk,
+        "store_bytes": scoring.store_bytes,
+        "actor_seconds": scoring.actor_s,
+        "device": scoring.device,
+        "probed_rows": scoring.probed,
+        "probe_seconds": scoring.probe_s,
+        "is_sampled": scoring.is_sampled,
+    }
 
 
 def _minutes(seconds: float) -> str:

@@ -1,21 +1,40 @@
 """Commands that query the database. They change nothing in it."""
 
 import csv
-import json
+import io
 import os
 import sys
-from collections import Counter
+from collections.abc import Iterator
+from contextlib import redirect_stdout
 from enum import StrEnum
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import typer
 
-from oresight.flows.commands.options import Changes, Config, Database, SampleId, whole_id
+from oresight.flows.commands.explained import BESIDE, changed_facts, row_facts, transition
+from oresight.flows.commands.options import Changes, Config, Database, SampleId, as_text, whole_id
+from oresight.flows.commands.output import (
+    Full,
+    Json,
+    echo,
+    print_data,
+    print_facts,
+    print_json,
+    short_id,
+    shortened,
+    visible,
+)
 from oresight.tasks.configfile import read_config
-from oresight.tasks.database import Connection, DatabaseError, execute, let, reading
+from oresight.tasks.database import Connection, DatabaseError, Statement, let, reading, records, statements_that_read
 from oresight.tasks.runs.record import Run
 from oresight.tasks.sqlfile import Question, named_question, question_library
+
+ROWS = 20
+"""Rows that `diff` lists if nothing else is asked for."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""Beginnings of texts that spreadsheets take for a formula."""
 
 
 class Format(StrEnum):
@@ -36,10 +55,10 @@ def ask(
     """List the rows that teach an answer and the rows that work against it, by the index, in seconds."""
     from oresight.tasks.ask import ask as rows_that_teach
 
-    taught = rows_that_teach(Run(read_config(config, changes or [])), question, answer, n)
+    taught = rows_that_teach(Run(read_config(config, changes or [])), as_text(question), as_text(answer), n)
     for row in taught.rows:
-        texts = " -> ".join(" ".join(str(row[part]).split())[:70] for part in ("prompt", "answer"))
-        typer.echo(f"{row['value']:>+10.4g}  {row['sample_id']}  {texts}")
+        texts = " -> ".join(shortened(row[part], most=BESIDE) for part in ("prompt", "answer"))
+        echo(f"{row['value']:>+10.3g}  {short_id(row['sample_id'])}  {texts}")
     correlation = "not measured" if taught.correlation is None else f"{taught.correlation:.4f}"
     typer.echo(f"approximate values from the index; correlation with exact values: {correlation}")
 
@@ -54,30 +73,45 @@ def sql(
     parameters: Annotated[
         list[str] | None, typer.Option("--with", metavar="KEY=VALUE", help="A parameter of the named question.")
     ] = None,
+    safe: Annotated[
+        bool, typer.Option("--safe", help="With CSV: put an apostrophe before texts that spreadsheets compute.")
+    ] = False,
     list_names: Annotated[bool, typer.Option("--list", help="List the library of questions.")] = False,
 ) -> None:
     """Run SQL on the database, read-only: one query, or several with ; between them."""
     if list_names:
         return typer.echo("\n".join(question.line() for question in question_library().values()))
+    if safe and format is not Format.CSV:
+        raise ValueError("--safe: is about spreadsheets; give --format csv with it")
     if bool(question) == bool(name):
         raise ValueError('sql: give "SELECT ..." or --named NAME; `oresight sql --list` lists the names')
     query = named_question(name, parameters or []) if name else Question("", "", _read_sql(question))
     try:
         with reading(database, guarded=True) as connection:
             let(connection, **query.parameters)
-            for statement in connection.extract_statements(query.sql):
-                _print_answer(connection, statement.query, format)
+            for statement in statements_that_read(connection, query.sql):
+                _print_answer(connection, statement, format, safe)
     except DatabaseError as error:
         raise ValueError(str(error)) from error
 
 
-def explain(sample_id: SampleId, database: Database = "oresight.duckdb") -> None:
-    """Explain why a row was kept or dropped: all facts about it, in the order of the steps."""
-    facts = _run_query(database, "explain", sample_id=whole_id(database, sample_id))
-    if not facts:
-        raise ValueError(f"{database}: no row has the sample_id {sample_id}; the view `rows` lists them")
-    for fact in facts:
-        typer.echo(_tab_separated(fact))
+def explain(
+    sample_id: SampleId, database: Database = "oresight.duckdb", full: Full = False, as_json: Json = False
+) -> None:
+    """Explain why a row was kept or dropped: the decision first, then all facts about it."""
+    sample_id = whole_id(database, sample_id)
+    (row,) = _run_query(database, "explain", sample_id=sample_id)
+    if not (row["rows"] or row["forgotten"] or row["canaries"]):
+        raise ValueError(
+            f"{database}: no row has the sample_id {sample_id}; the view `rows` lists them (rejected lines have none:"
+            " the view `rejects` lists these)"
+        )
+    if as_json:
+        lists = {name: part if name == "forgotten" else part or [] for name, part in row.items()}
+        print_json({"sample_id": sample_id, **lists})
+    else:
+        typer.echo(f"row {sample_id}")
+        print_facts(list(row_facts(row, full)))
 
 
 def diff(
@@ -85,53 +119,77 @@ def diff(
     version_a: Annotated[int, typer.Argument(help="The version to compare with.")],
     version_b: Annotated[int, typer.Argument(help="The version to compare.")],
     database: Database = "oresight.duckdb",
+    limit: Annotated[int | None, typer.Option(min=0, help="Rows to list. Default: 20, with --json all.")] = None,
+    full: Full = False,
+    as_json: Json = False,
 ) -> None:
-    """List what changed between two versions of a split: counts by cause, then every row."""
-    versions = [version for (version,) in _run_query(database, "split_versions", split=split)]
+    """List what changed between two versions of a split: counts by cause, then the rows."""
+    versions = [row["version"] for row in _run_query(database, "split_versions", split=split)]
     if not {version_a, version_b} <= set(versions):
         raise ValueError(f"{database}: the versions of the split {split!r} are {versions or 'none'}")
-    rows = _run_query(database, "diff", split=split, version_a=version_a, version_b=version_b)
-    for (before, after, cause), count in Counter(row[1:4] for row in rows).most_common():
-        typer.echo(f"{count:>9,}  {before or 'absent'} -> {after or 'absent'}: {cause}")
-    typer.echo(f"{len(rows):>9,}  rows changed")
+    names: dict[str, Any] = {"split": split, "version_a": version_a, "version_b": version_b}
+    causes = _run_query(database, "diff_causes", **names)
+    changed = sum(cause["rows"] for cause in causes)
+    most = limit if limit is not None else changed if as_json else ROWS
+    rows = _run_query(database, "diff", **names, n=most)
+    if as_json:
+        print_json(names | {"rows_changed": changed, "causes": causes, "rows": rows})
+        return
+    typer.echo(f"{visible(split)}/v{version_a} -> v{version_b}: {changed:,} rows are decided differently")
+    for cause in causes:
+        change = transition(cause["decision_a"], cause["decision_b"])
+        typer.echo(f"{cause['rows']:>9,}  {change}: {cause['cause']}")
     for row in rows:
-        typer.echo(_tab_separated(row))
+        typer.echo("")
+        print_facts(list(changed_facts(row, version_a, version_b, full)))
+    if changed > len(rows):
+        typer.echo(f"\n{changed - len(rows):,} more rows; --limit {changed} lists all")
 
 
 def _read_sql(question: str) -> str:
     """The SQL of an argument: the text itself, the content of a file, or standard input."""
     if question.endswith(".sql") and Path(question).is_file():
         return Path(question).read_text(encoding="utf-8")
-    return sys.stdin.read() if question == "-" else question
+    return sys.stdin.read() if question == "-" else as_text(question)
 
 
-def _run_query(database: str, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
+def _run_query(database: str, name: str, **parameters: Any) -> list[dict[str, Any]]:
     """The rows that sql/queries/NAME.sql returns."""
     with reading(database) as connection:
-        return execute(connection, name, parameters).fetchall()
+        return records(connection, name, parameters)
 
 
-def _tab_separated(cells: tuple[Any, ...]) -> str:
-    """One line of cells. Line breaks and tabs inside a cell become spaces."""
-    return "\t".join("" if cell is None else " ".join(str(cell).split()) for cell in cells)
-
-
-def _print_answer(connection: Connection, text: str, format: Format) -> None:
+def _print_answer(connection: Connection, statement: Statement, format: Format, safe: bool) -> None:
     """Run a query and print its answer."""
     if format is Format.TABLE:
-        relation = connection.sql(text)
+        relation = connection.sql(statement)
         if relation is not None:
-            relation.show(
-                max_width=max(80, os.get_terminal_size().columns if sys.stdout.isatty() else 160), max_rows=100
-            )
+            width = max(80, os.get_terminal_size().columns if sys.stdout.isatty() else 160)
+            with redirect_stdout(io.StringIO()) as table:
+                relation.show(max_width=width, max_rows=100)
+            echo(table.getvalue().rstrip("\n") + "\n")
         return
-    answer = connection.execute(text)
+    answer = connection.execute(statement)
     names = [column[0] for column in answer.description or []]
     if format is Format.CSV:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(names)
-        while rows := answer.fetchmany(10_000):
-            writer.writerows(rows)
+        print_data(_csv(names, answer, safe))
     else:
-        records = [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
-        typer.echo(json.dumps(records, default=str, ensure_ascii=False))
+        print_json([dict(zip(names, row, strict=True)) for row in answer.fetchall()])
+
+
+def _csv(names: list[str], answer: Connection, safe: bool) -> Iterator[str]:
+    """The answer as CSV, in pieces. safe: no cell is a formula for a spreadsheet."""
+    rows, lines = [tuple(names)], list[str]()
+    # The module quotes the characters of its line end: a carriage return in a cell must not end a line.
+    cut = SimpleNamespace(write=lambda line: lines.append(f"{line[:-2]}\n"))
+    writer = csv.writer(cut, lineterminator="\r\n")
+    while rows:
+        writer.writerows(([_no_formula(cell) for cell in row] for row in rows) if safe else rows)
+        yield "".join(lines)
+        lines.clear()
+        rows = answer.fetchmany(10_000)
+
+
+def _no_formula(cell: Any) -> Any:
+    """A text that a spreadsheet would take for a formula gets an apostrophe in front, which the spreadsheet hides."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell

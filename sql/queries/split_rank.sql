@@ -36,7 +36,7 @@ SELECT j.sample_id, j.content, j.record, r.rank, j.value, coalesce(j.answer_toke
        END AS cause,
        CASE WHEN $per IS NOT NULL THEN ' in ' || $per || ' ' || coalesce(left(j.part, 100), '(none)') ELSE '' END AS in_part,
        CASE WHEN $tokens IS NOT NULL THEN floor(b.token_budget)::BIGINT || ' answer tokens kept at most' ELSE b.row_budget::BIGINT || ' kept' END AS budget,
-       format('trusted row {} (cosine {:.2f})', left(j.matched_to, 8), j.similarity) AS teacher,
+       format('trusted row {} (cosine {:.2f})', left(j.matched_to, 12), j.similarity) AS teacher,
        CASE WHEN cause = 'verdict' AND kept THEN 'kept by hand: ' || j.verdict_text
             WHEN j.refusal IS NOT NULL THEN j.refusal
             WHEN cause = 'draw' THEN 'kept: drawn at random, rank ' || r.part_rank || ' of ' || r.candidates || ' by ' || $by

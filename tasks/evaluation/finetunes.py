@@ -28,7 +28,7 @@ from oresight.tasks.evaluation.samples import encode_for_training
 from oresight.tasks.evaluation.tables import comparison_tables, finetune_verdict, result_table
 from oresight.tasks.evaluation.trainable import ModelSpec
 from oresight.tasks.evaluation.training import Outcome, Recipe, TestRow, outcome_after
-from oresight.tasks.runs.progress import log
+from oresight.tasks.runs.progress import log, progress
 from oresight.tasks.runs.record import Run
 from oresight.tasks.scope import json_pointer
 from oresight.tasks.scoring.prompt import Encoded
@@ -184,8 +184,10 @@ def compare_choices(contest: Contest) -> list[str]:
 def _compare_at(contest: Contest, setting: str, budget: int) -> list[str]:
     """The finetunes of one budget."""
     choices, units, ledger = contest.choices, [], contest.ledger.under(tokens=budget)
-    for seed in range(contest.config.finetuning.seeds):
-        for method in [KEPT, RANDOM, *choices.methods]:
+    seeds, methods = range(contest.config.finetuning.seeds), [KEPT, RANDOM, *choices.methods]
+    trials = [(seed, method) for seed in seeds for method in methods]
+    with progress("settle", len(trials), "finetunes") as advance:
+        for seed, method in trials:
             rows = choices.chosen(method, seed, budget)
 
             def compute(method: str = method, seed: int = seed, rows: list[int] = rows) -> Iterator[Result]:
@@ -199,7 +201,9 @@ def _compare_at(contest: Contest, setting: str, budget: int) -> list[str]:
                     yield Result(setting, method, seed, "wrong rows", float(choices.wrong_rows[rows].mean()))
 
             unit = ledger.unit(method=method, seed=seed, rows=rows_hash(contest.encoded(rows)))
+            is_new = not ledger.has(unit)
             units.append(ledger.compute_once(unit, compute, f"{method}, seed {seed}, {len(rows)} rows"))
+            advance(1, is_new)
 
     def untrained() -> Iterator[Result]:
         outcome = contest.outcome([], 0)
@@ -226,26 +230,31 @@ def _compare_at(contest: Contest, setting: str, budget: int) -> list[str]:
 
 def removal_curves(contest: Contest) -> list[str]:
     """Test loss after training without the rows of the highest value, of the lowest value, or random rows."""
-    value, units = contest.choices.column("value"), []
-    for seed in range(contest.config.finetuning.seeds):
-        pool = contest.choices.pool(seed)
-        orders = {
-            "highest value": sorted(pool, key=lambda i: -value[i]),
-            "lowest value": sorted(pool, key=lambda i: value[i]),
-            "random": random.Random(f"removal {seed}").sample(pool, len(pool)),
-        }
-        todo = [("nothing", pool, 0.0)] + [(name, order, share) for name, order in orders.items() for share in SHARES]
-        for name, order, share in todo:
-            remaining = set(order[round(share * len(order)) :])
-            rows = [i for i in pool if i in remaining]
+    value, units, seeds = contest.choices.column("value"), [], range(contest.config.finetuning.seeds)
+    with progress("settle", len(seeds) * (1 + 3 * len(SHARES)), "finetunes") as advance:
+        for seed in seeds:
+            pool = contest.choices.pool(seed)
+            orders = {
+                "highest value": sorted(pool, key=lambda i: -value[i]),
+                "lowest value": sorted(pool, key=lambda i: value[i]),
+                "random": random.Random(f"removal {seed}").sample(pool, len(pool)),
+            }
+            todo = [("nothing", pool, 0.0)] + [
+                (name, order, share) for name, order in orders.items() for share in SHARES
+            ]
+            for name, order, share in todo:
+                remaining = set(order[round(share * len(order)) :])
+                rows = [i for i in pool if i in remaining]
 
-            def compute(
-                name: str = name, share: float = share, seed: int = seed, rows: list[int] = rows
-            ) -> list[Result]:
-                return [Result(f"without {share:.0%}", name, seed, LOSS, contest.loss(rows, seed))]
+                def compute(
+                    name: str = name, share: float = share, seed: int = seed, rows: list[int] = rows
+                ) -> list[Result]:
+                    return [Result(f"without {share:.0%}", name, seed, LOSS, contest.loss(rows, seed))]
 
-            unit = contest.ledger.unit(removal=name, share=share, seed=seed, rows=rows_hash(contest.encoded(rows)))
-            units.append(contest.ledger.compute_once(unit, compute, f"without {share:.0%}, {name}, seed {seed}"))
+                unit = contest.ledger.unit(removal=name, share=share, seed=seed, rows=rows_hash(contest.encoded(rows)))
+                is_new = not contest.ledger.has(unit)
+                units.append(contest.ledger.compute_once(unit, compute, f"without {share:.0%}, {name}, seed {seed}"))
+                advance(1, is_new)
     return result_table(contest.ledger.read(units), (LOSS,), "rows left out")
 
 
@@ -261,10 +270,13 @@ def datamodeling_score(contest: Contest, rows: int = 200) -> list[str]:
 
     def compute() -> Iterator[Result]:
         halves = [random.Random(f"half {j}").sample(range(len(chosen)), len(chosen) // 2) for j in range(SUBSETS)]
-        losses_JQ = np.array([
-            outcome_after(spec, [chosen[i] for i in half], contest.test, contest.recipe, seed=0).losses
-            for half in halves
-        ])  # fmt: skip
+        losses = []
+        with progress("settle", len(halves), "finetunes") as advance:
+            for half in halves:
+                rows = [chosen[i] for i in half]
+                losses.append(outcome_after(spec, rows, contest.test, contest.recipe, seed=0).losses)
+                advance(1)
+        losses_JQ = np.array(losses)
         methods = [*FORWARD, *(["gradient", "ekfac"] if find_spec("kronfluence") else [])]
         for method in methods:
             for name, score_NQ in score_pairs(method, spec, chosen, test).scores.items():

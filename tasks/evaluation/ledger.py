@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from oresight.tasks.database import execute, reading, transaction, writing
+from oresight.tasks.database import execute, reading, records, transaction, writing
 from oresight.tasks.evaluation.measure import Comparison, compare_methods
 from oresight.tasks.runs.progress import log
 from oresight.tasks.runs.record import Run
@@ -56,6 +56,8 @@ class Ledger:
     model: str
     conditions: Mapping[str, Any] = field(default_factory=dict)
     """Remaining inputs. Results under different conditions are never pooled."""
+    units: list[str] = field(default_factory=list)
+    """Keys of the groups of numbers and of comparisons that were used."""
 
     @staticmethod
     def of(run: Run, evaluation: str, **conditions: Any) -> "Ledger":
@@ -68,6 +70,7 @@ class Ledger:
             dataset=config.dataset.name,
             model=run.model.name,
             conditions=conditions,
+            units=run.units,
         )
 
     def under(self, **conditions: Any) -> "Ledger":
@@ -95,6 +98,7 @@ class Ledger:
 
         Results that are not finite are not stored. title: what the log calls the group.
         """
+        self.units.append(unit)
         if self.has(unit):
             log().info("%s: %s: stored, not computed again", self.evaluation, title)
             return unit
@@ -133,6 +137,7 @@ class Ledger:
 
     def _store_comparisons(self, compared: Sequence[MethodComparison], metric: str, unit: str) -> None:
         """Replace the stored comparisons of a unit."""
+        self.units.append(unit)
         rows = [
             {"setting": setting, "method": method, "metric": metric, **asdict(comparison)}
             for setting, method, comparison in compared
@@ -160,6 +165,16 @@ SCHEMA = pa.schema([
     ("setting", pa.string()), ("method", pa.string()), ("seed", pa.int32()), ("metric", pa.string()),
     ("value", pa.float64()),
 ])  # fmt: skip
+
+
+def read_units(database: str, units: Sequence[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The numbers of some groups over seeds, and their comparisons. Conditions are dicts."""
+    with reading(database) as connection:
+        connection.register("units_to_read", pa.table({"unit": pa.array(units, pa.string())}))
+        numbers, compared = (records(connection, name) for name in ("ledger_summary", "ledger_compared"))
+    for row in (*numbers, *compared):
+        row["conditions"] = json.loads(row["conditions"])
+    return numbers, compared
 
 
 def content_hashes(run: Run) -> list[str]:

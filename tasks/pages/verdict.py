@@ -31,13 +31,19 @@ def verdict(
             f"No row is flagged as mislabeled, although {trial['rows_flagged']:,} are suspicious enough: hardly any"
             " planted defect is that suspicious, so something else makes these rows differ from the trusted ones."
         )
+    elif not flagged:
+        found = f"No row is flagged as mislabeled, because none is so suspicious that the stated {rate:.0%} would hold."
     else:
         found = f"{flagged:,} row{'s look' if flagged != 1 else ' looks'} mislabeled."
-    sure = (
-        f"At most {rate:.0%} of such flags are expected to be false, that is, on rows that are right; in trials on"
-        f" held-out trusted rows {trial['measured']:.0%} were, in nine of ten trials at most"
-        f" {trial['measured_high']:.0%}, and {trial['recall']:.0%} of the planted defects were found."
-    )
+    recall = f"{trial['recall']:.0%} of the planted defects were found"
+    if flagged:
+        sure = (
+            f"At most {rate:.0%} of such flags are expected to be false, that is, on rows that are right; in trials on"
+            f" held-out trusted rows {trial['measured']:.0%} were, in nine of ten trials at most"
+            f" {trial['measured_high']:.0%}, and {recall}."
+        )
+    else:
+        sure = f"In trials on held-out trusted rows, {recall} at this rate."
     blind = [kind["canary"].replace("_", " ") for kind in kinds if not kind["detectable"]]
     gaps = [f"This model does not see {', '.join(blind)}"] if blind else []
     if unlike:

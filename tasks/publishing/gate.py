@@ -1,9 +1,10 @@
 """The gate before a version of a split is published: first the required numbers, then a person's approval."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from oresight.tasks.config import Curate
-from oresight.tasks.database import Connection, execute, records, transaction, writing
+from oresight.tasks.database import Connection, execute, reading, records, transaction, writing
 from oresight.tasks.evaluation.measure import ALPHA
 from oresight.tasks.runs.record import Refused, Waiting
 
@@ -57,6 +58,24 @@ def _lacking_evidence(settled: dict[str, float] | None) -> str:
         "better_than_random is not shown: the test loss differs by"
         f" {settled['difference']:+.4f} nats, with a paired p of {settled['p']:.2g}"
     )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a person, or nobody yet, decided about a version, and where it is published."""
+
+    decision: str = "asked"
+    who: str = ""
+    folder: str | None = None
+
+
+def current_answer(config: Curate, version: int) -> Answer:
+    """The current decision about a version of the configured split."""
+    keys = {"split": config.splitting.name, "version": version}
+    with reading(config.database) as connection:
+        answer = next(iter(records(connection, "approval", keys)), {"decision": "asked", "who": ""})
+        (folder,) = execute(connection, "published_folder", keys).fetchone() or (None,)
+    return Answer(answer["decision"], answer["who"], folder)
 
 
 def record_answer(config: Curate, version: int, decision: str, who: str, note: str = "") -> None:

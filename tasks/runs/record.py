@@ -38,6 +38,8 @@ class Run:
     def __init__(self, config: Curate, run_id: str = "", model: ModelIdentity | None = None) -> None:
         """run_id: empty for a step that only reads. model: by default the configured model, identified on first use."""
         self.config, self.run_id = config, run_id
+        self.units: list[str] = []
+        """Keys of the groups of evaluation results that this run computed or read."""
         if model is not None:
             self.model = model
 

@@ -5,7 +5,7 @@ rows are measured. They are at most KEEP answer tokens, so memory does not grow 
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
 import torch
@@ -35,6 +35,8 @@ class Options:
     conditional_gain: bool = True
     on_halved: Callable[[int], None] = lambda _budget: None
     """Called with the new batch budget when memory ran out and the budget was halved."""
+    on_opened: Callable[[float], None] = lambda _share: None
+    """Called batch by batch while an engine is opened, with the share of that work that was done; 1 in sum."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,27 @@ class OpenedEngine:
     opening: list[Signals]
 
 
+@dataclass(frozen=True)
+class _Visited:
+    """Reads rows to open an engine, and shows how much of that work is done.
+
+    Half of a row's work is done when its states are there, and half when its signals are.
+    """
+
+    model: Loaded
+    options: Options
+    ids: int
+    """Tokens of all rows."""
+
+    def show(self, rows: Sequence[Encoded], positions: Iterable[int]) -> None:
+        self.options.on_opened(sum(len(rows[i].ids) for i in positions) / max(self.ids, 1) / 2)
+
+    def read(self, rows: Sequence[Encoded]) -> Iterator[Answers]:
+        for part in visit(self.model, rows, self.options.batch_tokens, lambda part: part, self.options.on_halved):
+            self.show(rows, part.rows)
+            yield part
+
+
 def open_engine(
     model: Loaded,
     reference: Sequence[Encoded],
@@ -92,13 +115,10 @@ def open_engine(
     earlier. form: the reference's (tokens, rank) from an earlier fit. Without reference rows, rows get the signals that
     need none, and no value.
     """
-
-    def keep(rows: Sequence[Encoded]) -> list[Answers]:
-        return list(visit(model, rows, options.batch_tokens, lambda part: part, options.on_halved))
-
+    visited = _Visited(model, options, sum(len(row.ids) for row in (*reference, *opening)))
     kept_rows = _rows_within(reference, KEEP)
-    kept, rest = keep(reference[:kept_rows]), reference[kept_rows:]
-    opened = keep(opening)
+    kept, rest = list(visited.read(reference[:kept_rows])), reference[kept_rows:]
+    opened = list(visited.read(opening))
     held = _held_out(opening, range(len(opening) // 2))  # the first rows; the index is fitted on the rows after them
     even = range(0, kept_rows, 2)
     if basis is None:
@@ -106,9 +126,10 @@ def open_engine(
         basis = fit_basis(sample, model.head)
     odd = _held_out(reference, range(1, kept_rows, 2)) or _held_out(reference, range(kept_rows))
     probe = select_rows(opened, held) or select_rows(kept, odd)
-    more = (part for part in visit(model, rest, options.batch_tokens, lambda part: part, options.on_halved))
     if reference:
-        exact, cheap = fit(model.head, kept, more, probe=probe, tolerance=options.rank_tolerance, form=form)
+        exact, cheap = fit(
+            model.head, kept, visited.read(rest), probe=probe, tolerance=options.rank_tolerance, form=form
+        )
     else:
         exact = cheap = no_reference(model.head)
 
@@ -117,6 +138,7 @@ def open_engine(
     for batch in visit(model, rest, options.batch_tokens, exact_gauge.measure, options.on_halved):
         trusted += [replace(signals, row=signals.row + kept_rows) for signals in batch]
     trusted = add_gains(model, reference, sorted(trusted, key=lambda signals: signals.row), options)
+    visited.show(reference, range(len(reference)))
     neighbours = Neighbours.of(trusted)
     for signals, local_value in zip(trusted, neighbours.local_values(trusted, themselves=True), strict=True):
         value, cosine = leave_one_out(signals, exact)
@@ -129,7 +151,10 @@ def open_engine(
     index_correlation, pairs = correlation(basis, a, b, model.head) if a and b else (math.nan, 0)
     fitted = Fitted(reference=cheap, basis=basis, neighbours=neighbours, index=Measured(index_correlation, pairs))
     engine = Engine.of(model, fitted.stored(), options)
-    scored = [signals for part in opened for signals in engine.complete(opening, engine.gauge.measure(part))]
+    scored: list[Signals] = []
+    for part in opened:
+        scored += engine.complete(opening, engine.gauge.measure(part))
+        visited.show(opening, part.rows)
     return OpenedEngine(engine, trusted, scored)
 
 

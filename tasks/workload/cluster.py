@@ -144,6 +144,7 @@ class Crew:
         else:
             refusals = [(sample_id, f"{REASON} {STRIKES} times") for sample_id in shard.missing]
             commit_scores(self.merger.job, [], refusals)
+            self.merger.job.show(shard, shard.missing)
             self.left, self.failures = self.left - 1, 0
 
 

@@ -4,7 +4,7 @@ Each public function commits one transaction.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -54,17 +54,21 @@ class Job:
 
     run: Run
     scope: Scope
-    advance: Callable[[int], None]
+    advance: Callable[[float, float], None]
+    """Shows the progress: rows, and their characters."""
     canaries: frozenset[str] = frozenset()
     """sample_ids of canaries: they are scored like rows and do not count as scored rows."""
     scored: int = 0
     unscorable: int = 0
 
     def count(self, sample_ids: list[str], refusals: Refusals) -> None:
-        """Count rows that were written, and show the progress."""
+        """Count rows that were written."""
         self.scored += sum(sample_id not in self.canaries for sample_id in sample_ids)
         self.unscorable += sum(sample_id not in self.canaries for sample_id, _ in refusals)
-        self.advance(len(sample_ids) + len(refusals))
+
+    def show(self, shard: Shard, sample_ids: Collection[str]) -> None:
+        """Show the progress: these rows of a shard are done."""
+        self.advance(len(sample_ids), sum(shard.lengths[sample_id] for sample_id in sample_ids))
 
 
 @dataclass(kw_only=True)
@@ -78,7 +82,9 @@ class ScoringJob(Job):
         """The records of a shard's rows that lack a score, batch by batch. Batches are made of all of its rows."""
         only = {position for position, (sample_id, _) in enumerate(rows) if sample_id in shard.missing}
         for batch in engine.score([row for _, row in rows], only):
-            yield self.records(rows, batch, shard.missing, shard.with_vector)
+            records = self.records(rows, batch, shard.missing, shard.with_vector)
+            self.show(shard, [record["sample_id"] for record in records])
+            yield records
 
     def records(
         self, rows: EncodedRows, scored: Iterable[Signals], missing: Set[str], with_vector: Set[str]
@@ -193,6 +199,7 @@ def commit_shard(job: Job, shard: Shard, scores: pa.Table, refusals: Refusals) -
     has_vector = pc.is_in(scores["sample_id"], value_set=pa.array(shard.with_vector, pa.string()))
     scores = scores.set_column(scores.schema.get_field_index("has_vector"), "has_vector", has_vector)
     _commit(job, scores, [refusal for refusal in refusals if refusal[0] in shard.missing])
+    job.show(shard, shard.missing)
 
 
 def _commit(job: Job, scores: pa.Table, refusals: Refusals) -> None:

@@ -81,7 +81,7 @@ class Scorer:
             raise ValueError(f"cluster: on {self.host}, {error}; {cure}") from error
         options = Options(scoring.batch_tokens, scoring.rank_tolerance, scoring.conditional_gain, self._halved)
         self.engine = Engine.of(model, orders.exchange.read_fit(), options)
-        self.job = ScoringJob(run=run, scope=orders.scope, model=model, advance=lambda _: None)
+        self.job = ScoringJob(run=run, scope=orders.scope, model=model, advance=lambda *_: None)
 
     def _halved(self, budget: int) -> None:
         self.lowered = budget

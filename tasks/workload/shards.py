@@ -48,6 +48,12 @@ class Shard:
         """Of these, the ones whose index vector is stored."""
         return self._ids("has_vector")
 
+    @cached_property
+    def lengths(self) -> dict[str, int]:
+        """Characters of each row."""
+        lengths = pc.utf8_length(self.table["messages"]).to_pylist()
+        return dict(zip(self.table["sample_id"].to_pylist(), lengths, strict=True))
+
     def _ids(self, flag: str) -> frozenset[str]:
         return frozenset(self.table["sample_id"].filter(self.table[flag]).to_pylist())
 

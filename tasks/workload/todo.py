@@ -26,7 +26,7 @@ class Todo:
     rows: int
     """Distinct rows of the dataset and the reference, scored or not."""
     missing: pa.Table
-    """Columns sample_id, is_canary and has_vector, the longest rows first."""
+    """Columns sample_id, is_canary, has_vector and length (in characters), the longest rows first."""
     trusted: pa.Table
     """Column sample_id: all trusted rows, in the order of their ids."""
     form: tuple[int, int] | None
@@ -47,6 +47,11 @@ class Todo:
     def missing_rows(self) -> int:
         """Rows without a fresh score, canaries excluded."""
         return int(self.missing.num_rows) - self.canaries
+
+    @property
+    def length(self) -> int:
+        """Characters of the rows and canaries without a fresh score."""
+        return int(pc.sum(self.missing["length"]).as_py() or 0)
 
     @property
     def canary_ids(self) -> frozenset[str]:
