@@ -30,6 +30,7 @@ from tests.support.store import RUN, Store
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 HOSTILE = "</script></style><script>alert(1)</script>\"'><img src=x onerror=alert(1)><nav>{{ 7 * 7 }}"
+COLORS = Path(__file__).parents[1] / "tasks" / "pages" / "colors.css"
 UNSEEN = "a\u202eb\u2066c\x1bd\x85"
 
 
@@ -144,12 +145,16 @@ def test_hostile_names_in_figures_stay_text() -> None:
 @pytest.mark.parametrize(
     ("metadata", "facets"),
     [
-        ([{"topic": "a"}, {"topic": "b"}], {"topic": ["a", "b"]}),
+        ([{"topic": "a"}, {"topic": "b"}, {"topic": "a"}], {"topic": ["a", "b"]}),
         ([{"topic": "a"}, {"topic": "a"}], {}),
-        ([{"topic": "a", "level": 1}, {"level": 2}], {"level": ["1", "2"]}),
-        ([{"check": "a", "long": "x" * 100, "list": [1]}, {"check": "b", "long": "y", "list": [2]}], {}),
-        ([{"id": str(i)} for i in range(31)], {}),
-        ([{"ok": True}, {"ok": False}, {}], {"ok": ["False", "True"]}),
+        ([{"topic": "a", "level": 1}, {"level": 2}, {"level": 2}], {"level": ["1", "2"]}),
+        (
+            [{"check": "a", "long": "x" * 100, "list": [1]}, {"check": "b", "long": "y", "list": [2]}, {"check": "b"}],
+            {},
+        ),
+        ([{"id": str(i)} for i in range(5)], {}),
+        ([{"id": str(i % 31)} for i in range(50)], {}),
+        ([{"ok": True}, {"ok": False}, {"ok": False}, {}], {"ok": ["False", "True"]}),
     ],
 )
 def test_facets_are_columns_that_tell_rows_apart(metadata: list[dict[str, Any]], facets: dict[str, list[str]]) -> None:
@@ -182,6 +187,23 @@ def test_a_thumbnail_of_a_page_is_small_and_never_larger_than_the_stored_one() -
         small = smaller(stored, 144)
         assert len(small) <= len(stored)
         assert max(Image.open(BytesIO(small)).size) <= 144
+
+
+def test_text_has_contrast_in_light_and_in_dark_mode() -> None:
+    light, dark = (COLORS.read_text().split("@media")[i] for i in (0, 1))
+    for mode in (light, dark):
+        colors = dict(re.findall(r"--(\w+): #(\w{6})", mode))
+        for text in ("text", "muted", "accent", "bad", "good"):
+            for ground in ("page", "panel"):
+                bright, dim = sorted((luminance(colors[text]), luminance(colors[ground])), reverse=True)
+                assert (bright + 0.05) / (dim + 0.05) >= 4.5, (text, ground)
+
+
+def luminance(color: str) -> float:
+    """Relative luminance of a colour of sRGB, by WCAG."""
+    parts = [int(color[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")

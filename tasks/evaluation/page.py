@@ -26,8 +26,8 @@ FIGURES = {
 """Captions of the figures, by evaluation and the metric that is drawn."""
 
 UNITS = {
-    "test loss": "nats per token",
-    "loss on trusted rows": "nats per token",
+    "test loss": "nats/token",
+    "loss on trusted rows": "nats/token",
     "answer tokens": "tokens",
     "rows": "rows",
     "seconds": "s",
@@ -37,7 +37,7 @@ UNITS = {
 """Units of metrics. The other metrics are shares, correlations and areas, which have none."""
 HOLDS_HERE = (
     "The numbers hold for the datasets, models and conditions of this page, and say nothing of others."
-    " `oresight evaluate CONFIG.yaml` measures yours."
+    " To measure yours: oresight evaluate CONFIG.yaml."
 )
 
 

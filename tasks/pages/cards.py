@@ -1,5 +1,6 @@
 """Rows as short cards: what the row is, why it is shown, and by what a reader can filter."""
 
+from collections import Counter, defaultdict
 from typing import Any
 
 from oresight.tasks.database import Connection, records
@@ -29,12 +30,16 @@ def add_facets(rows: list[EvidenceRow]) -> dict[str, list[str]]:
     """The values of each facet that tells the rows apart. Each row gets its `facets`: the positions of its values.
 
     Facets are the checks that flag a row, its decision, the defect that it looks like, its file, and the columns of its
-    metadata.
+    metadata. A column in which each row has another value, as an id, is none.
     """
     values = [_facet_values(row) for row in rows]
-    names = dict.fromkeys(name for facets in values for name in facets)
-    choices = {name: sorted({value for facets in values for value in facets.get(name, [])}) for name in names}
-    choices = {name: options for name, options in choices.items() if 1 < len(options) <= CHOICES}
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for facets in values:
+        for name, of_row in facets.items():
+            counts[name].update(of_row)
+    choices = {
+        name: sorted(count) for name, count in counts.items() if 1 < len(count) <= CHOICES and max(count.values()) > 1
+    }
     for row, facets in zip(rows, values, strict=True):
         row["facets"] = [[options.index(value) for value in facets.get(name, [])] for name, options in choices.items()]
     return choices
