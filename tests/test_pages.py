@@ -16,14 +16,16 @@ import pytest
 from PIL import Image
 
 from oresight.flows.commands.options import whole_id
+from oresight.flows.server import artifacts
 from oresight.tasks.evaluation.page import write_evaluations
 from oresight.tasks.pages.cards import add_facets
 from oresight.tasks.pages.charts import sources
 from oresight.tasks.pages.html import Head, write_page
 from oresight.tasks.pages.verdict import checks_verdict
-from oresight.tasks.report import report
+from oresight.tasks.report import Reported, report
 from oresight.tasks.runs.record import Run
 from oresight.tasks.scoring.picture import inspect_picture, smaller
+from oresight.tasks.split import Split
 from tests.support.curated import Curated
 from tests.support.runs import config_of, made_up_model
 from tests.support.store import RUN, Store
@@ -119,7 +121,7 @@ def test_pages_link_only_the_pages_that_exist(tmp_path: Path) -> None:
 
 
 def test_hostile_text_of_rows_stays_text(store: Store, tmp_path: Path) -> None:
-    rows = [{"sample_id": f"{i:032x}", "prompt": HOSTILE + "x" * 500, "answer": UNSEEN} for i in range(3)]
+    rows = [{"sample_id": f"{i:032x}", "prompt": HOSTILE + "x" * 100_000, "answer": UNSEEN} for i in range(3)]
     store.rows("raw", *rows)
     store.scores(*({"sample_id": row["sample_id"], "likeliest": ["a", "b"]} for row in rows))
     tokens = pa.table({"tokens": [[HOSTILE, UNSEEN]], "token_values": [[1.0, -0.5]], "token_logprobs": [[-1.0, -2.0]]})
@@ -135,6 +137,28 @@ def test_hostile_text_of_rows_stays_text(store: Store, tmp_path: Path) -> None:
         assert "x" not in page.attributes["src"] and "onerror" not in page.attributes
         assert "a[U+202E]b[U+2066]c␛d[U+0085]" in page.text and HOSTILE in page.text
         assert not set("\u202e\u2066\x1b\x85") & set(page.source)
+        assert len(page.source) < 60_000, "a long text is cut"
+
+
+def test_artifacts_say_where_the_pages_are_and_link_no_file(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: dict[str, str] = {}
+    for kind in ("table", "markdown", "image"):
+        monkeypatch.setattr(artifacts, f"create_{kind}_artifact", lambda data, key, **_: shown.update({key: str(data)}))
+    page = tmp_path / "a b" / "report.html"
+    artifacts.show_findings(
+        "easy", {"rows": 3}, Reported(page, ["Found.", "Sure."], dict.fromkeys(artifacts.PLOTS, ""), [], [])
+    )
+    decided = Split("easy", 2, new=True, rows_kept=3, rows_dropped=1, tokens_kept=5)
+    artifacts.show_split(store.database, decided, page.parent)
+    assert shown["easy-summary"].startswith("# easy\n\n- Found.\n- Sure.\n")
+    assert (
+        f"\n{page}\n" in shown["easy-report"]
+        and f"webbrowser file://{tmp_path}/a%20b/report.html" in shown["easy-report"]
+    )
+    assert f"\n{page.parent}\n" in shown["easy-split"] and "3 rows are kept, 1 are dropped" in shown["easy-split"]
+    assert not [key for key, text in shown.items() if "](file:" in text]
 
 
 def test_hostile_names_in_figures_stay_text() -> None:
