@@ -157,7 +157,7 @@ def test_artifacts_say_where_the_pages_are_and_link_no_file(
         f"\n{page}\n" in shown["easy-report"]
         and f"webbrowser file://{tmp_path}/a%20b/report.html" in shown["easy-report"]
     )
-    assert f"\n{page.parent}\n" in shown["easy-split"] and "3 rows are kept, 1 are dropped" in shown["easy-split"]
+    assert f"\n{page.parent}\n" in shown["easy-split"] and "Rows kept: 3. Rows dropped: 1." in shown["easy-split"]
     assert not [key for key, text in shown.items() if "](file:" in text]
 
 

@@ -50,7 +50,7 @@ def show_split(database: str, decided: Split, folder: Path) -> None:
     """Show where the published folder is, and its lineage as a graph."""
     with reading(database) as connection:
         edges = records(connection, "lineage_of", {"split": decided.name, "version": decided.version})
-    head = f"{decided.rows_kept:,} rows are kept, {decided.rows_dropped:,} are dropped."
+    head = f"Rows kept: {decided.rows_kept:,}. Rows dropped: {decided.rows_dropped:,}."
     split = [f"# {decided.name}/v{decided.version}", "", head, "", *_where(folder)]
     create_markdown_artifact("\n".join(split) + "\n", key=artifact_key(decided.name, "split"))
     create_markdown_artifact(_mermaid(edges), key=artifact_key(decided.name, "lineage"))
