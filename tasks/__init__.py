@@ -23,8 +23,8 @@ detection/    known defects, signals, labels, the detector, what checks ask of a
 matching/     which rows teach what the trusted rows ask; nothing here knows the database
 flag.py       scores and canaries -> how suspicious each row is, and what can be detected
 split.py      flags and a budget -> keep or drop for every row, with its reason
-pages/        charts, evidence and the HTML templates
-report.py     what was found, as one HTML file with the rows' pictures
+pages/        charts, evidence, cards of rows, and the HTML templates with their colours and script
+report.py     what was found, as an HTML file with the rows' pictures, and the page of checks that links to it
 publishing/   what stands in a published folder: rows, pictures, card, Croissant, lineage, the gate
 publish.py    a split -> a folder with its files, a card and a manifest, written last
 push.py       a published version -> a dataset repository on the Hugging Face hub

@@ -14,12 +14,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from oresight.tasks.config import Curate
-from oresight.tasks.database import SQL, Connection, DatabaseError, execute, let, records, transaction, writing
+from oresight.tasks.database import SQL, Connection, DatabaseError, execute, let, transaction, writing
 from oresight.tasks.detection.arithmetic import wrong_equation
 from oresight.tasks.detection.language import other_language
 from oresight.tasks.detection.personal import personal_number
-from oresight.tasks.pages.html import write_page
+from oresight.tasks.pages.checks import PAGE, examples, write_checks
 from oresight.tasks.runs.progress import log, progress
 from oresight.tasks.runs.record import Refused, Run
 from oresight.tasks.scope import NO_ROWS, stored_datasets
@@ -84,7 +83,8 @@ def check(run: Run, stage: Literal["raw", "score"], folder: Path = CHECKS) -> li
             for check_file, result in zip(checks, checked, strict=True):
                 _record(connection, check_file, result, names)
             execute(connection, "check_suite", names | {"suite": json.dumps(suite), "result": json.dumps(results)})
-        _write_page(connection, page_of(config), run.run_id)
+        folder = Path(config.publishing.folder) / config.splitting.name
+        write_checks(connection, folder / PAGE, names["dataset"], config.splitting.name)
         refusal = _refusal(connection, checked, names)
     failed = ", ".join(
         f"{result.name} ({result.severity}, {result.rows_failed:,} rows)" for result in checked if not result.success
@@ -93,11 +93,6 @@ def check(run: Run, stage: Literal["raw", "score"], folder: Path = CHECKS) -> li
     if refusal:
         raise Refused(refusal)
     return checked
-
-
-def page_of(config: Curate) -> Path:
-    """The path of the page of checks."""
-    return Path(config.publishing.folder) / config.splitting.name / "checks.html"
 
 
 def _variables(connection: Connection, run: Run, stage: str) -> dict[str, Any]:
@@ -244,18 +239,5 @@ def _refusal(connection: Connection, checked: list[Checked], run: dict[str, str]
     if not failed:
         return None
     counts = " and ".join(f"{result.name} ({result.rows_failed:,} of {result.rows_tested:,} rows)" for result in failed)
-    first = _examples(connection, run["run_id"], run["dataset"], failed[0].name)[0]
+    first = examples(connection, run["run_id"], run["dataset"], failed[0].name)[0]
     return f"{run['dataset']} failed {counts}; row {first['sample_id'][:12]}, for instance: {first['reason']}"
-
-
-def _examples(connection: Connection, run_id: str, dataset: str, name: str) -> list[dict[str, Any]]:
-    values = {"run_id": run_id, "dataset": dataset, "check_name": name}
-    return records(connection, "check_examples", values)
-
-
-def _write_page(connection: Connection, page: Path, run_id: str) -> None:
-    """Write all checks of the run so far as a self-contained HTML page. Text of rows is escaped."""
-    checks = records(connection, "check_page", {"run_id": run_id})
-    for row in checks:
-        row["examples"] = _examples(connection, run_id, row["dataset"], row["check_name"]) if row["rows_failed"] else []
-    write_page(page, "check_page.html", run_id=run_id, checks=checks)

@@ -1,7 +1,8 @@
 """A published version -> a dataset repository on the Hugging Face hub.
 
-Only files that the manifest lists are uploaded, with the manifest, and only if they are as they were published. A public
-repository does not get dropped.parquet: it holds the rows that must not be trained on, some for their personal data.
+Only files that the manifest lists are uploaded, with the manifest, and only if they are as they were published. A
+public repository does not get dropped.parquet: it holds the rows that must not be trained on, some for their personal
+data.
 """
 
 import json

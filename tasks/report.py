@@ -1,7 +1,7 @@
 """Writes the report: the results as one self-contained HTML file.
 
-Flagged rows are shown with their pictures, their answer, the model's own answer, the value of each token, and the rows
-that speak for and against them. Text of rows is escaped.
+Flagged rows are shown as short cards: pictures, question, answer, the model's own answer, and why the row is flagged.
+Details open on demand: the value of each token, and the rows that speak for and against the answer.
 """
 
 from dataclasses import dataclass
@@ -10,15 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from oresight.tasks.database import reading, records
+from oresight.tasks.config import Curate
+from oresight.tasks.database import Connection, reading, records
 from oresight.tasks.detection.detector import reach
 from oresight.tasks.matching.kinds import kinds_of
+from oresight.tasks.pages.cards import add_facets, card_rows
 from oresight.tasks.pages.charts import calibration, detectability, histogram, sources
-from oresight.tasks.pages.evidence import rows_with_evidence
-from oresight.tasks.pages.html import write_page
+from oresight.tasks.pages.checks import PAGE, write_checks
+from oresight.tasks.pages.html import Head, write_page
 from oresight.tasks.pages.verdict import WITHOUT_TRUSTED, verdict
 from oresight.tasks.runs.progress import log
 from oresight.tasks.runs.record import Run
+from oresight.tasks.scope import Scope
 
 FLAGGED_ROWS = 100
 """Most flagged rows that are shown."""
@@ -26,8 +29,6 @@ OTHER_ROWS = 24
 """Most rows without a flag that are shown."""
 TOP_ROWS = 10
 """Flagged rows that the summary lists."""
-
-
 TRUSTED_ROWS = 10
 """Trusted rows that each list of the coverage shows."""
 ALIKE = 0.9
@@ -39,69 +40,107 @@ class Reported:
     """The page, and the parts of it that are shown elsewhere too."""
 
     page: Path
+    verdict: list[str]
+    """Sentences: what was found, how sure it is, and what cannot be seen."""
     plots: dict[str, str]
     """SVG text by the name of the plot."""
     kinds: list[dict[str, Any]]
     """Kinds of planted defects and how well they are detected."""
     worst: list[dict[str, Any]]
     """File, line and flags of the most suspicious flagged rows, without their text."""
-    verdict: list[str]
-    """The first sentences of the page: what was found, how sure that is, and what cannot be seen."""
 
 
 def report(run: Run) -> Reported:
-    """Write FOLDER/SPLIT/report.html. Raises ValueError if the dataset or the reference is not in the database."""
-    config, rate = run.config, run.config.flagging.false_discovery_rate
+    """Write FOLDER/SPLIT/report.html, and the page of checks with links to its rows.
+
+    Raises ValueError if the dataset or the reference is not in the database.
+    """
+    config, split = run.config, run.config.splitting.name
+    folder = Path(config.publishing.folder) / split
     with reading(config.database) as connection:
         scope = run.scope(connection)
-        parameters = scope.parameters | {"split": config.splitting.name}
-        facts: dict[str, Any] = {
-            "flagged": rows_with_evidence(connection, scope, flagged=True, n=FLAGGED_ROWS),
-            "others": rows_with_evidence(connection, scope, flagged=False, n=OTHER_ROWS),
-            "datasets": records(connection, "report_datasets", parameters),
-            "checks": records(connection, "report_flagged", parameters),
-            "kinds": records(connection, "report_detectability", parameters),
-            "trials": records(connection, "report_calibration", parameters),
-            "precision": records(connection, "report_precision", parameters),
-            "reasons": records(connection, "report_reasons", parameters),
-        }
-        covered = records(connection, "report_coverage", parameters)
-        unasked = records(connection, "report_unasked", parameters)
-        bins = records(connection, "report_histogram", parameters)
-        files = records(connection, "report_sources", parameters)
-    plots = {
+        names = {"split": split, "dataset": scope.dataset}
+        newest = next(iter(records(connection, "page_version", names)), None)
+        version = newest["version"] if newest else None
+        flagged, others = (
+            card_rows(connection, scope, split=split, version=version, flagged=is_flagged, n=n)
+            for is_flagged, n in ((True, FLAGGED_ROWS), (False, OTHER_ROWS))
+        )
+        facts = _facts(connection, scope.parameters | {"split": split})
+        coverage = _coverage(connection, scope.parameters | {"split": split})
+        plots = _plots(connection, scope.parameters, facts)
+        lineage = records(connection, "lineage_of", {"split": split, "version": version})
+        in_report = {row["sample_id"] for row in (*flagged, *others)}
+        write_checks(connection, folder / PAGE, **names, version=version, in_report=in_report)
+    said, error_reach = _verdict(config, scope, facts)
+    write_page(
+        folder / "report.html",
+        "report.html",
+        Head(scope.dataset, split, version, said),
+        scope=scope,
+        rate=config.flagging.false_discovery_rate,
+        reach=error_reach,
+        newest=newest,
+        lineage=lineage,
+        plots=plots,
+        coverage=coverage,
+        facets=add_facets([*flagged, *others]),
+        flagged=flagged,
+        others=others,
+        **facts,
+    )
+    page = folder / "report.html"
+    log().info("report: %d flagged rows shown in %s", len(flagged), page)
+    worst = [
+        {"row": row["sample_id"], "file": row["source_file"], "line": row["source_line"]}
+        | {"flags": ", ".join(flag["check"] for flag in row["flags"]), "q": row["q_value"]}
+        for row in flagged[:TOP_ROWS]
+    ]
+    return Reported(page, said, plots, facts["kinds"], worst)
+
+
+def _facts(connection: Connection, parameters: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The tables of the report, by name."""
+    return {
+        "datasets": records(connection, "report_datasets", parameters),
+        "checks": records(connection, "report_flagged", parameters),
+        "kinds": records(connection, "report_detectability", parameters),
+        "trials": records(connection, "report_calibration", parameters),
+        "precision": records(connection, "report_precision", parameters),
+        "reasons": records(connection, "report_reasons", parameters),
+    }
+
+
+def _plots(
+    connection: Connection, parameters: dict[str, Any], facts: dict[str, list[dict[str, Any]]]
+) -> dict[str, str]:
+    """The figures as SVG text, by name. A figure without data is empty."""
+    bins = records(connection, "report_histogram", parameters)
+    files = records(connection, "report_sources", parameters)
+    return {
         "histogram": histogram(bins) if bins else "",
         "detectability": detectability(facts["kinds"]) if facts["kinds"] else "",
         "calibration": calibration(facts["trials"]) if facts["trials"] else "",
         "sources": sources(files) if files else "",
     }
-    page = Path(config.publishing.folder) / config.splitting.name / "report.html"
+
+
+def _verdict(config: Curate, scope: Scope, facts: dict[str, list[dict[str, Any]]]) -> tuple[list[str], str]:
+    """What the report says in sum, and how far a guaranteed error rate reaches; "" if none is guaranteed."""
+    if not scope.has_trusted:
+        return WITHOUT_TRUSTED, ""
+    rate = config.flagging.false_discovery_rate
     counts = {check["check_name"]: check["rows"] for check in facts["checks"]}
     trial = next((trial for trial in facts["trials"] if trial["stated"] == rate), None)
     trusted = trial["trusted_rows"] if trial and config.flagging.error == "guaranteed" else None
-    said = WITHOUT_TRUSTED
-    if scope.has_trusted:
-        said = verdict(counts.get("looks_mislabeled", 0), trial, facts["kinds"], counts.get("unlike_trusted", 0), rate)
-    head = {
-        "verdict": said,
-        "names": parameters,
-        "model": scope.model,
-        "has_trusted": scope.has_trusted,
-        "rate": rate,
-        "reach": reach(trusted, rate, "guaranteed") if trusted else "",
-    }
-    write_page(page, "report.html", **head, plots=plots, coverage=_coverage(covered, unasked), **facts)
-    log().info("report: %d flagged rows shown in %s", len(facts["flagged"]), page)
-    worst = [
-        {"row": row["sample_id"], "file": row["source_file"], "line": row["source_line"]}
-        | {"flags": ", ".join(flag["check"] for flag in row["flags"]), "q": row["q_value"]}
-        for row in facts["flagged"][:TOP_ROWS]
-    ]
-    return Reported(page, plots, facts["kinds"], worst, said)
+    said = verdict(counts.get("looks_mislabeled", 0), trial, facts["kinds"], counts.get("unlike_trusted", 0), rate)
+    return said, reach(trusted, rate, "guaranteed") if trusted else ""
 
 
-def _coverage(covered: list[dict[str, Any]], unasked: list[dict[str, Any]]) -> dict[str, Any]:
+def _coverage(connection: Connection, parameters: dict[str, Any]) -> dict[str, Any]:
     """What the trusted rows ask for and the dataset lacks, what the dataset has and nobody asks for, and twins."""
+    covered = records(connection, "report_coverage", parameters)
+    unasked = records(connection, "report_unasked", parameters)
     starved = [row for row in covered if row["is_starved"]]
     alike = [row for row in covered if row["twin"] and row["twin_similarity"] >= ALIKE]
     twin_of = {row["sample_id"]: row["twin"] for row in alike}

@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "tasks/workload": {"config", "database", "runs", "scope", "scoring"},
     "tasks/detection": set[str](),
     "tasks/matching": set[str](),
-    "tasks/pages": {"database", "scope"},
+    "tasks/pages": {"database", "scope", "scoring.picture"},
     "tasks/publishing": {"config", "database", "runs", "evaluation.measure", "scoring.picture"},
     "tasks/evaluation": {
         "config",

@@ -1,12 +1,15 @@
-"""The artifacts of a run in the Prefect UI. They never hold the text of rows, which stands in the report only."""
+"""The artifacts of a run in the Prefect UI. They never hold the text of rows, which stands in the report only.
+
+A browser opens no file from a page of a server, so artifacts name files by path, with a command that opens them.
+"""
 
 import base64
+import platform
 from pathlib import Path
 from typing import Any
 
 from prefect.artifacts import (
     create_image_artifact,
-    create_link_artifact,
     create_markdown_artifact,
     create_table_artifact,
 )
@@ -28,7 +31,8 @@ PLOTS = {
 def show_findings(name: str, counts: dict[str, int], reported: Reported) -> None:
     """Show counts as a table, a summary as markdown, and plots as images."""
     create_table_artifact([{"what": k, "rows": v} for k, v in counts.items()], key=artifact_key(name, "counts"))
-    lines = [f"# {name}", *(f"- {what}: {n:,}" for what, n in counts.items())]
+    said = [f"- {sentence}" for sentence in reported.verdict]
+    lines = [f"# {name}", "", *said, "", *(f"- {what}: {n:,}" for what, n in counts.items())]
     lines += ["", "## Defects that this model can detect", "", *_table(_kinds(reported.kinds))]
     lines += ["", "## The most suspicious flagged rows", "", *_table(reported.worst)]
     lines += ["", f"The report shows their text: `{reported.page.resolve()}`"]
@@ -37,18 +41,28 @@ def show_findings(name: str, counts: dict[str, int], reported: Reported) -> None
         if svg := reported.plots[plot]:
             data = base64.b64encode(svg.encode()).decode()
             create_image_artifact(f"data:image/svg+xml;base64,{data}", key=artifact_key(name, plot), description=title)
-    create_link_artifact(reported.page.resolve().as_uri(), "report.html", key=artifact_key(name, "report"))
+    report = [f"# Report of {name}", "", *said, "", *_where(reported.page)]
+    create_markdown_artifact("\n".join(report) + "\n", key=artifact_key(name, "report"))
 
 
 @BestEffort()
 def show_split(database: str, decided: Split, folder: Path) -> None:
-    """Show the published folder as a link, and its lineage as a graph."""
+    """Show where the published folder is, and its lineage as a graph."""
     with reading(database) as connection:
         edges = records(connection, "lineage_of", {"split": decided.name, "version": decided.version})
-    create_link_artifact(
-        folder.resolve().as_uri(), f"{decided.name}/v{decided.version}", key=artifact_key(decided.name, "split")
-    )
+    head = f"Rows kept: {decided.rows_kept:,}. Rows dropped: {decided.rows_dropped:,}."
+    split = [f"# {decided.name}/v{decided.version}", "", head, "", *_where(folder)]
+    create_markdown_artifact("\n".join(split) + "\n", key=artifact_key(decided.name, "split"))
     create_markdown_artifact(_mermaid(edges), key=artifact_key(decided.name, "lineage"))
+
+
+def _where(path: Path) -> list[str]:
+    """Where a file or folder is, and the command that opens it there, as markdown."""
+    path = path.resolve()
+    return [
+        f"It is on the machine `{platform.node()}`:", "", "```", str(path), "```", "",
+        "This command opens it there:", "", "```", f"python3 -m webbrowser {path.as_uri()}", "```",
+    ]  # fmt: skip
 
 
 def artifact_key(name: str, part: str) -> str:

@@ -8,7 +8,7 @@ WITH flagged AS (
 ),
 chosen AS (
     SELECT r.*, f.flags, s.value, s.nll, s.conditional_gain, s.image_gain, s.tokens, s.token_values, s.token_logprobs,
-           s.likeliest, f.q_value, p.suspicion, v.verdict, v.answer AS right_answer, v.who, v.why
+           s.likeliest, f.q_value, p.suspicion, p.looks_like, v.verdict, v.answer AS right_answer, v.who, v.why
     FROM rows AS r LEFT JOIN store.fresh_scores($model_key, $reference, $reference_hash) AS s USING (sample_id) LEFT JOIN flagged AS f USING (sample_id)
     LEFT JOIN store.fresh_suspicions($dataset, $model_key, $reference, $reference_hash, 'dataset') AS p USING (sample_id)
     LEFT JOIN verdicts AS v ON v.sample_id = r.sample_id AND v.dataset = r.dataset

@@ -6,13 +6,18 @@ from typing import Any
 import altair as alt
 import pandas as pd
 import vl_convert
+from markupsafe import Markup
 
 WIDTH = 330
-FLAGGED, PLAIN, LINE = "#c0392b", "#9fb3c8", "#2c3e50"
+FLAGGED, PLAIN, LINE = "#b42318", "#9fb3c8", "#2c3e50"
+PAGE, TEXT, GRID = "#ffffff", "#1b1f24", "#d0d7de"
+VARIABLES = {FLAGGED: "bad", PLAIN: "plain", LINE: "mark", PAGE: "page", TEXT: "text", GRID: "line"}
+"""Variables of colors.css by the colour that stands for each in a figure. A page sets them for light or dark mode. An
+image in the Prefect UI has no variables, and shows the colour itself."""
 Rows = list[dict[str, Any]]
 
 
-def histogram(rows: Rows) -> str:
+def histogram(rows: Rows) -> Markup:
     """Histogram of values, flagged rows in colour. Columns of rows: start, stop, state, rows."""
     return _svg(
         alt.Chart(pd.DataFrame(rows))
@@ -31,7 +36,7 @@ def histogram(rows: Rows) -> str:
     )
 
 
-def detectability(rows: Rows) -> str:
+def detectability(rows: Rows) -> Markup:
     """AUC with its interval for each kind of canary. Columns of rows: canary, auc, auc_low, auc_high."""
     data = pd.DataFrame(rows)
     scale = alt.Scale(domain=[min(0.4, data["auc_low"].min()), 1])
@@ -43,7 +48,7 @@ def detectability(rows: Rows) -> str:
     return _svg(chance + bars + points, height=26 * len(rows))
 
 
-def calibration(rows: Rows) -> str:
+def calibration(rows: Rows) -> Markup:
     """Stated against measured share of false flags. Columns of rows: stated, measured, standard_error."""
     data = pd.DataFrame(rows)
     data["low"] = (data["measured"] - 2 * data["standard_error"]).clip(lower=0)
@@ -57,7 +62,7 @@ def calibration(rows: Rows) -> str:
     return _svg(line + bars + points)
 
 
-def sources(rows: Rows) -> str:
+def sources(rows: Rows) -> Markup:
     """Number of flagged rows by file and check. Columns of rows: check_name, source, rows."""
     height = 26 * len({row["source"] for row in rows}) + 10
     return _svg(
@@ -72,7 +77,7 @@ def sources(rows: Rows) -> str:
     )
 
 
-def dots(rows: Rows, title: str) -> str:
+def dots(rows: Rows, title: str) -> Markup:
     """One mean per method, with its standard deviation as a bar. Columns of rows: method, mean, deviation."""
     data = pd.DataFrame(rows).sort_values("mean", ascending=False)
     data["low"] = data["mean"] - data["deviation"].fillna(0)
@@ -90,7 +95,7 @@ def dots(rows: Rows, title: str) -> str:
     return _svg(bars + points, height=26 * len(data))
 
 
-def curves(rows: Rows) -> str:
+def curves(rows: Rows) -> Markup:
     """One line per method: test loss over the share of rows left out, with standard deviations as bars.
 
     The method "nothing" (no row left out) is the first point of every line. Columns of rows: setting, method, mean,
@@ -114,7 +119,7 @@ def curves(rows: Rows) -> str:
     return _svg(shown.mark_rule().encode(y=alt.Y("low:Q", **loss), y2="high:Q") + lines)
 
 
-def losses_by_budget(rows: Rows) -> str:
+def losses_by_budget(rows: Rows) -> Markup:
     """One line per method: mean test loss over the budget, with standard deviations as bars.
 
     Columns of rows: share (in percent), method, mean, deviation.
@@ -135,10 +140,19 @@ def losses_by_budget(rows: Rows) -> str:
     return _svg(shown.mark_rule().encode(y=alt.Y("low:Q", **loss), y2="high:Q") + lines, height=280)
 
 
-def _svg(chart: Any, height: int = 200) -> str:
+def _svg(chart: Any, height: int = 200) -> Markup:
+    """The figure as SVG text. vl_convert escapes the texts in it."""
     sized = chart.properties(width=WIDTH, height=height, autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
     styled = (
-        sized.configure(font="sans-serif").configure_view(stroke=None).configure_axis(labelLimit=150, labelOverlap=True)
-    )
+        sized.configure(font="sans-serif", background=PAGE)
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelLimit=150, labelOverlap=True, labelColor=TEXT, titleColor=TEXT,
+            gridColor=GRID, domainColor=GRID, tickColor=GRID,
+        )
+        .configure_legend(labelColor=TEXT)
+    )  # fmt: skip
     text: str = vl_convert.vegalite_to_svg(styled.to_dict())
-    return text
+    for color, variable in VARIABLES.items():
+        text = text.replace(f'="{color}"', f'="var(--{variable}, {color})"')
+    return Markup(text)  # noqa: S704

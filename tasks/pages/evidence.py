@@ -9,17 +9,23 @@ import pyarrow as pa
 
 from oresight.tasks.database import Connection, execute, records
 from oresight.tasks.scope import Scope
+from oresight.tasks.scoring.picture import smaller
 
 SHOWN_TOKENS = 400
 """Most tokens of an answer that are shown with their values."""
 EvidenceRow = dict[str, Any]
 
 
-def rows_with_evidence(connection: Connection, scope: Scope, *, flagged: bool, n: int) -> list[EvidenceRow]:
-    """The first n flagged rows of the scope's dataset, or the n most suspicious rows without a flag."""
+def rows_with_evidence(
+    connection: Connection, scope: Scope, *, flagged: bool, n: int, thumbnail: int | None = None
+) -> list[EvidenceRow]:
+    """The first n flagged rows of the scope's dataset, or the n most suspicious rows without a flag.
+
+    thumbnail: longest side of their pictures, in pixels; by default as stored.
+    """
     parameters = scope.parameters
     rows = records(connection, "evidence_rows", parameters | {"flagged": flagged, "n": n})
-    add_pictures(connection, rows, scope.dataset)
+    add_pictures(connection, rows, scope.dataset, thumbnail)
     sample_ids = pa.array([row["sample_id"] for row in rows], pa.string())
     connection.register("rows_to_explain", pa.table({"sample_id": sample_ids}))
     influences = _by_row(records(connection, "evidence_influences", parameters))
@@ -32,11 +38,15 @@ def rows_with_evidence(connection: Connection, scope: Scope, *, flagged: bool, n
     return rows
 
 
-def add_pictures(connection: Connection, rows: list[EvidenceRow], dataset: str) -> None:
-    """Give rows with `paths` their `pictures`: path and thumbnail of each, as the text of a data: URL."""
+def add_pictures(connection: Connection, rows: list[EvidenceRow], dataset: str, side: int | None = None) -> None:
+    """Give rows with `paths` their `pictures`: path and thumbnail of each, as the text of a data: URL.
+
+    side: longest side of the thumbnails, in pixels; by default as stored.
+    """
     paths = sorted({path for row in rows for path in row["paths"] or []})
     stored = execute(connection, "evidence_thumbnails", {"dataset": dataset, "paths": paths}).fetchall()
-    thumbnails = {path: base64.b64encode(data).decode() for path, data in stored if data}
+    sized = {path: smaller(data, side) if side else data for path, data in stored if data}
+    thumbnails = {path: base64.b64encode(data).decode() for path, data in sized.items()}
     for row in rows:
         row["pictures"] = [{"path": path, "data": thumbnails.get(path)} for path in row["paths"] or []]
 

@@ -1,4 +1,4 @@
-"""What the flags say, in three sentences: what was found, how sure it is, and what cannot be seen."""
+"""What a page says, in three sentences: what was found, how sure it is, and what cannot be seen."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -52,3 +52,28 @@ def verdict(
             f" of {'them' if unlike != 1 else 'it'}: add some like these to the trusted rows"
         )
     return [found, sure, f"{'; '.join(gaps)}. {UNSEEN}" if gaps else UNSEEN]
+
+
+def checks_verdict(checks: Sequence[dict[str, Any]], flagged: int) -> list[str]:
+    """The three sentences about checks.
+
+    Args:
+        checks: Results, with `check_name`, `severity`, `success` and `rows_tested`.
+        flagged: Rows with a flag of severity warning or critical.
+    """
+    failed = [check for check in checks if not check["success"]]
+    critical = [check["check_name"] for check in failed if check["severity"] == "critical"]
+    found = f"{len(checks) - len(failed)} of {len(checks)} checks passed, and {_rows(flagged, 'is', 'are')} flagged."
+    if critical:
+        found += f" {', '.join(critical)} (critical) failed, so nothing is published."
+    tested = max((check["rows_tested"] for check in checks), default=0)
+    sure = (
+        f"Each check tested {'all ' if tested != 1 else ''}{_rows(tested)}, so its count is exact. Whether such a row"
+        " is wrong is for a person to decide."
+    )
+    return [found, sure, f"A check sees only what its query looks for. {UNSEEN}"]
+
+
+def _rows(count: int, one: str = "", many: str = "") -> str:
+    """A number of rows with the verb that fits."""
+    return f"{count:,} row{'' if count == 1 else 's'} {one if count == 1 else many}".strip()

@@ -95,6 +95,15 @@ def inspect_picture(data: bytes) -> PictureFacts:
     )
 
 
+def smaller(thumbnail: bytes, side: int) -> bytes:
+    """A thumbnail as a JPEG of at most `side` pixels on each side, or as it is if that takes no more bytes."""
+    with Image.open(io.BytesIO(thumbnail)) as picture:
+        picture.thumbnail((side, side))
+        small = io.BytesIO()
+        picture.save(small, "JPEG", quality=70, optimize=True)
+    return min(small.getvalue(), thumbnail, key=len)
+
+
 def pixels(picture: Picture) -> Image.Image:
     """The picture in 8-bit RGB, upright. Raises Unreadable if the file is missing or has changed since ingest."""
     if picture.blank:
