@@ -20,6 +20,7 @@ body { overflow-wrap: anywhere }
 .body--dark .q-header, .body--dark .q-footer { background: #1d1d1d; color: #eee; border-color: #444 }
 .muted { color: #555 } .body--dark .muted { color: #b8b8b8 }
 .reason { color: #a00000 } .body--dark .reason { color: #ff9a90 }
+.q-chip { height: auto } .q-chip__content { white-space: normal }
 .row-text { white-space: pre-wrap }
 .listed { display: grid; grid-template-columns: 5rem 7.5rem 11rem 1fr 1fr; gap: 0 .8rem; width: 100%;
           padding: .25rem .4rem; border-bottom: 1px solid #8884; color: inherit; text-decoration: none;

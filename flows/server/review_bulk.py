@@ -86,6 +86,7 @@ class Bulk:
         others = f"; {expected - count:,} rows were decided in the meantime and stay" if count < expected else ""
         ui.notify(f"{count:,} {done}{others}", type="positive")
         await self.review.select(self.review.filter)
+        await self.review.recount()
         await self.review.move(0)
         self.review.show_result.refresh()
 

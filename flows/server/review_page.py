@@ -61,13 +61,20 @@ class Review(RowPage):
         page = cls(run, who, chosen, await to_thread(read_facets, run))
         await page.select(chosen)
         page.is_list = query.get("view") == "list"
+        problem = ""
         if beginning := query.get("id", "").strip():
-            await page.jump(beginning)
+            try:
+                await page.jump(beginning)
+            except ValueError as error:
+                problem = str(error)
         elif query.get("page", "").isdecimal():
-            page.position = min((int(query["page"]) - 1) * PAGE_ROWS, max(len(page.queue) - 1, 0))
+            page.position = max(min((int(query["page"]) - 1) * PAGE_ROWS, len(page.queue) - 1), 0)
         await page.load()
+        await page.recount()
         page.build()
         page.state_url()
+        if problem:
+            ui.notify(problem, type="negative", timeout=0, close_button=True)
 
     async def select(self, chosen: Filter) -> None:
         """Read the rows of a filter, and go to the first that nobody has decided about."""
@@ -86,12 +93,15 @@ class Review(RowPage):
         return len(self.queue)
 
     async def load(self) -> None:
-        """Read the row that is shown, or the rows of the list, and what people have decided."""
+        """Read the row that is shown, or the rows of the list."""
         shown = self.outside or (self.queue.ids[self.position].as_py() if len(self.queue) else "")
         begin = self.position - self.position % PAGE_ROWS
         if self.is_list:
             self.listed = await to_thread(read_rows, self.run, self.queue.ids[begin : begin + PAGE_ROWS])
         self.row = await to_thread(read_row, self.run, shown) if shown and not self.is_list else None
+
+    async def recount(self) -> None:
+        """Read how many rows of the filter are decided, how right the flags were, and what can be taken back."""
         counts = await to_thread(standing, self.config, self.queue.ids)
         self.decided = sum(count["rows"] for count in counts if count["who"])
         self.precision = await to_thread(precision, self.config)
@@ -111,7 +121,7 @@ class Review(RowPage):
         """How often people confirmed the flags of each check."""
         return [
             f"{check['check_name']}: {check['confirmed']:.0f} of {check['reviewed']} flags reviewed are confirmed,"
-            f" precision {check['precision']:.0%} ({check['low']:.0%} to {check['high']:.0%})"
+            f" precision {check['precision']:.0%} ({max(check['low'], 0):.0%} to {check['high']:.0%})"
             for check in self.precision
         ]
 
@@ -203,6 +213,7 @@ class Review(RowPage):
         """Show the rows of another filter."""
         async with self.turn:
             await self.select(chosen)
+            await self.recount()
             await self.move(0, is_new=True)
 
     async def show_only(self, sample_id: str) -> None:

@@ -38,7 +38,11 @@ class RowPage(ABC):
 
     @abstractmethod
     async def load(self) -> None:
-        """Read the row at the position, and what else has changed. Called after each move and each verdict."""
+        """Read the row at the position."""
+
+    @abstractmethod
+    async def recount(self) -> None:
+        """Read what has come of the verdicts. Called after each of them."""
 
     @abstractmethod
     def place(self) -> str:
@@ -146,6 +150,8 @@ class RowPage(ABC):
         self.answer.visible = False
         await self.load()
         self.show_row.refresh()
+        if steps:
+            ui.run_javascript("scrollTo(0, 0)")
 
     def show_keys(self) -> None:
         """Show what each key does."""
@@ -193,6 +199,7 @@ class RowPage(ABC):
                 )  # fmt: skip
             except DecidedMeanwhile as error:
                 ui.notify(str(error), type="warning", timeout=8_000)
+                await self.recount()
                 await self.move(0)
                 return
             except (ValueError, RuntimeError) as error:
@@ -201,5 +208,6 @@ class RowPage(ABC):
             row.update(verdict=None if verdict == "undo" else verdict, who=self.who)
             row.update(right_answer=answer, why=self.why.value)
             self.why.value = ""
+            await self.recount()
             await self.move(0 if verdict == "undo" else 1)
             self.show_result.refresh()

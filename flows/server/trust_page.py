@@ -30,11 +30,14 @@ class Trust(RowPage):
         self.rows = rows
         self.position = next((i for i, row in enumerate(rows) if not row["verdict"]), 0)
         self.row = rows[self.position] if rows else None
+        self.verdicts: list[str | None] = []
 
     @classmethod
     async def open(cls, config: Curate, who: str, rows: Callable[[], list[dict[str, Any]]], _: QueryParams) -> None:
         """Build the page for a visitor. rows: reads the sample."""
-        cls(config, who, await to_thread(rows)).build()
+        page = cls(config, who, await to_thread(rows))
+        await page.recount()
+        page.build()
 
     def total(self) -> int:
         return len(self.rows)
@@ -42,8 +45,11 @@ class Trust(RowPage):
     async def load(self) -> None:
         self.row = self.rows[self.position] if self.rows else None
 
+    async def recount(self) -> None:
+        self.verdicts = [row["verdict"] for row in self.rows]
+
     def place(self) -> str:
-        decided = sum(row["verdict"] is not None for row in self.rows)
+        decided = len(self.rows) - self.verdicts.count(None)
         return f"{self.position + 1:,} of {len(self.rows):,} rows, {decided:,} decided"
 
     def show_answer(self, row: dict[str, Any]) -> None:
@@ -51,7 +57,7 @@ class Trust(RowPage):
 
     def result(self) -> list[str]:
         """How many rows are trusted, and what to do next."""
-        verdicts = [row["verdict"] for row in self.rows]
+        verdicts = self.verdicts
         trusted, corrected = len(verdicts) - verdicts.count(None) - verdicts.count("drop"), verdicts.count("relabel")
         after = "" if None in verdicts else "; `oresight curate` uses them, and --rows offers more"
         return [f"{trusted} rows are trusted, {corrected} of them corrected{after}"]

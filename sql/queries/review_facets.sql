@@ -9,11 +9,14 @@ names AS (
     SELECT name, '/' || replace(replace(name, '~', '~0'), '/', '~1') AS pointer
     FROM (SELECT DISTINCT unnest(json_keys(metadata)) AS name FROM queue)
 ),
-metadata AS (
+counted AS (
     SELECT n.name AS part, json_extract_string(q.metadata, n.pointer) AS value, count(*) AS rows
     FROM queue AS q, names AS n
     WHERE json_type(q.metadata, n.pointer) IN ('VARCHAR', 'BOOLEAN', 'UBIGINT', 'BIGINT', 'DOUBLE')
     GROUP BY ALL
+),
+metadata AS (
+    FROM counted
     QUALIFY count(*) OVER (PARTITION BY part) BETWEEN 2 AND $most AND max(len(value)) OVER (PARTITION BY part) <= 100
 )
 SELECT 'all' AS facet, '' AS part, '' AS value, count(*) AS rows FROM queue
