@@ -35,7 +35,6 @@ from oresight.tasks.review import DecidedMeanwhile, decide, decide_all, newest_b
 from oresight.tasks.reviewing.queue import (
     Filter,
     find_row,
-    read_facets,
     read_neighbours,
     read_queue,
     read_row,
@@ -49,7 +48,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 def queue(curated: Curated) -> list[str]:
     """The sample_ids of the rows that the page shows."""
-    ids: list[str] = read_queue(Run(curated.config), Filter()).ids.to_pylist()
+    ids: list[str] = read_queue(Run(curated.config), Filter())[0].ids.to_pylist()
     return ids
 
 
@@ -71,7 +70,7 @@ class Many(Curated):
 
     def ids(self, chosen: Filter) -> pa.StringArray:
         """The rows that pass a filter."""
-        return read_queue(Run(self.config), chosen).ids
+        return read_queue(Run(self.config), chosen)[0].ids
 
 
 @pytest.fixture(scope="module")
@@ -288,7 +287,7 @@ def test_without_flags_the_most_suspicious_rows_are_offered(curated: Curated) ->
         check(run, "score")
     offered, of_row = queue(curated), dict(curated.ask("SELECT sample_id, suspicion FROM suspicions"))
     suspicions = [of_row[row] for row in offered]
-    assert 0 < len(offered) <= 50 and not read_facets(Run(curated.config)).are_flagged
+    assert 0 < len(offered) <= 50 and not read_queue(Run(curated.config), Filter())[1].are_flagged
     assert suspicions == sorted(suspicions, reverse=True)
     assert set(offered[:20]) <= flagged
     with recorded(curated.config, "curate") as run:
@@ -355,7 +354,7 @@ def test_filters_combine(many: Many, chosen: Filter, condition: str) -> None:
 
 
 def test_the_filter_offers_what_rows_have_with_their_number(many: Many) -> None:
-    facets = read_facets(Run(many.config))
+    facets = read_queue(Run(many.config), Filter())[1]
     assert facets.all_rows == len(many.ids(Filter())) > 1500 and facets.are_flagged
     sources = {(row["part"], row["value"]): row["rows"] for row in facets.of("source")}
     assert sources[("", "part-0.jsonl")] == 375 and sources[("topic", "sea")] == 500
@@ -469,6 +468,8 @@ def test_1500_rows_are_reviewed_by_filter_and_taken_back_with_one_click(many: Ma
         expect(place).to_contain_text(f"of 750 flagged rows (of {total:,})")
         expect(tab).to_have_url(re.compile(r"\?check=%3D2%2B3&id=[0-9a-f]{12}$"))
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        tab.keyboard.press("ArrowRight")
+        expect(place).to_contain_text("2 of 750")
 
         undecided = len(many.ids(Filter(check="=2+3", verdict="undecided")))
         tab.get_by_role("button", name="drop all").click()

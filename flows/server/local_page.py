@@ -29,6 +29,7 @@ body { overflow-wrap: anywhere }
 .listed:hover, .listed:focus { background: #8882 }
 .filters { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .4rem; width: 100% }
 @media (max-width: 640px) {
+  .filters { grid-template-columns: repeat(3, minmax(0, 1fr)) } .filters > :last-child { grid-column: span 2 }
   .key-hint { display: none }
   .listed { grid-template-columns: 5rem 1fr } .listed > :nth-child(n+4) { grid-column: 1 / -1 }
   .listed > :nth-child(3) { grid-column: 1 / -1 }
@@ -93,6 +94,7 @@ def serve(build: Callable[[QueryParams], Awaitable[None]], title: str, *, port: 
     async def page(request: Request) -> None:
         ui.add_css(STYLE)
         ui.add_head_html(FOLLOW_HASH)
+        ui.on_exception(lambda error: ui.notify(str(error), type="negative"))
         try:
             await build(request.query_params)
         except (ValueError, RuntimeError) as error:

@@ -78,11 +78,7 @@ class Bulk:
 
     async def _store(self, change: Any, done: str, *, expected: int) -> None:
         """Make a change, say how many rows it changed, and show what is there now."""
-        try:
-            count = await to_thread(change)
-        except (ValueError, RuntimeError) as error:
-            ui.notify(str(error), type="negative")
-            return
+        count = await to_thread(change)
         others = f"; {expected - count:,} rows were decided in the meantime and stay" if count < expected else ""
         ui.notify(f"{count:,} {done}{others}", type="positive")
         await self.review.select(self.review.filter)

@@ -45,17 +45,18 @@ class FilterBar:
             options[value] = f"{value[1]} {value[0]} (0)".strip()  # the address of the page may state anything
         select = ui.select(
             options, value=value if value[0] else None, label=label, with_input=len(options) > 20, clearable=True,
-            on_change=lambda event: self._choose(name, event.value),
+            on_change=lambda event: self._choose(name, event.sender, event.value),
         )  # fmt: skip
         select.props(f"dense outlined options-dense data-testid=filter-{name}")
 
-    async def _choose(self, name: str, choice: Choice | None) -> None:
+    async def _choose(self, name: str, select: ui.select, choice: Choice | None) -> None:
+        select.run_method("blur")  # so that keys give verdicts again
         value, column = choice or ("", "")
         changes: dict[str, Any] = {name: value} | ({"column": column} if name == "source" else {})
         await self._change(**changes)
 
     async def _search(self) -> None:
-        self.text.run_method("blur")  # so that keys give verdicts again
+        self.text.run_method("blur")
         await self._change(text=self.text.value or "")
 
     async def _change(self, **changes: str) -> None:

@@ -21,12 +21,11 @@ from oresight.tasks.reviewing.queue import (
     Filter,
     Queue,
     find_row,
-    read_facets,
     read_neighbours,
     read_queue,
     read_row,
     read_rows,
-)  # fmt: skip
+)
 from oresight.tasks.runs.record import Run
 
 REPORT = "/report"
@@ -43,9 +42,9 @@ class Review(RowPage):
     relabel, relabel_key = "relabel", "R"
     summary_id = "precision"
 
-    def __init__(self, run: Run, who: str, chosen: Filter, facets: Facets) -> None:
+    def __init__(self, run: Run, who: str) -> None:
         super().__init__(run.config, who)
-        self.run, self.filter, self.facets, self.queue = run, chosen, facets, Queue()
+        self.run, self.filter, self.facets, self.queue = run, Filter(), Facets(), Queue()
         self.is_list = False
         self.outside = ""
         """sample_id of a row that is shown though it is not among the rows of the filter."""
@@ -57,9 +56,8 @@ class Review(RowPage):
     @classmethod
     async def open(cls, run: Run, who: str, query: QueryParams) -> None:
         """Build the page for a visitor, as the query of the URL says."""
-        chosen = Filter.from_query(query)
-        page = cls(run, who, chosen, await to_thread(read_facets, run))
-        await page.select(chosen)
+        page = cls(run, who)
+        await page.select(Filter.from_query(query))
         page.is_list = query.get("view") == "list"
         problem = ""
         if beginning := query.get("id", "").strip():
@@ -78,7 +76,7 @@ class Review(RowPage):
 
     async def select(self, chosen: Filter) -> None:
         """Read the rows of a filter, and go to the first that nobody has decided about."""
-        self.queue = await to_thread(read_queue, self.run, chosen)
+        self.queue, self.facets = await to_thread(read_queue, self.run, chosen)
         self.filter, self.position, self.outside = chosen, self.queue.first, ""
 
     async def jump(self, beginning: str) -> None:
@@ -86,7 +84,7 @@ class Review(RowPage):
         sample_id = await to_thread(find_row, self.run, beginning)
         position = self.queue.position(sample_id)
         self.outside = sample_id if position < 0 else ""
-        self.position = max(position, 0)
+        self.position = self.queue.first if self.outside else position
         self.is_list = False
 
     def total(self) -> int:
@@ -134,7 +132,7 @@ class Review(RowPage):
         report = report_path(self.run)
         if report.is_file():
             ui.link("report", REPORT, new_tab=True).tooltip(str(report.absolute()))
-        text = "no report yet" if not report.is_file() else str(report)
+        text = str(report) if report.is_file() else "no report yet"
         ui.label(text).classes("text-xs muted gt-sm").props("data-testid=report")
         ui.button(on_click=self.toggle, icon="list").props('flat dense aria-label="list or row"').tooltip("list (L)")
 

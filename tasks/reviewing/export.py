@@ -31,12 +31,14 @@ def export_flags(run: Run, file: Path, chosen: Filter | None = None) -> int:
     try:
         with reading(run.config.database) as connection:
             connection.register("rows_to_export", matching(connection, run, chosen or Filter()))
-            lines = execute(connection, "review_export", run.scope(connection).parameters).to_arrow_reader(10_000)
+            lines = execute(connection, "review_export", {"dataset": run.config.dataset.name}).to_arrow_reader(10_000)
             with _writer(unfinished, file.suffix.lower(), lines.schema) as writer:
                 for batch in lines:
                     writer.write_batch(_without_formulas(batch) if file.suffix.lower() == ".csv" else batch)
                     count += batch.num_rows
         unfinished.replace(file)
+    except (PermissionError, IsADirectoryError) as error:
+        raise ValueError(f"--export: {file}: cannot be written ({error.strerror}); give another path") from error
     finally:
         unfinished.unlink(missing_ok=True)
     return count

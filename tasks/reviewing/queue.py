@@ -96,7 +96,7 @@ class Queue:
 class Facets:
     """The values that the whole queue can be filtered by, each with its rows."""
 
-    rows: list[dict[str, Any]]
+    rows: list[dict[str, Any]] = field(default_factory=list)
     """facet (all, check, looks_like, source), part (the metadata column of a source), value, rows."""
 
     def of(self, facet: str) -> list[dict[str, Any]]:
@@ -114,23 +114,24 @@ class Facets:
         return bool(self.of("check"))
 
 
-def read_queue(run: Run, chosen: Filter) -> Queue:
-    """The rows that pass a filter."""
+def read_queue(run: Run, chosen: Filter) -> tuple[Queue, Facets]:
+    """The rows that pass a filter, and what else the queue can be filtered by."""
     with reading(run.config.database) as connection:
         passed = matching(connection, run, chosen)
-    return Queue(passed["sample_id"].combine_chunks(), max(pc.index(passed["is_decided"], False).as_py(), 0))
+        values = {"dataset": run.config.dataset.name, "most": FEW_VALUES}
+        facets = Facets(records(connection, "review_facets", values))
+    return Queue(passed["sample_id"].combine_chunks(), max(pc.index(passed["is_decided"], False).as_py(), 0)), facets
 
 
 def matching(connection: Connection, run: Run, chosen: Filter) -> pa.Table:
-    """sample_id and is_decided of the rows that pass a filter, in the order of the queue."""
+    """sample_id and is_decided of the rows that pass a filter, in the order of the queue.
+
+    The connection gets a temporary table `review_queue` of the whole queue.
+    """
+    scope = run.scope(connection)
+    execute(connection, "review_queue", scope.parameters)
     values = asdict(chosen) | {"pointer": json_pointer(chosen.column) if chosen.column else ""}
-    return execute(connection, "review_ids", run.scope(connection).parameters | values).to_arrow_table()
-
-
-def read_facets(run: Run) -> Facets:
-    """What the queue can be filtered by."""
-    with reading(run.config.database) as connection:
-        return Facets(records(connection, "review_facets", run.scope(connection).parameters | {"most": FEW_VALUES}))
+    return execute(connection, "review_ids", values | {"dataset": scope.dataset}).to_arrow_table()
 
 
 def read_rows(run: Run, ids: pa.StringArray) -> list[dict[str, Any]]:
