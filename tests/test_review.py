@@ -216,13 +216,13 @@ def test_other_pages_get_no_answer_and_no_socket_and_may_not_frame_the_page(page
         "http://localhost.evil.example",
         "null",
     ):
-        for path in ("", f"{socket_path}polling"):
+        for path in ("", "flags.csv", "report", f"{socket_path}polling"):
             assert httpx.get(page + path, headers={"Origin": origin}).status_code == 403, origin
         with pytest.raises(InvalidStatus):
             connect(f"ws://{host}/{socket_path}websocket", origin=origin)
     with connect(f"ws://{host}/{socket_path}websocket", origin=f"http://{host}") as socket:
         assert str(socket.recv(timeout=30)).startswith("0{"), "its own page gets one"
-    for path in ("", f"{socket_path}polling"):
+    for path in ("", "flags.csv", "report", f"{socket_path}polling"):
         assert httpx.get(page + path, headers={"Host": "evil.example"}).status_code == 400, "DNS rebinding"
 
 

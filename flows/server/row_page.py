@@ -188,8 +188,8 @@ class RowPage(ABC):
     async def _decide(self, verdict: Verdict) -> None:
         """Store the verdict and go to the next row. An error is shown, and the page stays at the row."""
         async with self.turn:
-            if not self.row:
-                return
+            if not self.row or (verdict == "relabel" and not self.answer.visible):
+                return  # a second Enter must not give the answer to the next row too
             self.answer.run_method("blur")
             row, answer = self.row, self.answer.value if verdict == "relabel" else None
             try:

@@ -5,7 +5,6 @@ Queues can be long, so a visitor holds their ids only. Texts and evidence are re
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from typing import Any, Self
 from urllib.parse import urlencode
 
@@ -103,7 +102,7 @@ class Facets:
         """The values of a facet, those with most rows first."""
         return [row for row in self.rows if row["facet"] == facet]
 
-    @cached_property
+    @property
     def all_rows(self) -> int:
         """The rows of the queue."""
         return int(self.of("all")[0]["rows"])
