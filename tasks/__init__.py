@@ -28,6 +28,7 @@ report.py     what was found, as an HTML file with the rows' pictures, and the p
 publishing/   what stands in a published folder: rows, pictures, card, Croissant, lineage, the gate
 publish.py    a split -> a folder with its files, a card and a manifest, written last
 push.py       a published version -> a dataset repository on the Hugging Face hub
+reviewing/    the rows that a person reviews: queue, filter, evidence, export as a file
 review.py     a person's verdict on a row, which the next split obeys
 forget.py     permanently delete a row (erasure request)
 ask.py        one question and the wanted answer -> the rows that teach it

@@ -5,6 +5,7 @@ gives. trusted.py has the file of these rows.
 """
 
 import json
+import uuid
 from typing import Any, Literal
 
 import numpy as np
@@ -16,31 +17,18 @@ from oresight.tasks.database import execute, reading, records, transaction, writ
 from oresight.tasks.formats import recognise
 from oresight.tasks.formats.sample import content_id
 from oresight.tasks.matching.variety import diverse, text_points
-from oresight.tasks.pages.evidence import add_pictures, rows_with_evidence
-from oresight.tasks.runs.record import Run
+from oresight.tasks.pages.evidence import add_pictures
 from oresight.tasks.runs.user import user_name
 
 Verdict = Literal["keep", "drop", "relabel", "undo"]
 Page = Literal["review", "trust"]
 """Where a verdict is given: on flagged rows, or on a diverse sample of all rows."""
-QUEUE = 500
-"""Most rows that the review page shows."""
-SUSPECTS = 50
-"""Rows that it shows if none is flagged."""
 CANDIDATES = 20_000
 """Rows, drawn at random, that the sample of the trust page is chosen from."""
 
 
-def review_queue(run: Run) -> list[dict[str, Any]]:
-    """Flagged rows with their evidence and their present verdict, the most suspicious first.
-
-    If none is flagged, these are the most suspicious rows: with few trusted rows no error rate can be stated, and the
-    order by suspicion is still good.
-    """
-    with reading(run.config.database) as connection:
-        scope = run.scope(connection)
-        flagged = rows_with_evidence(connection, scope, flagged=True, n=QUEUE)
-        return flagged or rows_with_evidence(connection, scope, flagged=False, n=SUSPECTS)
+class DecidedMeanwhile(ValueError):
+    """Somebody else has decided about the row since it was shown."""
 
 
 def trust_queue(config: Curate, n: int) -> list[dict[str, Any]]:
@@ -79,20 +67,27 @@ def decide(
     why: str = "",
     who: str | None = None,
     page: Page = "review",
+    seen_us: int | None = None,
 ) -> None:
     """Store a verdict. This does not wait for a run in progress, because only its split step reads verdicts.
 
     The row is read and the verdict stored in one opening of the file, so that no `forget` comes in between.
 
     On the trust page, a row that is kept or gets another answer becomes trusted. A row that is trusted stays so on the
-    review page too, unless it is dropped. Raises ValueError if there is no such row, or a relabel has no answer or one
-    that the row's layout cannot hold.
+    review page too, unless it is dropped.
+
+    seen_us: `decided_us` of the verdict that the person saw on the row. By default the present verdict is replaced
+    whatever it is. Raises DecidedMeanwhile if the present verdict is another one, and ValueError if there is no such
+    row, or a relabel has no answer or one that the row's layout cannot hold.
     """
     row_keys = {"dataset": config.dataset.name, "sample_id": sample_id}
     with writing(config.database) as connection, transaction(connection):
         row = next(iter(records(connection, "verdict_record", row_keys)), None)
         if row is None:
             raise ValueError(f"{config.database}: {config.dataset.name!r} has no row {sample_id}")
+        if seen_us is not None and row["decided_us"] != seen_us:
+            by = f"{row['who']} decided {row['verdict']}" if row["verdict"] else "the verdict was taken back"
+            raise DecidedMeanwhile(f"{by} in the meantime; nothing was changed; decide again to replace that")
         record, trusted_as = None, sample_id
         if verdict == "relabel":
             record, trusted_as = _relabelled(config, row, answer or "")
@@ -100,6 +95,47 @@ def decide(
         values = {"verdict": verdict, "answer": answer if record else None, "record": record}
         values |= {"who": who or user_name(), "why": " ".join(why.split()), "page": page}
         execute(connection, "verdict_insert", row_keys | values | {"trusted_as": trusted_as if is_trusted else None})
+
+
+def standing(config: Curate, sample_ids: pa.StringArray) -> list[dict[str, Any]]:
+    """How many of the rows have which verdict (`undecided` for none), and by whom."""
+    with reading(config.database) as connection:
+        connection.register("rows_to_decide", pa.table({"sample_id": sample_ids}))
+        return records(connection, "review_standing", {"dataset": config.dataset.name})
+
+
+def decide_all(
+    config: Curate, sample_ids: pa.StringArray, verdict: Literal["keep", "drop"], *, replaces: str, why: str, who: str
+) -> int:
+    """Store a verdict on many rows in one transaction. Returns how many rows got it.
+
+    Only rows whose present verdict is `replaces` (`undecided` for none) get it, so that nobody's verdict is replaced
+    unseen. undo_bulk takes the verdicts back.
+    """
+    values = {"dataset": config.dataset.name, "verdict": verdict, "replaces": replaces}
+    values |= {"why": " ".join(why.split()), "who": who, "bulk": uuid.uuid4().hex}
+    with writing(config.database) as connection, transaction(connection):
+        connection.register("rows_to_decide", pa.table({"sample_id": sample_ids}))
+        (count,) = execute(connection, "verdict_insert_all", values).fetchone() or (0,)
+    return int(count)
+
+
+def newest_bulk(config: Curate, who: str) -> dict[str, Any] | None:
+    """The last verdict of a person on many rows that still counts: bulk (its id), verdict, rows. None without one."""
+    with reading(config.database) as connection:
+        bulks = records(connection, "verdict_bulk", {"dataset": config.dataset.name, "who": who})
+    return bulks[0] if bulks else None
+
+
+def undo_bulk(config: Curate, bulk: str, who: str) -> int:
+    """Give each row of a bulk the verdict that it had before, or none. Returns how many rows changed.
+
+    A row about which somebody has decided since then keeps that verdict.
+    """
+    with writing(config.database) as connection, transaction(connection):
+        values = {"dataset": config.dataset.name, "bulk": bulk, "who": who}
+        (count,) = execute(connection, "verdict_restore", values).fetchone() or (0,)
+    return int(count)
 
 
 def _relabelled(config: Curate, row: dict[str, Any], answer: str) -> tuple[str, str]:

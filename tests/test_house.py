@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "tasks/detection": set[str](),
     "tasks/matching": set[str](),
     "tasks/pages": {"database", "scope", "scoring.picture"},
+    "tasks/reviewing": {"database", "runs", "scope", "pages"},
     "tasks/publishing": {"config", "database", "runs", "evaluation.measure", "scoring.picture"},
     "tasks/evaluation": {
         "config",
@@ -51,7 +52,8 @@ MAY_IMPORT = {
         "matching",
         "pages",
     },
-    "tasks": {*FOUNDATIONS, "runs", "formats", "scoring", "workload", "detection", "matching", "pages", "publishing"},
+    "tasks": {*FOUNDATIONS, "runs", "formats", "scoring", "workload", "detection", "matching", "pages", "publishing"}
+    | {"reviewing"},
 }
 ONE_HOME = {
     "ray": "tasks/workload/cluster.py",

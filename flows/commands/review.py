@@ -1,5 +1,6 @@
 """The commands that open a page on which a person decides about rows."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,8 @@ from oresight.flows.commands.options import Changes, Config
 from oresight.tasks.config import Curate
 from oresight.tasks.configfile import read_config
 from oresight.tasks.database import bring_up_to_date
-from oresight.tasks.review import review_queue, trust_queue
+from oresight.tasks.review import trust_queue
+from oresight.tasks.reviewing.export import CSV_NOTE, export_flags
 from oresight.tasks.runs.record import Run, recorded
 from oresight.tasks.runs.user import user_name
 from oresight.tasks.trusted import trusted_rows
@@ -20,15 +22,32 @@ Who = Annotated[str, typer.Option(help="Who decides. Default: your user name.")]
 Show = Annotated[bool, typer.Option(help="Open the page in a browser.")]
 
 
-def review(config: Config, changes: Changes = None, port: Port = 8090, who: Who = "", show: Show = True) -> None:
-    """Open a local page of flagged rows, the most suspicious first: keep, drop or relabel with one key."""
-    from oresight.flows.server.review_page import Review, serve
-
+def review(
+    config: Config,
+    changes: Changes = None,
+    port: Port = 8090,
+    who: Who = "",
+    show: Show = True,
+    export: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the flags to a .csv or .parquet file instead of opening the page."),
+    ] = None,
+) -> None:
+    """Open a local page of flagged rows: filter them, and keep, drop or relabel one with a key, or all at once."""
     run = Run(read_config(config, changes or []))
     bring_up_to_date(run.config.database)
     _ = run.model  # an unusable model is an error here rather than on the page
+    if export:
+        count, note = export_flags(run, export), f"; {CSV_NOTE}" if export.suffix.lower() == ".csv" else ""
+        typer.echo(f"{export.absolute()}: {count:,} rows{note}")
+        return
+    from oresight.flows.server.local_page import serve
+    from oresight.flows.server.review_page import Review
+    from oresight.flows.server.review_routes import add_routes
+
+    add_routes(run)
     typer.echo(f"http://127.0.0.1:{port}/  (end with Ctrl-C; the next run obeys the verdicts)")
-    serve(Review, run.config, who or user_name(), lambda: review_queue(run), port=port, show=show)
+    serve(partial(Review.open, run, who or user_name()), Review.title, port=port, show=show)
 
 
 def trust(
@@ -44,7 +63,8 @@ def trust(
     Rows that you keep or correct become the reference of a configuration that names none. Each decision is stored at
     once, and the command continues where an earlier one stopped.
     """
-    from oresight.flows.server.review_page import Trust, serve
+    from oresight.flows.server.local_page import serve
+    from oresight.flows.server.trust_page import Trust
     from oresight.tasks.ingest import ingest
 
     settings = read_config(config, changes or [])
@@ -53,7 +73,8 @@ def trust(
     if settings.reference:
         typer.echo(f"{config} names the reference {settings.reference.name!r}; {_REMOVE}")
     typer.echo(f"http://127.0.0.1:{port}/  (end with Ctrl-C; every decision is stored at once)")
-    serve(Trust, settings, who or user_name(), lambda: trust_queue(settings, rows), port=port, show=show)
+    page = partial(Trust.open, settings, who or user_name(), lambda: trust_queue(settings, rows))
+    serve(page, Trust.title, port=port, show=show)
     typer.echo(_after_session(settings, config))
 
 

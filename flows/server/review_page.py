@@ -1,31 +1,39 @@
-"""The pages on which a person decides about rows, keep, drop or another answer, with one key. Loopback only.
+"""The page on which a person reviews flagged rows, one at a time or as a list, all of them or those of a filter."""
 
-The review page shows flagged rows with their evidence. The trust page shows a diverse sample of all rows, without what
-the model says of them: a person who sees that decides another way.
-"""
-
-import socket
-from collections.abc import Callable
-from contextlib import suppress
+from asyncio import to_thread
 from html import escape
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
-from nicegui import app, run, ui
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from nicegui import ui
+from starlette.datastructures import QueryParams
 
-from oresight.tasks.config import Curate
-from oresight.tasks.review import Page, Verdict, decide, precision
+from oresight.flows.server.review_bulk import Bulk
+from oresight.flows.server.review_filter import FilterBar
+from oresight.flows.server.review_list import show_list
+from oresight.flows.server.row_page import RowPage
+from oresight.tasks.pages.highlight import highlighted
+from oresight.tasks.review import Page, newest_bulk, precision, standing
+from oresight.tasks.reviewing.queue import (
+    PAGE_ROWS,
+    Facets,
+    Filter,
+    Queue,
+    find_row,
+    read_neighbours,
+    read_queue,
+    read_row,
+    read_rows,
+)
+from oresight.tasks.runs.record import Run
 
-KEYS: dict[str, Verdict] = {"k": "keep", "d": "drop", "u": "undo"}
-Rows = Callable[[], list[dict[str, Any]]]
-COLORS = {"keep": "positive", "drop": "negative", "relabel": "primary"}
+REPORT = "/report"
+"""Address of the report, if the run has written one."""
 
 
-class Review:
-    """The state of one visitor: the queue of flagged rows and the position in it."""
+class Review(RowPage):
+    """The state of one visitor of the review page: a filter, the ids of its rows, and the position among them."""
 
     page: Page = "review"
     title = "oresight review"
@@ -34,70 +42,145 @@ class Review:
     relabel, relabel_key = "relabel", "R"
     summary_id = "precision"
 
-    def __init__(self, config: Curate, who: str, rows: list[dict[str, Any]]) -> None:
-        self.config, self.who, self.rows = config, who, rows
-        self.position = next((i for i, row in enumerate(self.rows) if not row["verdict"]), 0)
+    def __init__(self, run: Run, who: str) -> None:
+        super().__init__(run.config, who)
+        self.run, self.filter, self.facets, self.queue = run, Filter(), Facets(), Queue()
+        self.is_list = False
+        self.outside = ""
+        """sample_id of a row that is shown though it is not among the rows of the filter."""
+        self.listed: list[dict[str, Any]] = []
+        self.decided = 0
+        self.precision: list[dict[str, Any]] = []
+        self.bulk = Bulk(self)
 
-    def _kind(self) -> str:
-        """What the rows are."""
-        is_flagged = any(row["flags"] for row in self.rows)
-        return "flagged rows" if is_flagged else "rows that look most suspicious (none is flagged)"
+    @classmethod
+    async def open(cls, run: Run, who: str, query: QueryParams) -> None:
+        """Build the page for a visitor, as the query of the URL says."""
+        page = cls(run, who)
+        await page.select(Filter.from_query(query))
+        page.is_list = query.get("view") == "list"
+        problem = ""
+        if beginning := query.get("id", "").strip():
+            try:
+                await page.jump(beginning)
+            except ValueError as error:
+                problem = str(error)
+        elif query.get("page", "").isdecimal():
+            page.position = max(min((int(query["page"]) - 1) * PAGE_ROWS, len(page.queue) - 1), 0)
+        await page.load()
+        await page.recount()
+        page.build()
+        page.state_url()
+        if problem:
+            ui.notify(problem, type="negative", timeout=0, close_button=True)
 
-    def build(self) -> None:
-        """Build the page: the row with its evidence, the buttons, the result so far."""
-        ui.keyboard(on_key=self._pressed)
-        with ui.column().classes("w-full max-w-3xl mx-auto gap-2 p-2"):
-            self._row()
-            with ui.row().classes("items-center gap-2"):
-                for key, verdict in {"K": "keep", "D": "drop"}.items():
-                    ui.button(f"{verdict} ({key})", on_click=lambda v=verdict: self._decide(v), color=COLORS[verdict])
-                ui.button(f"{self.relabel} ({self.relabel_key})", on_click=self._relabel, color="primary")
-                ui.button("undo (U)", on_click=lambda: self._decide("undo"), color="grey")
-                ui.button("back (←)", on_click=lambda: self._go(-1)).props("flat")
-                ui.button("next (→)", on_click=lambda: self._go(1)).props("flat")
-            self.answer = ui.textarea("the right answer, then Enter; Shift+Enter is a new line").classes("w-full")
-            self.answer.props("autogrow").on("keydown.enter.exact.prevent", lambda: self._decide("relabel"))
-            self.answer.visible = False
-            self.why = ui.input("reason (optional): write it, press Enter, then give the verdict").classes("w-full")
-            self.why.on("keydown.enter", lambda: self.why.run_method("blur"))  # so that keys give verdicts again
-            self._summary()
+    async def select(self, chosen: Filter) -> None:
+        """Read the rows of a filter, and go to the first that nobody has decided about."""
+        self.queue, self.facets = await to_thread(read_queue, self.run, chosen)
+        self.filter, self.position, self.outside = chosen, self.queue.first, ""
 
-    @ui.refreshable_method
-    def _row(self) -> None:
-        if not self.rows:
-            ui.label(self.empty)
+    async def jump(self, beginning: str) -> None:
+        """Go to the row whose sample_id begins so, also if the filter does not let it pass."""
+        sample_id = await to_thread(find_row, self.run, beginning)
+        position = self.queue.position(sample_id)
+        self.outside = sample_id if position < 0 else ""
+        self.position = self.queue.first if self.outside else position
+        self.is_list = False
+
+    def total(self) -> int:
+        return len(self.queue)
+
+    async def load(self) -> None:
+        """Read the row that is shown, or the rows of the list."""
+        shown = self.outside or (self.queue.ids[self.position].as_py() if len(self.queue) else "")
+        begin = self.position - self.position % PAGE_ROWS
+        if self.is_list:
+            self.listed = await to_thread(read_rows, self.run, self.queue.ids[begin : begin + PAGE_ROWS])
+        self.row = await to_thread(read_row, self.run, shown) if shown and not self.is_list else None
+
+    async def recount(self) -> None:
+        """Read how many rows of the filter are decided, how right the flags were, and what can be taken back."""
+        counts = await to_thread(standing, self.config, self.queue.ids)
+        self.decided = sum(count["rows"] for count in counts if count["who"])
+        self.precision = await to_thread(precision, self.config)
+        self.bulk.newest = await to_thread(newest_bulk, self.config, self.who)
+
+    def place(self) -> str:
+        """The position among the rows of the filter, their number, and how many are decided."""
+        what = "flagged rows" if self.facets.are_flagged else "rows that look most suspicious (none is flagged)"
+        where = f"row {self.outside[:12]}, which is not among the" if self.outside else f"{self.position + 1:,} of"
+        if self.is_list:
+            begin = self.position - self.position % PAGE_ROWS
+            where = f"{begin + 1:,} to {min(begin + PAGE_ROWS, len(self.queue)):,} of"
+        of_all = f" (of {self.facets.all_rows:,})" if self.filter.parts else ""
+        return f"{where} {len(self.queue):,} {what}{of_all}, {self.decided:,} decided"
+
+    def result(self) -> list[str]:
+        """How often people confirmed the flags of each check."""
+        return [
+            f"{check['check_name']}: {check['confirmed']:.0f} of {check['reviewed']} flags reviewed are confirmed,"
+            f" precision {check['precision']:.0%} ({max(check['low'], 0):.0%} to {check['high']:.0%})"
+            for check in self.precision
+        ]
+
+    def keys(self) -> dict[str, str]:
+        return super().keys() | {"L": "list or single row", "/#ID": "in the address: the row with that sample_id"}
+
+    def build_head(self) -> None:
+        """The report, and the way between list and row."""
+        super().build_head()
+        report = report_path(self.run)
+        if report.is_file():
+            ui.link("report", REPORT, new_tab=True).tooltip(str(report.absolute()))
+        text = str(report) if report.is_file() else "no report yet"
+        ui.label(text).classes("text-xs muted gt-sm").props("data-testid=report")
+        ui.button(on_click=self.toggle, icon="list").props('flat dense aria-label="list or row"').tooltip("list (L)")
+
+    def build_body(self) -> None:
+        """The filter, and the rows of it."""
+        FilterBar(self.filter, self.facets, self.apply)
+        self.bulk.show()
+        super().build_body()
+        self.why.bind_visibility_from(self, "is_list", value=False)
+
+    def build_buttons(self) -> None:
+        with ui.row().classes("gap-2 justify-center").bind_visibility_from(self, "is_list", value=False):
+            super().build_buttons()
+        with ui.row().classes("gap-2").bind_visibility_from(self, "is_list"):
+            ui.button("← page", on_click=lambda: self.go(-PAGE_ROWS)).props("flat dense no-caps")
+            ui.button("page →", on_click=lambda: self.go(PAGE_ROWS)).props("flat dense no-caps")
+
+    def build_row(self) -> None:
+        """Build the row, or the list."""
+        if not self.facets.all_rows or (self.row and not self.is_list):
+            super().build_row()
             return
-        row = self.rows[self.position]
-        decided = sum(other["verdict"] is not None for other in self.rows)
-        position = f"{self.position + 1} of {len(self.rows)} {self._kind()}, {decided} decided"
-        ui.label(position).props("data-testid=place")
-        ui.label(self.question).classes("text-grey-8")
-        if row["verdict"]:
-            verdict = self.relabel if row["verdict"] == "relabel" else row["verdict"]
-            text = f"{verdict} by {row['who']}" + (f": {row['right_answer']}" if row["right_answer"] else "")
-            ui.chip(text, color=COLORS[row["verdict"]], text_color="white").props("data-testid=verdict")
-        for picture in row["pictures"]:
-            if picture["data"]:
-                ui.image(f"data:image/jpeg;base64,{picture['data']}").classes("w-64").style(
-                    "image-rendering: pixelated"
-                )
-        ui.label(row["prompt"]).classes("whitespace-pre-wrap max-h-48 overflow-auto")
-        self._answer(row)
-        ui.label(f"{row['sample_id'][:12]}, {row['source_file']}, line {row['source_line']}").classes(
-            "text-xs text-grey-7"
-        )
+        if not len(self.queue):
+            ui.label(f"No row passes the filter: {self.filter}.").props("data-testid=place")
+            return
+        ui.label(self.place()).props("data-testid=place")
+        show_list(self.listed, self.url, self.show_only)
 
-    def _answer(self, row: dict[str, Any]) -> None:
-        """The answer, with the evidence for and against it."""
-        if row["token_shares"]:
-            ui.html(_tokens_html(row["token_shares"]), sanitize=False).classes("text-lg max-h-64 overflow-auto")
-        else:
-            ui.label(row["answer"]).classes("text-lg whitespace-pre-wrap max-h-64 overflow-auto")
+    def show_answer(self, row: dict[str, Any]) -> None:
+        """The answer with its tokens coloured, and the evidence for and against it."""
+        ui.html(answer_html(row), sanitize=False).classes("row-text text-lg w-full").props("data-testid=answer")
         if row["model_answer"] is not None:
-            ui.label(f"the model's own answer: {row['model_answer']}").classes("text-grey-8")
+            ui.label(f"the model's own answer: {row['model_answer']}").classes("muted")
         for flag in row["flags"] or []:
-            ui.label(f"{flag['check']}: {flag['reason']}").classes("text-red-9 text-sm")
-        with ui.expansion("rows that speak for and against this answer").classes("w-full"):
+            ui.label(f"{flag['check']}: {flag['reason']}").classes("reason text-sm")
+        if row["suspicion"] is not None:
+            like = f", most like {row['looks_like']}" if row["looks_like"] else ""
+            ui.label(f"suspicion {row['suspicion']:.2f}, q {row['q_value']:.3g}{like}").classes("text-sm muted")
+        with ui.expansion("rows that speak for and against this answer").classes("w-full") as expansion:
+            neighbours = ui.column().classes("w-full gap-1")
+        expansion.on_value_change(lambda event: self.show_neighbours(neighbours, row) if event.value else None)
+
+    async def show_neighbours(self, column: ui.column, row: dict[str, Any]) -> None:
+        """Show the rows that speak for and against an answer. They are read when they are asked for, once."""
+        if "influences" not in row:
+            row |= await to_thread(read_neighbours, self.run, row["sample_id"])
+        column.clear()
+        with column:
             for other in row["influences"]:
                 effect = "raises" if other["value"] > 0 else "lowers"
                 text = f"trusted row, {effect} the value: {other['prompt']} → {other['answer']}"
@@ -105,149 +188,67 @@ class Review:
             for other in row["neighbours"]:
                 ui.label(f"similar row without a flag: {other['prompt']} → {other['answer']}").classes("text-sm")
 
-    @ui.refreshable_method
-    def _summary(self) -> None:
-        for line in self._result():
-            ui.label(line).classes("text-sm text-grey-8").props(f"data-testid={self.summary_id}")
+    def url(self, sample_id: str = "") -> str:
+        """The address of a row with the present filter; by default that of what is shown."""
+        query = self.filter.parts
+        if self.is_list and not sample_id:
+            query |= {"view": "list", "page": str(self.position // PAGE_ROWS + 1)}
+        elif sample_id or self.row:
+            query["id"] = (sample_id or (self.row or {})["sample_id"])[:12]
+        return "/?" + urlencode(query)
 
-    def _result(self) -> list[str]:
-        """How often people confirmed the flags of each check."""
-        return [
-            f"{check['check_name']}: {check['confirmed']:.0f} of {check['reviewed']} flags reviewed are confirmed,"
-            f" precision {check['precision']:.0%} ({check['low']:.0%} to {check['high']:.0%})"
-            for check in precision(self.config)
-        ]
+    def state_url(self, *, is_new: bool = False) -> None:
+        """Let the browser's address state what is shown. is_new: the back button leads to what was shown before."""
+        (ui.navigate.history.push if is_new else ui.navigate.history.replace)(self.url())
 
-    async def _pressed(self, event: Any) -> None:
-        if not event.action.keydown or event.action.repeat or event.modifiers.ctrl or event.modifiers.meta:
-            return
-        key = event.key.name.lower()
-        if key in KEYS:
-            await self._decide(KEYS[key])
-        elif key in ("r", "c"):
-            self._relabel()
-        elif key in ("arrowright", "arrowleft"):
-            self._go(1 if key == "arrowright" else -1)
+    async def move(self, steps: int, *, is_new: bool = False) -> None:
+        self.outside, steps = "", 0 if self.outside else steps
+        await super().move(steps)
+        self.bulk.show.refresh()
+        self.state_url(is_new=is_new)
 
-    def _relabel(self) -> None:
-        if self.rows:
-            row = self.rows[self.position]
-            self.answer.value, self.answer.visible = row["right_answer"] or row["answer"], True
-            ui.timer(0.05, lambda: self.answer.run_method("focus"), once=True)  # after it has become visible
+    async def apply(self, chosen: Filter) -> None:
+        """Show the rows of another filter."""
+        async with self.turn:
+            await self.select(chosen)
+            await self.recount()
+            await self.move(0, is_new=True)
 
-    def _go(self, steps: int) -> None:
-        self.position = min(max(self.position + steps, 0), max(len(self.rows) - 1, 0))
-        self.answer.visible = False
-        self._row.refresh()
+    async def show_only(self, sample_id: str) -> None:
+        """Show a row of the list alone."""
+        async with self.turn:
+            self.is_list, self.position = False, max(self.queue.position(sample_id), 0)
+            await self.move(0, is_new=True)
 
-    async def _decide(self, verdict: Verdict) -> None:
-        """Store the verdict and go to the next row. An error is shown, and the page stays at the row."""
-        if not self.rows:
-            return
-        self.answer.run_method("blur")
-        row, answer = self.rows[self.position], self.answer.value if verdict == "relabel" else None
-        try:
-            await run.io_bound(
-                decide, self.config, row["sample_id"], verdict,
-                answer=answer, why=self.why.value or "", who=self.who, page=self.page,
-            )  # fmt: skip
-        except (ValueError, RuntimeError) as error:
-            ui.notify(str(error), type="negative")
-            return
-        row.update(
-            verdict=None if verdict == "undo" else verdict, who=self.who, right_answer=answer, why=self.why.value
-        )
-        self.why.value = ""
-        self._summary.refresh()
-        self._go(0 if verdict == "undo" else 1)
+    async def toggle(self) -> None:
+        """Change between the list and the single row."""
+        async with self.turn:
+            self.is_list = not self.is_list
+            await self.move(0, is_new=True)
+
+    async def pressed(self, key: str) -> None:
+        if key == "l":
+            await self.toggle()
+        elif self.is_list and key.startswith("arrow"):
+            await self.go({"arrowleft": -PAGE_ROWS, "arrowright": PAGE_ROWS}.get(key, 0))
+        else:
+            await super().pressed(key)
 
 
-class Trust(Review):
-    """The state of one visitor of the trust page: the sample and the position in it."""
-
-    page: Page = "trust"
-    title = "oresight trust"
-    empty = "The dataset has no row that is not trusted already."
-    question = "Do you want your model to answer like this?"
-    relabel, relabel_key = "correct", "C"
-    summary_id = "trusted"
-
-    def _kind(self) -> str:
-        return "rows"
-
-    def _answer(self, row: dict[str, Any]) -> None:
-        ui.label(row["answer"]).classes("text-lg whitespace-pre-wrap max-h-64 overflow-auto")
-
-    def _result(self) -> list[str]:
-        """How many rows are trusted, and what to do next."""
-        verdicts = [row["verdict"] for row in self.rows]
-        trusted, corrected = len(verdicts) - verdicts.count(None) - verdicts.count("drop"), verdicts.count("relabel")
-        after = "" if None in verdicts else "; `oresight curate` uses them, and --rows offers more"
-        return [f"{trusted} rows are trusted, {corrected} of them corrected{after}"]
+def report_path(run: Run) -> Path:
+    """Where `oresight report` writes the report."""
+    return Path(run.config.publishing.folder) / run.config.splitting.name / "report.html"
 
 
-def _tokens_html(tokens: list[dict[str, Any]]) -> str:
+def answer_html(row: dict[str, Any]) -> str:
     """The answer as HTML, each token coloured by its value as in the report. Text of rows is escaped."""
-    spans = []
-    for token in tokens:
+    parts = []
+    for text, token in highlighted(row["answer"], row["token_shares"]):
+        if token is None:
+            parts.append(escape(text))
+            continue
         color = "0, 120, 60" if token["share"] > 0 else "200, 0, 0"
         title = f"value {token['value']:.3g}, log-probability {token['logprob']:.2f}"
-        style = f"background: rgba({color}, {0.6 * abs(token['share']):.2f}); white-space: pre-wrap"
-        spans.append(f'<span title="{title}" style="{style}">{escape(token["token"])}</span>')
-    return "".join(spans)
-
-
-class OwnPagesOnly:
-    """Refuses requests and sockets of other pages, and tells browsers to show this page in no frame of theirs.
-
-    A browser opens a socket to this machine for any page. It names the origin of the page, which must be the host that
-    it asks; TrustedHostMiddleware has refused all names but those of this machine.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request or socket."""
-
-        async def send_unframed(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["Content-Security-Policy"] = "frame-ancestors 'none'"
-                headers["X-Frame-Options"] = "DENY"
-            await send(message)
-
-        if scope["type"] in ("http", "websocket"):
-            headers = Headers(scope=scope)
-            if headers.get("origin") not in (None, f"http://{headers.get('host')}"):
-                if scope["type"] == "websocket":
-                    await send({"type": "websocket.close", "code": 1008})
-                else:
-                    await PlainTextResponse("a page of another site", 403)(scope, receive, send_unframed)
-                return
-        await self.app(scope, receive, send_unframed)
-
-
-def serve(kind: type[Review], config: Curate, who: str, rows: Rows, *, port: int, show: bool) -> None:
-    """Serve a page until it is interrupted. rows: reads the rows to show, for each visitor anew.
-
-    Raises ValueError if the port is taken.
-    """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise ValueError(f"--port: {port} cannot be used ({error.strerror}); give another") from error
-
-    @ui.page("/")
-    def page() -> None:
-        try:
-            kind(config, who, rows()).build()
-        except (ValueError, RuntimeError) as error:
-            ui.label(str(error))
-
-    app.add_middleware(OwnPagesOnly)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
-    with suppress(KeyboardInterrupt):  # Ctrl-C is how a session ends
-        ui.run(host="127.0.0.1", port=port, title=kind.title, show=show, reload=False, dark=None)
+        style = f"background: rgba({color}, {0.6 * abs(token['share']):.2f})"
+        parts.append(f'<span title="{title}" style="{style}">{escape(text)}</span>')
+    return "".join(parts)

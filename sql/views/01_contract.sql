@@ -148,15 +148,16 @@ SELECT c.dataset, m.model, c.reference, c.stated, c.measured, c.measured_high, c
 FROM store.calibration AS c JOIN store.models AS m ON m.model_key = c.model_key;
 
 -- Every verdict of people on rows. The view verdicts holds the current ones. trusted_as: the trusted row that the verdict makes.
+-- bulk: an id that verdicts on all rows of a filter share.
 CREATE OR REPLACE VIEW verdict_history AS
-SELECT sample_id, dataset, verdict, answer, why, who, decided_at, page, trusted_as FROM store.verdicts;
+SELECT sample_id, dataset, verdict, answer, why, who, decided_at, page, trusted_as, bulk FROM store.verdicts;
 
 CREATE OR REPLACE VIEW verdicts AS
 FROM (
     FROM store.verdicts
     QUALIFY row_number() OVER (PARTITION BY dataset, sample_id ORDER BY decided_at DESC, rowid DESC) = 1
 )
-SELECT sample_id, dataset, verdict, answer, record::JSON AS record, why, who, decided_at, page, trusted_as
+SELECT sample_id, dataset, verdict, answer, record::JSON AS record, why, who, decided_at, page, trusted_as, bulk
 WHERE verdict != 'undo';
 
 -- Share of the reviewed flags of each check that people confirmed, with Wilson's 95% interval.

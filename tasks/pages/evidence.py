@@ -23,19 +23,24 @@ def rows_with_evidence(
 
     thumbnail: longest side of their pictures, in pixels; by default as stored.
     """
-    parameters = scope.parameters
-    rows = records(connection, "evidence_rows", parameters | {"flagged": flagged, "n": n})
+    rows = records(connection, "evidence_rows", scope.parameters | {"flagged": flagged, "n": n})
     add_pictures(connection, rows, scope.dataset, thumbnail)
-    sample_ids = pa.array([row["sample_id"] for row in rows], pa.string())
-    connection.register("rows_to_explain", pa.table({"sample_id": sample_ids}))
-    influences = _by_row(records(connection, "evidence_influences", parameters))
-    neighbours = _by_row(records(connection, "evidence_nearest", parameters))
+    add_neighbours(connection, scope, rows)
     for row in rows:
         row["model_answer"] = model_answer(row["tokens"], row["likeliest"])
         row["token_shares"] = token_shares(row["tokens"], row["token_values"], row["token_logprobs"])
         row["metadata"] = json.loads(row["metadata"])
-        row["influences"], row["neighbours"] = influences[row["sample_id"]], neighbours[row["sample_id"]]
     return rows
+
+
+def add_neighbours(connection: Connection, scope: Scope, rows: list[EvidenceRow]) -> None:
+    """Give rows the trusted rows that influence them (`influences`) and the nearest accepted rows (`neighbours`)."""
+    sample_ids = pa.array([row["sample_id"] for row in rows], pa.string())
+    connection.register("rows_to_explain", pa.table({"sample_id": sample_ids}))
+    influences = _by_row(records(connection, "evidence_influences", scope.parameters))
+    neighbours = _by_row(records(connection, "evidence_nearest", scope.parameters))
+    for row in rows:
+        row["influences"], row["neighbours"] = influences[row["sample_id"]], neighbours[row["sample_id"]]
 
 
 def add_pictures(connection: Connection, rows: list[EvidenceRow], dataset: str, side: int | None = None) -> None:
@@ -76,12 +81,15 @@ def model_answer(tokens: list[str] | None, likeliest: list[str] | None) -> str |
 
 
 def token_shares(
-    tokens: list[str] | None, values: list[float] | None, logprobs: list[float] | None
+    tokens: list[str] | None, values: list[float] | None, logprobs: list[float] | None, most: int = SHOWN_TOKENS
 ) -> list[dict[str, Any]]:
-    """Tokens with their value, log-probability, and value as a share of the largest absolute value, from -1 to 1."""
+    """Tokens with their value, log-probability, and value as a share of the largest absolute value, from -1 to 1.
+
+    most: tokens that are taken, from the first on.
+    """
     if not tokens or not values or not logprobs:
         return []
-    shown = _with_text(list(zip(tokens, values, logprobs, strict=True))[:SHOWN_TOKENS])
+    shown = _with_text(list(zip(tokens, values, logprobs, strict=True))[:most])
     largest = max((abs(value) for _, value, _ in shown), default=0.0) or 1.0
     return [
         {"token": token, "value": value, "logprob": logprob, "share": value / largest}
