@@ -23,7 +23,9 @@ FOUNDATIONS = {
     "configfile",
     "connection",
     "database",
+    "paths",
     "scope",
+    "section",
     "sqlfile",
     "trusted",
 }

@@ -30,6 +30,7 @@ TEMPLATE_FILES = (
     "*processor_config.json",
 )
 INDEX = "*.safetensors.index.json"
+HUB_ID = r"\w[\w.-]*/\w[\w.-]*"
 WEIGHT_FILES = ("*.safetensors", INDEX, "*.gguf", "config.json")
 
 
@@ -61,11 +62,12 @@ def find(name: str, revision: str | None = None, adapter: str | None = None) -> 
         path = Path(__file__).parent / TOY
     elif Path(name).exists():
         path = Path(name)
-    elif re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.endswith(".gguf"):
+    elif re.fullmatch(HUB_ID, name) and not name.endswith(".gguf"):
         path = _from_hub("model.name", name, revision)
     else:
+        tried = str(Path(name).absolute()) if "/" in name or name.endswith(".gguf") else name
         raise UnusableModel(
-            f"model.name: {name!r} is no folder, no .gguf file and no hub id; give one of these, {EMBEDDED} or {TOY}"
+            f"model.name: {tried!r} is no folder, no .gguf file and no hub id; give one of these, {EMBEDDED} or {TOY}"
         )
     if path.is_file() and path.suffix != ".gguf":
         raise UnusableModel(f"model.name: {name} is a file but not a .gguf file; give the model's folder")
@@ -137,11 +139,12 @@ def _adapter(name: str | None) -> tuple[Path | None, str | None]:
     if name is None:
         return None, None
     path = Path(name) if Path(name).is_dir() else None
-    if path is None and re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+    if path is None and re.fullmatch(HUB_ID, name):
         path = _from_hub("model.adapter", name, None)
     if path is None or not (path / "adapter_config.json").is_file():
         raise UnusableModel(
-            f"model.adapter: {name} is no folder with an adapter_config.json and no hub id; give one of these"
+            f"model.adapter: {Path(name).absolute()} is no folder with an adapter_config.json and no hub id; give one"
+            " of these"
         )
     weights = path / "adapter_model.safetensors"
     if not weights.is_file():
