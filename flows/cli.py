@@ -11,14 +11,14 @@ from typing import Annotated, NoReturn
 import typer
 
 import oresight.flows  # noqa: F401  sets Prefect's environment before Prefect is imported
-from oresight.flows.commands import evaluation, operations, pipeline, plan, questions, review
+from oresight.flows.commands import evaluation, init, operations, pipeline, plan, questions, review
 from oresight.tasks.database import DatabaseBusy, DatabaseDamaged
 from oresight.tasks.runs.faults import ResourceExhausted, explain_faults
 from oresight.tasks.runs.record import Refused
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Curate": (pipeline.curate, plan.plan, review.trust, pipeline.report, review.review),
+    "Curate": (init.init, pipeline.curate, plan.plan, review.trust, pipeline.report, review.review),
     "Ask": (questions.sql, questions.explain, questions.diff, questions.ask),
     "Measure": (evaluation.evaluate, evaluation.settle),
     "One step at a time": (

@@ -6,6 +6,7 @@ paths.py      keys that hold a path: relative to the file that they stand in, or
 columns.py    the configuration of columns: which column of a file holds which part of a row
 clusterconfig.py the configuration of a cluster: where it is, what its nodes share, how many actors
 configfile.py a YAML file and --set changes -> the configuration, or one sentence
+draft.py      the first rows of a dataset -> a commented configuration
 connection.py open a DuckDB file, and wait for others that have it open
 database.py   migrate, copy, run a named .sql file
 scope.py      which dataset, against which reference, by which model

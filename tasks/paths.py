@@ -56,6 +56,15 @@ def relative(path: str, folder: str) -> str:
     return os.path.relpath(path, folder) if folder else str(Path(path).absolute())
 
 
+def beside(path: str, file: Path) -> str:
+    """How a file names a path: relative to its folder, unless the path was given as absolute and lies elsewhere."""
+    folder = file.absolute().parent
+    named = relative(path, str(folder))
+    is_elsewhere_on_disk = Path(path).is_absolute() and named.startswith("..")
+    leads_there = (folder / named).resolve() == Path(path).resolve()  # it does not where a folder above `..` is a link
+    return str(Path(path).absolute()) if named != path and (is_elsewhere_on_disk or not leads_there) else named
+
+
 @dataclass(frozen=True)
 class Local:
     """How a key holds a path."""

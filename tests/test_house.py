@@ -23,6 +23,7 @@ FOUNDATIONS = {
     "configfile",
     "connection",
     "database",
+    "draft",
     "paths",
     "scope",
     "section",

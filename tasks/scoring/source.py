@@ -105,6 +105,31 @@ def find(name: str, revision: str | None = None, adapter: str | None = None) -> 
     )
 
 
+def require_available(name: str) -> None:
+    """Raises UnusableModel unless a model is on this machine, or the hub lets this user download its weights."""
+    if name in (EMBEDDED, TOY) or Path(name).exists() or not re.fullmatch(HUB_ID, name) or name.endswith(".gguf"):
+        find(name)
+        return
+    from huggingface_hub import HfApi, snapshot_download
+
+    try:
+        snapshot_download(name, allow_patterns=list(WEIGHT_FILES), local_files_only=True)
+    except Exception:  # it is not in the cache
+        try:
+            HfApi().auth_check(name)
+            files = [file.rfilename for file in HfApi().model_info(name, timeout=20).siblings or []]
+        except Exception as error:  # the hub's client raises many kinds of errors; each means that it is not to be had
+            raise UnusableModel(
+                f"model.name: {name} cannot be had from the hub ({type(error).__name__}); give another hub id, a folder"
+                f" or {EMBEDDED}"
+            ) from error
+        if not any(file.endswith(".safetensors") for file in files):
+            raise UnusableModel(
+                f"model.name: {name} has no .safetensors file on the hub, and other weight formats can run code; name"
+                " another model"
+            ) from None
+
+
 def _require_own_weights(folder: Path) -> None:
     """Raises UnusableModel if an index or the configuration names weights that are not files of the model's folder.
 
