@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import oresight.flows  # noqa: F401  sets Prefect's environment before Prefect is imported
-from oresight.flows.commands import evaluation, hub, operations, pipeline, plan, questions, review
+from oresight.flows.commands import evaluation, hub, init, operations, pipeline, plan, questions, review
 from oresight.flows.commands.output import LogLines, use_streams, visible
 from oresight.tasks.database import DatabaseBusy, DatabaseDamaged
 from oresight.tasks.runs.faults import ResourceExhausted, Unreachable, explain_faults
@@ -24,7 +24,9 @@ INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended, as of other programs."""
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Curate": (pipeline.curate, plan.plan, review.trust, pipeline.report, review.review, hub.push),
+    "Curate": (
+        init.init, pipeline.curate, plan.plan, review.trust, pipeline.report, review.review, hub.push,
+    ),
     "Ask": (questions.sql, questions.explain, questions.diff, questions.ask),
     "Measure": (evaluation.evaluate, evaluation.settle),
     "One step at a time": (

@@ -1,9 +1,12 @@
 """The map, in the order in which rows move.
 
 config.py     the configuration schema: YAML, --set, the Prefect form, the docs
+section.py    the base of the configuration's sections: no unknown key, no endless number
+paths.py      keys that hold a path: relative to the file that they stand in, or to the current folder if typed
 columns.py    the configuration of columns: which column of a file holds which part of a row
 clusterconfig.py the configuration of a cluster: where it is, what its nodes share, how many actors
 configfile.py a YAML file and --set changes -> the configuration, or one sentence
+draft.py      the first rows of a dataset -> a commented configuration
 connection.py open a DuckDB file, and wait for others that have it open
 database.py   migrate, copy, run a named .sql file
 scope.py      which dataset, against which reference, by which model

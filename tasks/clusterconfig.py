@@ -2,18 +2,19 @@
 
 import re
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
+
+from oresight.tasks.paths import StorePath
+from oresight.tasks.section import Section
 
 
-class Cluster(BaseModel):
+class Cluster(Section):
     """A Ray cluster that scores the rows. It needs `oresight[cluster]` on every node (docs/operate.md)."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, str_strip_whitespace=True)
 
     address: str = "auto"
     """Address of Ray's head as HOST:PORT. auto: the cluster that RAY_ADDRESS names, or that this machine belongs to.
     The run itself must be on a node of the cluster."""
-    store: str
+    store: StorePath
     """Where the nodes exchange shards: a folder that all of them see under the same path, or s3://bucket/prefix. The
     files of a run are deleted when all of its rows are done."""
     actors: int = Field(ge=1)

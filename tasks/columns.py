@@ -2,7 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BeforeValidator, Field
+
+from oresight.tasks.section import Section
 
 
 def _column_names(value: Any) -> Any:
@@ -18,13 +20,11 @@ ColumnNames = Annotated[str | list[str] | Literal[False] | None, BeforeValidator
 """One or several columns; False: none; None: those with a usual name."""
 
 
-class Columns(BaseModel):
+class Columns(Section):
     """Names of the columns that hold the parts of a row, where they have no usual name (docs/layouts.md).
 
     A part that is not given is looked for. `false` stands for no column.
     """
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, str_strip_whitespace=True)
 
     prompt: str | None = None
     """Column of the question or the instruction: a text or turns."""
@@ -46,7 +46,7 @@ class Columns(BaseModel):
     """Column of the tools: a list, or its JSON text."""
     image: ColumnNames = None
     """Columns of the pictures. false: the rows are texts, <image> in them is text, and other media do not matter."""
-    roles: dict[str, Literal["system", "user", "assistant", "tool"]] = {}
+    roles: dict[str, Literal["system", "user", "assistant", "tool"]] = Field({})
     """Roles of names that are not known: {Chatbot: assistant}."""
 
     @property

@@ -5,10 +5,12 @@ The docstring under a field is the help of that field everywhere.
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from oresight.tasks.clusterconfig import Cluster
 from oresight.tasks.columns import Columns
+from oresight.tasks.paths import DatabasePath, FolderPath, InputPath, ModelName
+from oresight.tasks.section import MANY, Section
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 MATCHING = "the nearest to each trusted row in turn, suspicious rows last"
@@ -17,24 +19,18 @@ WITHOUT_TRUSTED = "a draw, the tenth whose prompt explains the answer least last
 """The order that takes its place where there are no trusted rows."""
 
 
-class Section(BaseModel):
-    """Base of all sections: unknown keys are refused, and docstrings become help texts."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, str_strip_whitespace=True)
-
-
 class Dataset(Section):
     """The files of a dataset: the raw dataset, or the rows you trust."""
 
     name: str = Field(pattern=NAME, max_length=100)
     """Name of these rows in the database."""
-    path: str
+    path: InputPath
     """A file, a folder, a glob or hf:owner/name. Formats: JSONL, JSON, CSV and TSV (each also as .gz or .zst), Parquet,
     an Arrow folder, and webdataset shards (.tar). A folder of pictures is read by its metadata file, and a dataset from
     the hub by its card. See docs/files.md."""
     columns: Columns = Columns()
     """Names of the columns to read, where they have no usual name: {prompt: q, answer: a, image: file}."""
-    root: str | None = None
+    root: InputPath | None = None
     """Folder that relative picture paths start from. Pictures outside it are refused. Default: the file's folder."""
     split: str | None = None
     """Split to read where the path holds several, as in train.jsonl and test.jsonl: train, or train+test for both."""
@@ -45,9 +41,9 @@ class Dataset(Section):
 class Model(Section):
     """The model that scores the rows. Use the model that you will finetune, if you can."""
 
-    name: str = "smollm2-135m-instruct"
+    name: ModelName = "smollm2-135m-instruct"
     """The embedded default model, a folder, a .gguf file, or a hub id."""
-    adapter: str | None = None
+    adapter: ModelName | None = None
     """Folder or hub id of a PEFT adapter that is merged into the model. It must change weights, as LoRA does."""
     revision: str | None = None
     """Revision of a model from the hub: a branch, a tag or a commit."""
@@ -61,9 +57,9 @@ class Model(Section):
 class Scoring(Section):
     """How rows are scored."""
 
-    batch_tokens: int = Field(4096, ge=16)
+    batch_tokens: int = Field(4096, ge=16, le=MANY)
     """Tokens in one batch, padding included."""
-    max_tokens: int = Field(2048, ge=8)
+    max_tokens: int = Field(2048, ge=8, le=MANY)
     """Longest row, in tokens. A longer row loses the beginning of its prompt, then the end of its answer, and is marked
     `truncated`."""
     rank_tolerance: float = Field(1e-3, ge=0, lt=1)
@@ -88,9 +84,9 @@ class Flagging(Section):
     canaries: float = Field(0.1, ge=0, le=1)
     """Number of canaries of each kind, as a share of the trusted rows, but at least 50; 0 makes none. Canaries are
     copies of trusted rows with a planted defect. The flags learn from them what a bad row looks like."""
-    checks_folder: str | None = None
+    checks_folder: InputPath | None = None
     """Folder with your own checks, as SQL files. Checks in its subfolder `raw` run before the rows are scored."""
-    parameters: dict[str, bool | int | float | str] = {}
+    parameters: dict[str, bool | int | float | str] = Field({})
     """Values for the parameters that your checks declare: {min_words: 3}."""
     drift: float = Field(0.1, ge=0, le=1)
     """Send a notice if the share of flagged rows differs by more than this from the previous version."""
@@ -207,7 +203,7 @@ class Splitting(Section):
 class Publishing(Section):
     """How a split is published."""
 
-    folder: str = "out"
+    folder: FolderPath = "out"
     """Folder of the published splits. Versions are written to FOLDER/SPLIT/vN."""
     formats: list[Literal["parquet", "jsonl"]] = Field(default=["parquet", "jsonl"], min_length=1)
     """Files to write. jsonl: the rows as they came in, and for LLaVA's layout also train.json. parquet: as columns."""
@@ -217,7 +213,7 @@ class Publishing(Section):
     """Conditions that must hold before a version is published. `require: better_than_random` is a valid short form."""
     approval: Literal["none", "required"] = "none"
     """required: a person must approve a version before it is published."""
-    approval_hours: float = Field(24, gt=0)
+    approval_hours: float = Field(24, gt=0, le=8760)
     """Hours to wait for the approval. Without an answer by then, the version is rejected."""
 
     @field_validator("require", mode="before")
@@ -243,7 +239,7 @@ class Finetuning(Section):
 
     tokens: int = Field(10_000, ge=1)
     """Answer tokens that each finetune is trained on."""
-    shares: list[Annotated[float, Field(gt=0, le=1)]] = []
+    shares: list[Annotated[float, Field(gt=0, le=1)]] = Field([])
     """Budgets instead of `tokens`: shares of the answer tokens of the rows that a seed draws, such as [0.1, 0.3]."""
     seeds: int = Field(5, ge=2)
     """Number of repetitions. Each seed draws half of the rows."""
@@ -253,7 +249,7 @@ class Finetuning(Section):
     """Passes over the rows."""
     lora: bool = True
     """Train LoRA matrices. If false, train all weights."""
-    against: list[str] = []
+    against: list[str] = Field([])
     """Ways to choose rows that are compared with the kept rows and with random rows. Empty: all of them."""
     metric: Literal["exact"] | None = None
     """exact: also let each finetuned model answer the test questions, and compare its answers with the right ones. If
@@ -263,7 +259,7 @@ class Finetuning(Section):
 class Curate(Section):
     """The configuration of a curation run."""
 
-    database: str = "oresight.duckdb"
+    database: DatabasePath = "oresight.duckdb"
     """DuckDB file that holds rows, scores, flags and splits."""
     dataset: Dataset
     """The rows to curate."""

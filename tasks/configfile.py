@@ -11,7 +11,8 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
-from oresight.tasks.config import Curate
+from oresight.tasks.config import Curate, Publishing
+from oresight.tasks.paths import Base, Typed
 
 BOUNDS = {
     "less_than_equal": ("at most", "le"),
@@ -37,14 +38,17 @@ KINDS = {
 """Kinds of errors of pydantic, and what the value must be."""
 
 
-def read_config(path: Path, changes: list[str]) -> Curate:
+def read_config(path: Path, changes: list[str], *, is_absolute: bool = False) -> Curate:
     """The configuration in a YAML file, overridden by `key.subkey=value` changes.
 
-    Raises ValueError, one line with file, line, field and cure.
+    Paths in the file are relative to its folder, as it is given here: links to the file are not followed. Paths in
+    changes, and in a file from standard input (-), are relative to the current folder. is_absolute: all become
+    absolute. Raises ValueError, one line with file, line, field and cure.
     """
+    file = Path("/dev/stdin") if str(path) == "-" else path
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        text = file.read_text(encoding="utf-8")
+        node, tree = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text) or {}
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror}); give the path of a YAML file") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
@@ -53,8 +57,11 @@ def read_config(path: Path, changes: list[str]) -> Curate:
         raise ValueError(f"{path}: must hold keys such as 'dataset:' and 'reference:', not a {type(tree).__name__}")
     for change in changes:
         _apply_change(tree, change)
+    tree.setdefault("database", Curate.model_fields["database"].default)  # defaults are beside the file too
+    if isinstance(publishing := tree.setdefault("publishing", {}), dict):
+        publishing.setdefault("folder", Publishing.model_fields["folder"].default)
     try:
-        return Curate.model_validate(tree)
+        return Curate.model_validate(tree, context=Base(file.parent if file.is_file() else Path.cwd(), is_absolute))
     except ValidationError as error:
         key_path, message = _first_error(error)
         blamed = next((change for change in reversed(changes) if _sets(change, key_path)), None)
@@ -64,7 +71,10 @@ def read_config(path: Path, changes: list[str]) -> Curate:
 
 
 def validated(config: Any) -> Curate:
-    """The configuration from a form or an API call. Raises ValueError with the message of `read_config`."""
+    """The configuration from a form or an API call, with paths relative to the current folder.
+
+    Raises ValueError with the message of `read_config`.
+    """
     try:
         return Curate.model_validate(config)
     except ValidationError as error:
@@ -137,9 +147,18 @@ def _apply_change(tree: dict[str, Any], change: str) -> None:
         if not isinstance(tree, dict):
             raise ValueError(f"--set {change}: {part} holds a value, not keys; set {part} itself")
     try:
-        tree[last] = yaml.safe_load(text)
+        tree[last] = _typed(yaml.safe_load(text))
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"--set {change}: the value is not YAML; put it in quotes") from error
+
+
+def _typed(value: Any) -> Any:
+    """A value whose texts were typed in a shell."""
+    if isinstance(value, dict):
+        return {key: _typed(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_typed(inner) for inner in value]
+    return Typed(value) if isinstance(value, str) else value
 
 
 def _keys(key_path: tuple[str, ...]) -> list[str]:

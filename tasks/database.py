@@ -140,7 +140,8 @@ def reading(database: str, *, guarded: bool = False) -> Iterator[Connection]:
     guarded: the connection reaches no other file and changes no setting, so that SQL from users is safe to run.
     """
     if not Path(database).is_file():
-        raise ValueError(f"{database}: no such database; run `oresight curate CONFIG.yaml` first, or give --database")
+        where = Path(database).absolute()
+        raise ValueError(f"{where}: no such database; run `oresight curate CONFIG.yaml` first, or give --database")
     with opened(database, read_only=True) as connection:
         if guarded:
             connection.execute("SET enable_external_access = false; SET lock_configuration = true")

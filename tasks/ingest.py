@@ -25,6 +25,7 @@ from oresight.tasks.formats.line import dumps
 from oresight.tasks.formats.sources import File, list_files, with_members
 from oresight.tasks.formats.splits import split_of
 from oresight.tasks.formats.staging import Staging, empty_folder
+from oresight.tasks.paths import relative
 from oresight.tasks.runs.faults import explain_faults
 from oresight.tasks.runs.progress import log, progress
 from oresight.tasks.runs.record import Run
@@ -73,7 +74,8 @@ def ingest(run: Run, role: Role) -> Ingested:
     """
     database, dataset = run.config.database, _section(run.config, role)
     files, ignored = _files(run.config, role, dataset)
-    values: dict[str, Any] = {"dataset": dataset.name, "source_hash": _source_hash(files, dataset, role)}
+    hashes = _source_hashes(files, dataset, role, database)
+    values: dict[str, Any] = {"dataset": dataset.name, "source_hashes": hashes, "source_hash": hashes[0]}
     with reading(database) as connection:
         stored = execute(connection, "ingest_known", values).fetchone()
         pictures = execute(connection, "ingest_standing", {"dataset": dataset.name}).fetchall()
@@ -152,12 +154,12 @@ def unread_digest(config: Curate, role: Role) -> str | None:
     last_write = max((Path(file.path).stat().st_mtime for file in files if Path(file.path).exists()), default=0.0)
     if time.time() - last_write < SETTLED_S:
         return None
-    values = {"dataset": dataset.name, "source_hash": _source_hash(files, dataset, role)}
+    hashes = _source_hashes(files, dataset, role, database)
     if not Path(database).is_file():
-        return values["source_hash"]
+        return hashes[0]
     with reading(database) as connection:
-        stored = execute(connection, "ingest_known", values).fetchone()
-    return None if stored else values["source_hash"]
+        stored = execute(connection, "ingest_known", {"dataset": dataset.name, "source_hashes": hashes}).fetchone()
+    return None if stored else hashes[0]
 
 
 def _ingested(name: str, stored: tuple[Any, ...], *, reused: bool) -> Ingested:
@@ -183,11 +185,20 @@ def _naming_field(field: str) -> Iterator[None]:
         raise ValueError(f"{field}: {' '.join(str(error).split())}") from error
 
 
-def _source_hash(files: list[File], dataset: Dataset, role: str) -> str:
-    """A hash of everything that ingest depends on. If it is unchanged, reading again would change nothing."""
-    settings = [role, dataset.columns.given, dataset.split, dataset.root, dataset.allow_download]
-    inputs = [INGEST_VERSION, settings, [(file.path, file.sha256) for file in with_members(files)]]
-    return hashlib.sha256(orjson.dumps(inputs)).hexdigest()
+def _source_hashes(files: list[File], dataset: Dataset, role: str, database: str) -> list[str]:
+    """Hashes of everything that ingest depends on. If one is stored, reading again would change nothing.
+
+    The first is stored. Its paths are relative to the database, so that the current folder does not matter. Older
+    releases stored one of the others: paths as the configuration had them.
+    """
+
+    def digest(folder: str) -> str:
+        root = dataset.root and relative(dataset.root, folder)
+        settings = [role, dataset.columns.given, dataset.split, root, dataset.allow_download]
+        parts = [(relative(file.path, folder), file.sha256) for file in with_members(files)]
+        return hashlib.sha256(orjson.dumps([INGEST_VERSION, settings, parts])).hexdigest()
+
+    return [digest(folder) for folder in (str(Path(database).absolute().parent), ".", "")]
 
 
 def _tell_of_columns(dataset: str, read: Iterable[str], unread: Mapping[str, bool]) -> None:
@@ -265,8 +276,7 @@ def _commit(
     execute(connection, "ingest_clear_pictures", name)
     execute(connection, "ingest_pictures", staged)
     execute(connection, "ingest_dataset", values | {"content_hash": digest.hexdigest()})
-    key = {"dataset": values["dataset"], "source_hash": values["source_hash"]}
-    stored = execute(connection, "ingest_known", key).fetchone()
+    stored = execute(connection, "ingest_known", values).fetchone()
     assert stored is not None
     return stored, forgotten, differences
 

@@ -88,7 +88,8 @@ def own_checks(flagging: Flagging, stage: str, ours: set[str]) -> list[Check]:
         return []
     folder = Path(flagging.checks_folder)
     if not folder.is_dir():
-        raise ValueError(f"flagging.checks_folder: {folder} is no folder; make it, with a file NAME.sql for each check")
+        cure = "make it, with a file NAME.sql for each check"
+        raise ValueError(f"flagging.checks_folder: {folder.absolute()} is no folder; {cure}")
     files = {
         "raw": sorted(folder.glob("raw/*.sql")),
         "score": sorted([*folder.glob("*.sql"), *folder.glob("score/*.sql")]),

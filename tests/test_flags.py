@@ -196,4 +196,4 @@ def test_a_users_check_that_is_none_is_a_sentence_and_changes_nothing(
 def test_a_folder_that_is_not_there_is_named(curated: Curated) -> None:
     done = curated.run("flag", *curated.arguments, "--set", "flagging.checks_folder=nowhere")
     assert done.returncode == 2
-    assert "flagging.checks_folder: nowhere is no folder" in done.stderr
+    assert "/nowhere is no folder" in done.stderr

@@ -23,7 +23,10 @@ FOUNDATIONS = {
     "configfile",
     "connection",
     "database",
+    "draft",
+    "paths",
     "scope",
+    "section",
     "sqlfile",
     "trusted",
 }

@@ -337,7 +337,9 @@ def test_what_needs_trusted_rows_is_refused_before_anything_is_scored(dolly: Cur
         with pytest.raises(ValueError, match=f"{command}: there are no trusted rows; `oresight trust"):
             Run(dolly).require_trusted(command)
     missing = read_again(dolly, reference={"name": "mine", "path": "nowhere.jsonl"})
-    with pytest.raises(ValueError, match=r"reference.path: nowhere.jsonl: no such file;.*remove the section reference"):
+    with pytest.raises(
+        ValueError, match=r"reference.path: /.*nowhere.jsonl: no such file;.*remove the section reference"
+    ):
         read(missing)
 
 

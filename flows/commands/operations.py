@@ -49,7 +49,7 @@ def backup(
 ) -> None:
     """Copy the database to a file. Waits until no run is writing."""
     if not Path(database).is_file():
-        raise ValueError(f"{database}: no such database; give --database")
+        raise ValueError(f"{Path(database).absolute()}: no such database; give --database")
     if not to.absolute().parent.is_dir():
         raise ValueError(f"{to.absolute().parent}: no such folder; make it first")
     if to.is_dir() or (to.exists() and to.samefile(database)):
@@ -104,7 +104,7 @@ def forget(
     from oresight.tasks.forget import forget as forget_row
 
     if not Path(database).is_file():
-        raise ValueError(f"{database}: no such database; give --database")
+        raise ValueError(f"{Path(database).absolute()}: no such database; give --database")
     if not reason.strip():
         raise ValueError("--reason: is empty; give a reason, it stays in the database instead of the row")
     sample_id = whole_id(database, sample_id)
@@ -135,7 +135,7 @@ def deploy(
     """Register deployments/ with the Prefect server at PREFECT_API_URL: pool, limits, schedules, automations."""
     from oresight.flows.server.deploy import deploy as register
 
-    registered = register(read_config(config, changes or []) if config else None)
+    registered = register(read_config(config, changes or [], is_absolute=True) if config else None)
     for name in registered.deployments:
         typer.echo(name)
     for name in registered.kept_automations:

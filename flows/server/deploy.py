@@ -74,7 +74,7 @@ def _naming_the_password() -> Iterator[None]:
 
 
 def _configure(client: SyncPrefectClient, names: list[str], config: Curate) -> None:
-    """Give the deployments their configuration. Its paths are seen from this folder, in which workers run them."""
+    """Give the deployments their configuration. Its paths are absolute, because workers may run in other folders."""
     for name in names:
         deployment = client.read_deployment_by_name(name)
         parameters = deployment.parameters | {"config": config.model_dump(mode="json", exclude_unset=True)}

@@ -11,6 +11,7 @@ from oresight.tasks.formats import advice_on_columns, recognise
 from oresight.tasks.formats.encoding import Advance
 from oresight.tasks.formats.files import read
 from oresight.tasks.formats.line import Line
+from oresight.tasks.formats.sample import Record
 from oresight.tasks.formats.sources import File
 from oresight.tasks.formats.staging import Staging
 
@@ -38,12 +39,7 @@ def stage_files(
         staging.close()
         return NO_FILES, frozenset()
     lines = ((file.path, line) for file in files for line in read(file, advance))
-    head = _batch(lines, FIRST_ROWS)
-    if not head:
-        raise ValueError(f"{dataset.path}: holds no rows; give a file with at least one")
-    readable = [line.record for _, line in head if line.record is not None]
-    if not readable:
-        raise _wrong_file(dataset.path, _reasons((path, line.number, line.reason) for path, line in head), len(head))
+    head, readable = first_lines(lines, dataset.path)
     try:
         layout = recognise(readable, dataset.columns.given, field)
     except ValueError as error:
@@ -60,6 +56,17 @@ def stage_files(
         advice = advice_on_columns(readable, field) if is_other_layout else ""
         raise _wrong_file(dataset.path, _reasons(staging.reject_reasons()), rows + rejects, advice)
     return layout.name, layout.used_columns & {column for record in readable for column in record}
+
+
+def first_lines(lines: Iterator[tuple[str, Line]], path: str) -> tuple[list[tuple[str, Line]], list[Record]]:
+    """The first lines of files at a path, and the records in them. Raises ValueError if there are none."""
+    head = _batch(lines, FIRST_ROWS)
+    if not head:
+        raise ValueError(f"{path}: holds no rows; give a file with at least one")
+    readable = [line.record for _, line in head if line.record is not None]
+    if not readable:
+        raise _wrong_file(path, _reasons((name, line.number, line.reason) for name, line in head), len(head))
+    return head, readable
 
 
 def _batch(lines: Iterator[tuple[str, Line]], most: int) -> list[tuple[str, Line]]:

@@ -66,7 +66,7 @@ def list_files(path: str, split: str | None = None, field: str = "dataset.split"
     else:
         matched = [path] if Path(path).exists() else sorted(glob.glob(path, recursive=True))  # noqa: PTH207 Path.glob takes no absolute pattern
         if not matched:
-            raise ValueError(f"{path}: no such file; give a file, a folder, a glob or hf:owner/name")
+            raise ValueError(f"{Path(path).absolute()}: no such file; give a file, a folder, a glob or hf:owner/name")
         splits = {match: split_of(match) for match in matched if _is_data(Path(match))}
         others = [match for match in matched if match not in splits]
     for name in [name for name in splits if not _is_utf8_name(name)]:

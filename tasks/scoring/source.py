@@ -30,6 +30,7 @@ TEMPLATE_FILES = (
     "*processor_config.json",
 )
 INDEX = "*.safetensors.index.json"
+HUB_ID = r"\w[\w.-]*/\w[\w.-]*"
 WEIGHT_FILES = ("*.safetensors", INDEX, "*.gguf", "config.json")
 
 
@@ -61,11 +62,12 @@ def find(name: str, revision: str | None = None, adapter: str | None = None) -> 
         path = Path(__file__).parent / TOY
     elif Path(name).exists():
         path = Path(name)
-    elif re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.endswith(".gguf"):
+    elif re.fullmatch(HUB_ID, name) and not name.endswith(".gguf"):
         path = _from_hub("model.name", name, revision)
     else:
+        tried = str(Path(name).absolute()) if "/" in name or name.endswith(".gguf") else name
         raise UnusableModel(
-            f"model.name: {name!r} is no folder, no .gguf file and no hub id; give one of these, {EMBEDDED} or {TOY}"
+            f"model.name: {tried!r} is no folder, no .gguf file and no hub id; give one of these, {EMBEDDED} or {TOY}"
         )
     if path.is_file() and path.suffix != ".gguf":
         raise UnusableModel(f"model.name: {name} is a file but not a .gguf file; give the model's folder")
@@ -103,6 +105,31 @@ def find(name: str, revision: str | None = None, adapter: str | None = None) -> 
     )
 
 
+def require_available(name: str) -> None:
+    """Raises UnusableModel unless a model is on this machine, or the hub lets this user download its weights."""
+    if name in (EMBEDDED, TOY) or Path(name).exists() or not re.fullmatch(HUB_ID, name) or name.endswith(".gguf"):
+        find(name)
+        return
+    from huggingface_hub import HfApi, snapshot_download
+
+    try:
+        snapshot_download(name, allow_patterns=list(WEIGHT_FILES), local_files_only=True)
+    except Exception:  # it is not in the cache
+        try:
+            HfApi().auth_check(name)
+            files = [file.rfilename for file in HfApi().model_info(name, timeout=20).siblings or []]
+        except Exception as error:  # the hub's client raises many kinds of errors; each means that it is not to be had
+            raise UnusableModel(
+                f"model.name: {name} cannot be had from the hub ({type(error).__name__}); give another hub id, a folder"
+                f" or {EMBEDDED}"
+            ) from error
+        if not any(file.endswith(".safetensors") for file in files):
+            raise UnusableModel(
+                f"model.name: {name} has no .safetensors file on the hub, and other weight formats can run code; name"
+                " another model"
+            ) from None
+
+
 def _require_own_weights(folder: Path) -> None:
     """Raises UnusableModel if an index or the configuration names weights that are not files of the model's folder.
 
@@ -137,11 +164,12 @@ def _adapter(name: str | None) -> tuple[Path | None, str | None]:
     if name is None:
         return None, None
     path = Path(name) if Path(name).is_dir() else None
-    if path is None and re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+    if path is None and re.fullmatch(HUB_ID, name):
         path = _from_hub("model.adapter", name, None)
     if path is None or not (path / "adapter_config.json").is_file():
         raise UnusableModel(
-            f"model.adapter: {name} is no folder with an adapter_config.json and no hub id; give one of these"
+            f"model.adapter: {Path(name).absolute()} is no folder with an adapter_config.json and no hub id; give one"
+            " of these"
         )
     weights = path / "adapter_model.safetensors"
     if not weights.is_file():
