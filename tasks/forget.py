@@ -69,7 +69,14 @@ def forget(database: str, sample_id: str, reason: str, who: str) -> Forgotten:
     versions = {version["folder"]: version["files"] for version in published}
     datasets = sorted({name for _, stored in known for name in stored["datasets"] or []})
     before = "" if datasets else next((stored["forgotten"] for _, stored in known if stored["forgotten"]), "")
-    return Forgotten(datasets, versions, sorted(rejects), sorted(map(str, backups)), stores, before)
+    return Forgotten(
+        datasets=datasets,
+        versions=versions,
+        rejects=sorted(rejects),
+        copies=sorted(map(str, backups)),
+        stores=stores,
+        before=before,
+    )
 
 
 def _may_hold_rows(store: str) -> bool:
