@@ -56,9 +56,9 @@ def sentences(curated: "Curated", config: Path) -> Iterator[str]:
         checks = ", ".join(f"{name} {flagged:,}" for name, flagged in curated.flagged.items())
         by = f" (by {checks})" if cause == "flag" else ""
         yield f"{rows:>9,}  {CAUSES.get(cause, cause)}{by}"
-    apart = [f"{counts[name]:,} {name}" for name in ("rejected", "duplicates") if counts[name]]
-    if apart:
-        yield f"Beside these, {' and '.join(apart)} of {counts['rows read']:,} that were read."
+    apart = {"rejected": "rejected", "duplicates": "duplicate" if counts["duplicates"] == 1 else "duplicates"}
+    if parts := [f"{counts[name]:,} {text}" for name, text in apart.items() if counts[name]]:
+        yield f"Beside these, {' and '.join(parts)}, of {counts['rows read']:,} that were read."
     for sentence in curated.verdict:
         yield sentence.replace("CONFIG.yaml", shlex.quote(str(config)))
 
@@ -104,5 +104,6 @@ def _unchanged(curated: "Curated") -> str:
 
 def _command(name: str, *arguments: str) -> str:
     """A command line. The program is named as it was started, unless the shell finds it by its name."""
-    program = "oresight" if shutil.which("oresight") else sys.argv[0]
+    is_elsewhere = Path(sys.argv[0]).name == "oresight" and not shutil.which("oresight")
+    program = sys.argv[0] if is_elsewhere else "oresight"
     return shlex.join([program, name, *arguments])

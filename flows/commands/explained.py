@@ -15,7 +15,8 @@ DECISIONS = {"keep": "kept", "drop": "dropped", None: "absent"}
 
 def row_facts(row: Record, full: bool) -> Facts:
     """The facts about a row, from sql/queries/explain.sql, in the order in which people ask for them."""
-    yield from _decisions(row["splits"] or [])
+    if row["splits"] or not row["forgotten"]:  # to forget a row deletes what was decided about it
+        yield from _decisions(row["splits"] or [])
     if forgotten := row["forgotten"]:
         when = f"{forgotten['forgotten_at']:%Y-%m-%d %H:%M}"
         yield "forgotten", f"by {forgotten['who']} at {when}: {forgotten['reason']}; its text is deleted"
@@ -87,10 +88,7 @@ def _places(row: Record) -> Facts:
         yield "where", f"{held['dataset']} ({held['role']}): {'; '.join(sources[:3])}{more}"
     for canary in row["canaries"] or []:
         defect = canary["canary"].replace("_", " ")
-        yield (
-            "where",
-            f"a canary: a copy of the trusted row {short_id(canary['twin'])} with the defect {defect}",
-        )
+        yield "where", f"a canary: a copy of the trusted row {short_id(canary['twin'])} with the defect {defect}"
 
 
 def _texts(row: Record) -> list[Record]:
@@ -141,7 +139,7 @@ def _suspicion(suspicion: Record) -> str:
     signals = ", ".join(suspicion["signals"] or []) or "nothing"
     return (
         f"{rounded(suspicion['suspicion'])}, p {rounded(suspicion['p_value'])}, q {rounded(suspicion['q_value'])}; most"
-        f" like {suspicion['looks_like'].replace('_', ' ')}; what weighs most: {signals}"
+        f" like {(suspicion['looks_like'] or 'no known defect').replace('_', ' ')}; what weighs most: {signals}"
     )
 
 
