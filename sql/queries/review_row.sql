@@ -1,6 +1,6 @@
 -- A row with its evidence and its present verdict. `decided_us` says when the verdict was given; it is 0 without one.
 SELECT r.sample_id, r.prompt, r.answer, r.source_file, r.source_line, list_transform(r.images, lambda image: image.path) AS paths,
-       f.flags, s.tokens, s.token_values, s.token_logprobs, s.likeliest, s.value, s.nll, p.suspicion, p.q_value, p.looks_like,
+       f.flags, s.tokens, s.token_values, s.token_logprobs, s.likeliest, p.suspicion, p.q_value, p.looks_like,
        v.verdict, v.answer AS right_answer, v.who, v.why, coalesce(epoch_us(v.decided_at), 0) AS decided_us
 FROM store.rows AS r
 LEFT JOIN (
