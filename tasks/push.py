@@ -1,14 +1,12 @@
 """A published version -> a dataset repository on the Hugging Face hub.
 
 Only files that the manifest lists are uploaded, with the manifest, and only if they are as they were published. A
-public repository does not get dropped.parquet: it holds the rows that must not be trained on, some for their personal
-data.
+public repository does not get dropped.parquet: it holds rows that must not be trained on, some for personal data.
 """
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,17 +27,8 @@ OWN_FILES = {"train.parquet", "train.jsonl", "train.json", DROPPED, "croissant.j
 because an earlier version may hold rows that were forgotten since."""
 
 
-@dataclass(frozen=True)
-class Pushed:
-    """A version on the hub."""
-
-    url: str
-    version: int
-    files: int
-
-
-def push(run: Run, repository: str, version: int | None = None, *, public: bool = False) -> Pushed:
-    """Upload a published version, by default the newest, to OWNER/NAME, which is made if it is not there.
+def push(run: Run, repository: str, version: int | None = None, *, public: bool = False) -> str:
+    """Upload a published version, by default the newest, to OWNER/NAME, which is made if need be. Returns its address.
 
     public: anyone may read a repository that this makes. Without it, a repository that is public already is refused.
 
@@ -64,7 +53,7 @@ def push(run: Run, repository: str, version: int | None = None, *, public: bool 
         changes += [CommitOperationDelete(file) for file in stale]
         hub.create_commit(repository, changes, commit_message=message, repo_type="dataset")
     log().info("push: %d files of %s%s", len(files), folder, f"; {DROPPED} is not made public" if public else "")
-    return Pushed(f"{hub.endpoint}/datasets/{repository}", number, len(files))
+    return f"{hub.endpoint}/datasets/{repository}"
 
 
 def _published(run: Run, version: int | None) -> tuple[int, Path]:

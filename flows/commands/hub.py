@@ -24,4 +24,4 @@ def push(
 
     settings = read_config(config, changes or [])
     bring_up_to_date(settings.database)
-    typer.echo(push_version(Run(settings), repository, version, public=public).url)
+    typer.echo(push_version(Run(settings), repository, version, public=public))
