@@ -15,8 +15,9 @@ import typer
 
 import oresight.flows  # noqa: F401  sets Prefect's environment before Prefect is imported
 from oresight.flows.commands import evaluation, hub, init, operations, pipeline, plan, questions, review
-from oresight.flows.commands.output import LogLines, use_streams, visible
+from oresight.flows.commands.output import LogLines, use_streams
 from oresight.tasks.database import DatabaseBusy, DatabaseDamaged
+from oresight.tasks.pages.texts import visible
 from oresight.tasks.runs.faults import ResourceExhausted, Unreachable, explain_faults
 from oresight.tasks.runs.record import Refused
 

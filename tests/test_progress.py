@@ -11,6 +11,7 @@ from rich.console import Console
 
 from oresight.flows.commands import output
 from oresight.flows.commands.output import LogLines
+from oresight.tasks.pages.texts import visible
 from oresight.tasks.runs import progress as module
 from oresight.tasks.runs.progress import Progress, duration, log, progress
 
@@ -80,4 +81,4 @@ def test_on_a_terminal_log_lines_stand_above_the_bar(monkeypatch: pytest.MonkeyP
     printed = screen.getvalue()
     assert "12 of 40 rows" in printed and "\x1b]0;" not in printed
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", printed)
-    assert output.visible(line) in plain.split("\n") or f"\r{output.visible(line)}\n" in plain
+    assert visible(line) in plain.split("\n") or f"\r{visible(line)}\n" in plain

@@ -17,11 +17,12 @@ from typer.testing import CliRunner
 
 from oresight.flows.cli import app
 from oresight.flows.commands import output
-from oresight.flows.commands.output import rounded, shortened, visible
+from oresight.flows.commands.output import rounded, shortened
 from oresight.tasks.config import Curate
 from oresight.tasks.database import reading, turn
 from oresight.tasks.forget import forget
 from oresight.tasks.ingest import ingest
+from oresight.tasks.pages.texts import visible
 from oresight.tasks.runs.record import Run
 from tests.support.processes import ROOT
 from tests.test_mistakes import command

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from oresight.flows.commands.output import rounded, short_id, shortened
+from oresight.flows.commands.output import rounded, shortened
+from oresight.tasks.pages.texts import short_id
 
 Record = dict[str, Any]
 Facts = Iterator[tuple[str, str]]

@@ -4,7 +4,6 @@ import io
 import json
 import logging
 import math
-import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,18 +16,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from oresight.tasks.pages.texts import HIDDEN, visible
 from oresight.tasks.runs.progress import CONSOLE
 
-HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e007f]"
-)
-"""Characters that command a terminal, reorder a line or cannot be seen; line feed and tab are none of them."""
 CLIPPED = 240
 """Characters of a text that are shown where not the complete text was asked for."""
 PIPE_WIDTH = 100
 """Columns of a line where there is no terminal."""
-SHORT_ID = 12
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; log lines go to standard error.")]
 Full = Annotated[bool, typer.Option("--full", help="Print complete texts.")]
@@ -76,19 +70,9 @@ def print_data(pieces: Iterable[str]) -> None:
     sys.stdout.flush()
 
 
-def visible(text: str) -> str:
-    """The text with its hidden characters written as escapes, such as \\x1b, so that a terminal only shows them."""
-    return HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
-
-
 def echo(text: str) -> None:
     """Print lines that may quote rows."""
     typer.echo(visible(text))
-
-
-def short_id(sample_id: str) -> str:
-    """The beginning of a sample_id that commands and pages show. Commands take it, if no other row begins so."""
-    return sample_id[:SHORT_ID]
 
 
 def shortened(text: str | None, full: bool = False, most: int = CLIPPED) -> str:

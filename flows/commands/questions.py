@@ -22,19 +22,16 @@ from oresight.flows.commands.output import (
     print_data,
     print_facts,
     print_json,
-    short_id,
     shortened,
-    visible,
 )
 from oresight.tasks.configfile import read_config
 from oresight.tasks.database import Connection, DatabaseError, Statement, let, reading, records, statements_that_read
+from oresight.tasks.pages.texts import no_formula, short_id, visible
 from oresight.tasks.runs.record import Run
 from oresight.tasks.sqlfile import Question, named_question, question_library
 
 ROWS = 20
 """Rows that `diff` lists if nothing else is asked for."""
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""Beginnings of texts that spreadsheets take for a formula."""
 
 
 class Format(StrEnum):
@@ -184,12 +181,8 @@ def _csv(names: list[str], answer: Connection, safe: bool) -> Iterator[str]:
     cut = SimpleNamespace(write=lambda line: lines.append(f"{line[:-2]}\n"))
     writer = csv.writer(cut, lineterminator="\r\n")
     while rows:
-        writer.writerows(([_no_formula(cell) for cell in row] for row in rows) if safe else rows)
+        safe_rows = ([no_formula(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+        writer.writerows(safe_rows if safe else rows)
         yield "".join(lines)
         lines.clear()
         rows = answer.fetchmany(10_000)
-
-
-def _no_formula(cell: Any) -> Any:
-    """A text that a spreadsheet would take for a formula gets an apostrophe in front, which the spreadsheet hides."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell

@@ -8,12 +8,11 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from oresight.tasks.database import execute, reading
+from oresight.tasks.pages.texts import FORMULA
 from oresight.tasks.reviewing.queue import Filter, matching
 from oresight.tasks.runs.record import Run
 
 FORMATS = ("csv", "parquet")
-FORMULA = r"^[=+\-@\t\r\n\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}]"
-"""The beginning of a text that a spreadsheet would take for a formula. The last four are wide forms of = + - @."""
 CSV_NOTE = "in the CSV file, an apostrophe stands before a text that begins with = + - @ or a tab"
 
 
