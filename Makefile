@@ -5,7 +5,7 @@ PYTHON = python3
 UV_VERSION = 0.13.9
 RUN = .venv/bin/python -m
 
-.PHONY: demo demo-vqa test test-cluster check gpu loads bench evaluate serve lock
+.PHONY: demo demo-vqa test test-cluster check docs gpu loads bench evaluate serve lock
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 demo: .venv/installed
@@ -31,6 +31,11 @@ check: .venv/dev-installed
 	.venv/bin/ruff check flows tasks tests oresight.py
 	$(RUN) mypy
 	$(RUN) pytest tests/test_house.py
+	$(MAKE) docs
+
+# The documentation as a site in build/site, which opens without a server. A link that leads nowhere is an error.
+docs: .venv/dev-installed
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
 
 # Scoring on this machine's accelerator, compared with the bare forward pass. Without the project's environment, any python3
 # with torch, transformers, safetensors and Pillow runs it, in a copy of this folder: python3 tests/bench/bench_gpu.py
