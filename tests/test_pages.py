@@ -112,6 +112,11 @@ def test_cards_are_the_flagged_rows_by_the_id_that_commands_take(pages: dict[str
 
 def test_pages_link_only_the_pages_that_exist(tmp_path: Path) -> None:
     head = Head("d", "s", None, ["One.", "Two.", "Three."])
+    foreign = b"<nav>\xff of another program</nav>"
+    (tmp_path / "report.html").write_bytes(foreign)
+    write_page(tmp_path / "checks.html", "check_page.html", head, checks=[], in_report=())
+    assert (tmp_path / "report.html").read_bytes() == foreign, "a file of another program stays as it is"
+    (tmp_path / "report.html").unlink()
     write_page(tmp_path / "checks.html", "check_page.html", head, checks=[], in_report=())
     assert Page(tmp_path / "checks.html").attributes["href"] == ["checks.html"]
     write_page(tmp_path / "evaluations.html", "evaluations.html", head)

@@ -28,13 +28,11 @@ FIGURES = {
 UNITS = {
     "test loss": "nats/token",
     "loss on trusted rows": "nats/token",
-    "answer tokens": "tokens",
-    "rows": "rows",
     "seconds": "s",
     "peak MB": "MB",
     "wrong rows": "share of the rows",
 }
-"""Units of metrics. The other metrics are shares, correlations and areas, which have none."""
+"""Units of metrics. The others are shares, correlations and areas, which have none, or name their unit."""
 HOLDS_HERE = (
     "The numbers hold for the datasets, models and conditions of this page, and say nothing of others."
     " To measure yours: oresight evaluate CONFIG.yaml."
@@ -119,7 +117,7 @@ def _certainty(numbers: list[dict[str, Any]], compared: list[dict[str, Any]]) ->
 
 def _with_unit(metric: str) -> str:
     """A metric with its unit, if it has one."""
-    return f"{metric} ({UNITS[metric]})" if UNITS.get(metric, metric) != metric else metric
+    return f"{metric} ({UNITS[metric]})" if metric in UNITS else metric
 
 
 def _budget_figures(numbers: list[dict[str, Any]]) -> list[dict[str, str]]:

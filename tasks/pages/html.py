@@ -19,7 +19,7 @@ PAGES = {"report.html": "Report", "checks.html": "Checks", "evaluations.html": "
 """The pages of a split and their titles. They are in one folder."""
 SHORT_ID = 12
 """Characters of a sample_id that pages show. Commands accept any beginning of an id that no other row has."""
-_NAV = re.compile(r"<nav.*?</nav>", re.S)
+_NAV = re.compile(r'<nav aria-label="Pages of this split">.*?</nav>', re.S)
 _EMBEDDINGS = range(0x202A, 0x202F), range(0x2066, 0x206A)
 _VISIBLE = {
     **{code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n\r"},
@@ -52,11 +52,11 @@ def write_page(page: Path, template: str, head: Head, **values: Any) -> None:
     page.parent.mkdir(parents=True, exist_ok=True)
     names = [name for name in PAGES if name == page.name or page.with_name(name).is_file()]
     for name in names:
-        before = text if name == page.name else page.with_name(name).read_text(encoding="utf-8")
+        before = text if name == page.name else page.with_name(name).read_text("utf-8", "surrogateescape")
         linked = _NAV.sub(_nav(names, name), before, count=1)
         if name == page.name or linked != before:
             unfinished = page.with_name(f".{name}.unfinished")
-            unfinished.write_text(linked, encoding="utf-8")
+            unfinished.write_text(linked, "utf-8", "surrogateescape")
             unfinished.replace(page.with_name(name))
 
 
