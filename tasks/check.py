@@ -19,6 +19,7 @@ from oresight.tasks.detection.arithmetic import wrong_equation
 from oresight.tasks.detection.language import other_language
 from oresight.tasks.detection.personal import personal_number
 from oresight.tasks.pages.checks import PAGE, examples, write_checks
+from oresight.tasks.pages.texts import short_id
 from oresight.tasks.runs.progress import log, progress
 from oresight.tasks.runs.record import Refused, Run
 from oresight.tasks.scope import NO_ROWS, stored_datasets
@@ -240,4 +241,4 @@ def _refusal(connection: Connection, checked: list[Checked], run: dict[str, str]
         return None
     counts = " and ".join(f"{result.name} ({result.rows_failed:,} of {result.rows_tested:,} rows)" for result in failed)
     first = examples(connection, run["run_id"], run["dataset"], failed[0].name)[0]
-    return f"{run['dataset']} failed {counts}; row {first['sample_id'][:12]}, for instance: {first['reason']}"
+    return f"{run['dataset']} failed {counts}; row {short_id(first['sample_id'])}, for instance: {first['reason']}"

@@ -5,6 +5,8 @@ from typing import Any
 
 from nicegui import ui
 
+from oresight.tasks.pages.texts import short_id
+
 
 def show_list(
     rows: list[dict[str, Any]], url: Callable[[str], str], show_only: Callable[[str], Awaitable[None]]
@@ -19,7 +21,7 @@ def show_list(
             with ui.element("a").classes("listed") as link:
                 verdict = f"{row['verdict']} by {row['who']}" if row["verdict"] else "-"
                 ui.label(verdict).classes("font-bold" if row["verdict"] else "muted")
-                ui.label(sample_id[:12]).classes("font-mono")
+                ui.label(short_id(sample_id)).classes("font-mono")
                 ui.label(", ".join(row["checks"])).classes("reason")
                 ui.label(" ".join(row["prompt"].split())).classes("muted")
                 ui.label(" ".join(row["answer"].split()))

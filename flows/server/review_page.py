@@ -14,6 +14,7 @@ from oresight.flows.server.review_filter import FilterBar
 from oresight.flows.server.review_list import show_list
 from oresight.flows.server.row_page import RowPage
 from oresight.tasks.pages.highlight import highlighted
+from oresight.tasks.pages.texts import short_id
 from oresight.tasks.review import Page, newest_bulk, precision, standing
 from oresight.tasks.reviewing.queue import (
     PAGE_ROWS,
@@ -108,7 +109,7 @@ class Review(RowPage):
     def place(self) -> str:
         """The position among the rows of the filter, their number, and how many are decided."""
         what = "flagged rows" if self.facets.are_flagged else "rows that look most suspicious (none is flagged)"
-        where = f"row {self.outside[:12]}, which is not among the" if self.outside else f"{self.position + 1:,} of"
+        where = f"row {short_id(self.outside)}, which is not among the" if self.outside else f"{self.position + 1:,} of"
         if self.is_list:
             begin = self.position - self.position % PAGE_ROWS
             where = f"{begin + 1:,} to {min(begin + PAGE_ROWS, len(self.queue)):,} of"
@@ -194,7 +195,7 @@ class Review(RowPage):
         if self.is_list and not sample_id:
             query |= {"view": "list", "page": str(self.position // PAGE_ROWS + 1)}
         elif sample_id or self.row:
-            query["id"] = (sample_id or (self.row or {})["sample_id"])[:12]
+            query["id"] = short_id(sample_id or (self.row or {})["sample_id"])
         return "/?" + urlencode(query)
 
     def state_url(self, *, is_new: bool = False) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from nicegui import ui
 
 from oresight.tasks.config import Curate
+from oresight.tasks.pages.texts import short_id
 from oresight.tasks.review import DecidedMeanwhile, Page, Verdict, decide
 
 KEYS: dict[str, Verdict] = {"k": "keep", "d": "drop", "u": "undo"}
@@ -131,7 +132,9 @@ class RowPage(ABC):
                 )
         ui.label(row["prompt"]).classes("row-text w-full max-h-96 overflow-auto").props("data-testid=prompt")
         self.show_answer(row)
-        ui.label(f"{row['sample_id'][:12]}, {row['source_file']}, line {row['source_line']}").classes("text-xs muted")
+        ui.label(f"{short_id(row['sample_id'])}, {row['source_file']}, line {row['source_line']}").classes(
+            "text-xs muted"
+        )
 
     @ui.refreshable_method
     def show_result(self) -> None:

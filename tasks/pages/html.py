@@ -15,17 +15,11 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
 
+from oresight.tasks.pages.texts import short_id, visible
+
 PAGES = {"report.html": "Report", "checks.html": "Checks", "evaluations.html": "Evaluations"}
 """The pages of a split and their titles. They are in one folder."""
-SHORT_ID = 12
-"""Characters of a sample_id that pages show. Commands accept any beginning of an id that no other row has."""
 _NAV = re.compile(r'<nav aria-label="Pages of this split">.*?</nav>', re.S)
-_EMBEDDINGS = range(0x202A, 0x202F), range(0x2066, 0x206A)
-_VISIBLE = {
-    **{code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n\r"},
-    **{code: f"[U+{code:04X}]" for code in [*range(0x7F, 0xA0), *(code for codes in _EMBEDDINGS for code in codes)]},
-}
-"""Control characters, and those that change the direction of the text around them, as characters that people see."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +57,7 @@ def write_page(page: Path, template: str, head: Head, **values: Any) -> None:
 def rendered(template: str, **values: Any) -> str:
     """tasks/pages/TEMPLATE filled with values. Text is escaped, and its control characters are made visible."""
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, finalize=_visible)
-    environment.filters |= {"short_id": lambda sample_id: sample_id[:SHORT_ID], "anchor": _anchor}
+    environment.filters |= {"short_id": short_id, "anchor": _anchor}
     return environment.get_template(template).render(**values)
 
 
@@ -75,7 +69,7 @@ def _nav(names: list[str], current: str) -> str:
 
 def _visible(value: Any) -> Any:
     """Text of rows with its control characters made visible. They could hide text, or turn what stands beside it."""
-    return value.translate(_VISIBLE) if isinstance(value, str) else value
+    return type(value)(visible(value.replace("\r\n", "\n"))) if isinstance(value, str) else value
 
 
 def _anchor(name: str) -> str:
