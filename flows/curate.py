@@ -85,16 +85,18 @@ def _curated(config: Curate) -> Curated:
         emit_drift(config, decided)
         published = pipeline.publish()
         show_split(config.database, decided, published.folder)
+    dropped, flagged = dropped_rows(config.database, decided)
     return Curated(
-        counts,
-        time.monotonic() - started,
-        published.folder,
-        published.new,
-        reported.page,
-        run.run_id,
-        decided,
-        *dropped_rows(config.database, decided),
-        reported.verdict,
+        counts=counts,
+        seconds=time.monotonic() - started,
+        folder=published.folder,
+        new_version=published.new,
+        report=reported.page,
+        run_id=run.run_id,
+        split=decided,
+        dropped=dropped,
+        flagged=flagged,
+        verdict=reported.verdict,
     )
 
 

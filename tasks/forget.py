@@ -69,7 +69,8 @@ def forget(database: str, sample_id: str, reason: str, who: str) -> Forgotten:
     versions = {version["folder"]: version["files"] for version in published}
     datasets = sorted({name for _, stored in known for name in stored["datasets"] or []})
     before = "" if datasets else next((stored["forgotten"] for _, stored in known if stored["forgotten"]), "")
-    return Forgotten(datasets, versions, sorted(rejects), sorted(map(str, backups)), stores, before)
+    copies_left = sorted(map(str, backups))
+    return Forgotten(datasets, versions, sorted(rejects), copies=copies_left, stores=stores, before=before)
 
 
 def _may_hold_rows(store: str) -> bool:
