@@ -201,7 +201,7 @@ def test_a_row_that_never_was_is_refused_and_nothing_is_written(config: Curate) 
     with pytest.raises(ValueError, match="holds no row 'abc'; give a sample_id"):
         forget(config.database, "abc", "why", "Ada")
     with reading(config.database) as connection:
-        assert connection.execute(query("forget_known"), {"sample_id": "abc"}).fetchone() == (None, None, None, False)
+        assert connection.execute(query("forget_known"), {"sample_id": "abc"}).fetchone() == (None, None, None, None)
     assert ask(config, "FROM forgotten") == []
 
 
