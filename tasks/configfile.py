@@ -25,17 +25,25 @@ KINDS = {
     "int_parsing": "a whole number",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
+    "int_parsing_size": "a smaller whole number",
     "float_parsing": "a number",
     "float_type": "a number",
     "bool_parsing": "true or false",
     "bool_type": "true or false",
+    "finite_number": "a finite number",
     "string_type": "a text; put it in quotes",
+    "string_pattern_mismatch": "letters, digits, ., _ and -, and begin with a letter or a digit",
+    "too_short": "a list of at least one",
     "list_type": "a list, such as [a, b]",
     "dict_type": "keys with values, such as {key: value}",
     "model_type": "keys with values, such as {key: value}",
     "model_attributes_type": "keys with values, such as {key: value}",
 }
 """Kinds of errors of pydantic, and what the value must be."""
+SHORT_FORMS = {"dataset": "{name: rows, path: %s}", "reference": "{name: trusted, path: %s}", "model": "{name: %s}"}
+"""Sections, and what somebody means who gives a text instead."""
+ROWS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".gz", ".zst", ".tar")
+"""Suffixes of files that hold rows."""
 
 
 def read_config(path: Path, changes: list[str], *, is_absolute: bool = False) -> Curate:
@@ -46,15 +54,20 @@ def read_config(path: Path, changes: list[str], *, is_absolute: bool = False) ->
     absolute. Raises ValueError, one line with file, line, field and cure.
     """
     file = Path("/dev/stdin") if str(path) == "-" else path
+    if file.suffix.lower() in ROWS:
+        raise ValueError(f"{path}: holds rows, not a configuration; `oresight init {path}` writes one")
     try:
         text = file.read_text(encoding="utf-8")
         node, tree = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text) or {}
     except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}); give the path of a YAML file") from error
+        cure = "give the path of a YAML file; `oresight init FILE` writes one for the rows in FILE"
+        raise ValueError(f"{path.absolute()}: cannot be read ({error.strerror}); {cure}") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: is not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(tree, dict):
         raise ValueError(f"{path}: must hold keys such as 'dataset:' and 'reference:', not a {type(tree).__name__}")
+    if repeated := _repeated_key(node):
+        raise ValueError(f"{path}, line {repeated[1]}: {repeated[0]} is there twice; remove one of them")
     for change in changes:
         _apply_change(tree, change)
     tree.setdefault("database", Curate.model_fields["database"].default)  # defaults are beside the file too
@@ -83,8 +96,12 @@ def validated(config: Any) -> Curate:
 
 def _first_error(error: ValidationError) -> tuple[tuple[str, ...], str]:
     """The keys that lead to the first wrong field, and a message with the field and its error."""
-    first = error.errors()[0]
+    errors = error.errors()
+    first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])  # a slip is why one misses
     key_path = tuple(map(str, first["loc"]))
+    if key_path[:2] == ("flagging", "parameters"):
+        given = _shortened(first["input"])
+        return key_path[:3], f"{'.'.join(key_path[:3])}: is {given}, but must be a number, a text, true or false"
     if key_path[:2] == ("splitting", "drop"):
         key_path = key_path[:2] + key_path[3:]  # without the name of the form that the value was read as
     name = ".".join(key_path) or "configuration"
@@ -98,19 +115,54 @@ def _first_error(error: ValidationError) -> tuple[tuple[str, ...], str]:
 
 def _sentence(error: Any) -> str:
     """What is wrong with a value, in our words where pydantic's are those of a programmer."""
-    given = textwrap.shorten(json.dumps(error["input"], default=str, ensure_ascii=False), 60, placeholder=" ...")
+    given = _shortened(error["input"])
     context = error.get("ctx", {})
     if error["type"] == "literal_error":
         allowed = re.findall(r"'(.*?)'", context["expected"])
         return f"is {given}, but must be {context['expected']}{_did_you_mean(str(error['input']), allowed)}"
     if error["type"] in BOUNDS:
         words, key = BOUNDS[error["type"]]
-        return f"is {given}, but must be {words} {context[key]:g}"
+        return f"is {given}, but must be {words} {_plain(context[key])}"
     if error["type"] == "missing":
         return "is missing"
     if error["type"] in KINDS:
-        return f"is {given}, but must be {KINDS[error['type']]}"
+        form = KINDS[error["type"]] if error["input"] is not None else KINDS[error["type"]].partition(";")[0]
+        return f"is {given}, but must be {_meant(error) or form}"
     return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _meant(error: Any) -> str:
+    """What somebody means who gives this value; empty if that is not clear."""
+    value, key = error["input"], str(error["loc"][-1])
+    if error["type"] == "float_parsing" and re.fullmatch(r"\d+([.,]\d+)?%?", value):
+        number = float(value.rstrip("%").replace(",", "."))
+        return f"a number, such as {number / 100 if value.endswith('%') else number:g}"
+    if isinstance(value, str) and error["type"].startswith("model") and key in SHORT_FORMS:
+        return f"keys with values, such as {SHORT_FORMS[key] % value}"
+    return ""
+
+
+def _shortened(value: Any) -> str:
+    return textwrap.shorten(json.dumps(value, default=str, ensure_ascii=False), 60, placeholder=" ...")
+
+
+def _plain(bound: float) -> str:
+    """A bound without an exponent."""
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
+
+
+def _repeated_key(node: yaml.Node | None) -> tuple[str, int] | None:
+    """A key that a section holds twice, of which YAML would keep the last, and its line."""
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    keys = set[str]()
+    for key, value in node.value:
+        if isinstance(key.value, str) and key.value in keys:
+            return key.value, key.start_mark.line + 1
+        keys |= {key.value} if isinstance(key.value, str) else set()
+        if deeper := _repeated_key(value):
+            return deeper
+    return None
 
 
 def _unknown_key(key_path: tuple[str, ...]) -> str:
@@ -140,7 +192,7 @@ def _apply_change(tree: dict[str, Any], change: str) -> None:
     """Apply a change `a.b=value` to the tree. The value is read as YAML."""
     key, equals, text = change.partition("=")
     *sections, last = key.strip().split(".")
-    if not equals or not last:
+    if not equals or not all((*sections, last)):
         raise ValueError(f"--set {change}: write key.subkey=value, for instance --set splitting.keep=0.5")
     for part in sections:
         tree = tree.setdefault(part, {})

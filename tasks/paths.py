@@ -77,7 +77,7 @@ class Local:
         """The path of a value. Raises ValueError with the cure."""
         text: str = validate(value)
         if not text:
-            raise ValueError('is "", but must be a path')
+            raise ValueError('is "", but must not be empty')
         if is_elsewhere(text) and self.holds in ("database", "folder"):
             raise ValueError(f"is {text!r}, but must be a path on this machine")
         if is_elsewhere(text):

@@ -20,6 +20,8 @@ class Section(BaseModel):
     @field_validator("*")
     @classmethod
     def _fits(cls, value: Any) -> Any:
+        if value == "":
+            raise ValueError('is "", but must not be empty')
         if isinstance(value, int) and abs(value) > LARGEST:
             raise ValueError(f"is {value:g}, but must be at most {LARGEST:g}")
         return value

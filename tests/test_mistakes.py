@@ -37,7 +37,57 @@ CHANGES = {
     "model.device=gpu": "model.device: is \"gpu\", but must be 'auto', 'cuda', 'mps' or 'cpu'",
     "publishing.formats=parquet": 'publishing.formats: is "parquet", but must be a list, such as [a, b]',
     "publishing.copy_images=perhaps": 'publishing.copy_images: is "perhaps", but must be true or false',
+    "dataset.path=''": 'dataset.path: is "", but must not be empty',
+    "database=' '": 'database: is "", but must not be empty',
+    "database=.": "database: {here} is a folder; give a file, such as oresight.duckdb",
+    "database=s3://a/b.duckdb": "database: is 's3://a/b.duckdb', but must be a path on this machine",
+    "database=null": "database: is null, but must be a text",
+    "dataset=rows.jsonl": 'dataset: is "rows.jsonl", but must be keys with values, such as {name: rows, path',
+    "dataset.name=my rows": 'dataset.name: is "my rows", but must be letters, digits, ., _ and -, and begin',
+    "dataset.name=trusted": "dataset.name and reference.name are both 'trusted': give each its own name",
+    "dataset.columns={frage: q}": "dataset.columns.frage: is not a key; the keys here are prompt, answer",
+    "dataset.columns.image=3": "dataset.columns.image: give the name of a column, a list of names, or false for none",
+    "dataset={name: a, paht: b}": "dataset.paht: is not a key (did you mean path?)",
+    "dataset.split=''": 'dataset.split: is "", but must not be empty',
+    "model=owner/name": 'model: is "owner/name", but must be keys with values, such as {name: owner/name}',
+    "scoring.batch_tokens=1e25": 'scoring.batch_tokens: is "1e25", but must be a whole number',
+    "scoring.batch_tokens=1.0e+25": "scoring.batch_tokens: is 1e+25, but must be a smaller whole number",
+    "scoring.batch_tokens=99999999": "scoring.batch_tokens: is 99999999, but must be at most 10000000",
+    "splitting.seed=1.0e+25": "splitting.seed: is 1e+25, but must be a smaller whole number",
+    "splitting.rows=9999999999999999": "splitting.rows: is 1e+16, but must be at most 1e+15",
+    "splitting.keep=80%": 'splitting.keep: is "80%", but must be a number, such as 0.8',
+    "splitting.keep=0,5": 'splitting.keep: is "0,5", but must be a number, such as 0.5',
+    "splitting.keep=.nan": "splitting.keep: is NaN, but must be a finite number",
+    "splitting.rows=9": "splitting: give one of keep, rows and tokens, not keep and rows",
+    "splitting.length_penalty=1": "splitting: length_penalty works with by: value only, not with by: match; remove one",
+    "splitting.drop={suspicous: 0.1}": "splitting.drop.suspicous: is not a key (did you mean suspicious?)",
+    "splitting.drop={suspicious: 10}": "splitting.drop.suspicious: is 10, but must be less than 1",
+    "publishing.folder=/": 'publishing.folder: is "/", but must be a folder below it, such as out',
+    "publishing.folder=s3://bucket/out": "publishing.folder: is 's3://bucket/out', but must be a path on this machine",
+    "publishing.approval_hours=.inf": "publishing.approval_hours: is Infinity, but must be a finite number",
+    "publishing.approval_hours=9000": "publishing.approval_hours: is 9000, but must be at most 8760",
+    "publishing.formats=[]": "publishing.formats: is [], but must be a list of at least one",
+    "publishing.require=better": "publishing.require.better: is not a key; the keys here are false_flags",
+    "flagging.parameters={a: [1]}": "flagging.parameters.a: is [1], but must be a number, a text, true or false",
+    "cluster={store: ftp://a, actors: 1}": "cluster.store: 'ftp://a' is neither a folder nor s3://bucket/prefix",
 }
+MALFORMED = {
+    "splitting": "write key.subkey=value, for instance --set splitting.keep=0.5",
+    "dataset..path=x": "write key.subkey=value",
+    "dataset.name.x=y": "name holds a value, not keys; set name itself",
+    "splitting.keep=[": "the value is not YAML; put it in quotes",
+}
+"""Changes that cannot be applied."""
+FILES = {
+    "tab.yaml": ("dataset:\n\tname: a\n", "{file}: is not YAML (while scanning"),
+    "list.yaml": ("- dataset\n", "{file}: must hold keys such as 'dataset:' and 'reference:', not a list"),
+    "twice.yaml": (GOOD + "splitting: {rows: 3}\n", "{file}, line 4: splitting is there twice; remove one of them"),
+    "inner.yaml": ("dataset:\n  path: a\n  path: b\n", "{file}, line 3: path is there twice; remove one of them"),
+    "rows.jsonl": ("{}\n", "{file}: holds rows, not a configuration; `oresight init {file}` writes one"),
+    "binary.yaml": ("\x00", "{file}: is not YAML ("),
+    "none.yaml": (None, "{file}: cannot be read (No such file or directory); give the path of a YAML file; `oresight"),
+}
+"""Files that are no configuration."""
 
 
 @pytest.fixture
@@ -56,7 +106,24 @@ def sentence(file: Path, *changes: str) -> str:
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_wrong_change_is_blamed_on_the_option(change: str, file: Path) -> None:
-    assert sentence(file, change).startswith(f"--set {change}: {CHANGES[change]}")
+    message = sentence(file, change)
+    if change == "dataset.name=trusted":  # no single key is to blame
+        assert message == f"{file}: configuration: {CHANGES[change]}"
+    else:
+        assert message.startswith(f"--set {change}: {CHANGES[change].replace('{here}', str(Path.cwd()))}")
+
+
+@pytest.mark.parametrize("change", MALFORMED)
+def test_a_change_that_cannot_be_applied_is_blamed(change: str, file: Path) -> None:
+    assert sentence(file, change).startswith(f"--set {change}: {MALFORMED[change]}")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_is_no_configuration_is_refused(name: str, tmp_path: Path) -> None:
+    text, expected = FILES[name]
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    assert sentence(tmp_path / name).startswith(expected.replace("{file}", str(tmp_path / name)))
 
 
 def test_a_wrong_value_in_the_file_is_blamed_on_its_line_also_beside_changes(file: Path) -> None:
