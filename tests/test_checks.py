@@ -213,7 +213,7 @@ def test_the_page_lists_every_check_with_its_severity() -> None:
 
 
 def test_an_own_check_of_scores_reads_the_flags_of_the_raw_checks(store: Store, tmp_path: Path) -> None:
-    page = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[1] / "docs" / "flags.md").read_text(encoding="utf-8")
     (tmp_path / "no_refusals.sql").write_text(page.split("```sql\n")[-1].split("```")[0], encoding="utf-8")
     store.rows("raw", {"sample_id": "a", "answer": "I'm sorry, but I can't assist with that."}, {"sample_id": "b"})
     store.scores({"sample_id": "a"}, {"sample_id": "b"})
