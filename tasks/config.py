@@ -261,6 +261,8 @@ class Curate(Section):
 
     database: DatabasePath = "oresight.duckdb"
     """DuckDB file that holds rows, scores, flags and splits."""
+    memory_limit: Annotated[str, Field(pattern=r"^(auto|[1-9]\d*(MB|GB))$")] = "auto"
+    """Most memory for DuckDB, such as 8GB. auto: 2 GB, or a quarter of the machine's memory if that is less."""
     dataset: Dataset
     """The rows to curate."""
     reference: Dataset | None = None

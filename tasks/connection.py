@@ -18,6 +18,10 @@ ROW_GROUP = 8192
 few vectors sometimes needs half a GB (tests/bench/bench_scale.py); with a few thousand, blocks stay half empty."""
 STORAGE = "v1.2.0"
 """The oldest DuckDB that can read the file: the first with Zstandard."""
+MEMORY = 2_000_000_000
+"""Bytes that DuckDB takes at most where nothing else is set. It writes to the disk what does not fit."""
+CGROUP = Path("/sys/fs/cgroup/memory.max")
+"""Where Linux says how much memory a container may take."""
 LOG = logging.getLogger("oresight")
 OPEN = threading.RLock()
 """Held while this process has a database open: DuckDB opens a file once per process, to read or to write."""
@@ -34,6 +38,23 @@ READS = {
 """Statements that read or change what a read-only connection keeps for itself: a variable, a temporary table."""
 SWITCH = re.compile(r"\b(enable|disable)_(logging|profiling)\W*\(", re.IGNORECASE)
 """Functions that write files, and end the process if they must not."""
+
+
+def automatic_memory() -> str:
+    """MEMORY, or a quarter of what this machine or container has, if that is less. As DuckDB's setting."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError, ValueError):  # there is no such file, or it says `max`
+        total = min(total, int(CGROUP.read_text()))
+    return f"{min(MEMORY, total // 4) // 1_000_000}MB"
+
+
+_memory_limit = automatic_memory()
+
+
+def limit_memory(setting: str) -> None:
+    """Let DuckDB take so much memory in this process from now on: `auto`, or a size such as 8GB."""
+    global _memory_limit
+    _memory_limit = automatic_memory() if setting == "auto" else setting
 
 
 class DatabaseBusy(RuntimeError):
@@ -77,7 +98,7 @@ def _connect(database: str, *, read_only: bool, wait_s: float) -> Connection:
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "preserve_insertion_order": False,
-        "memory_limit": "2GB",
+        "memory_limit": _memory_limit,
         "temp_directory": f"{database}.tmp",
         "disabled_compression_methods": "dict_fsst",  # Zstandard stores texts in a third less space ...
         "zstd_min_string_length": 64,  # ... but not the short texts that tables are joined by

@@ -28,6 +28,7 @@ from oresight.tasks.connection import DatabaseError as DatabaseError
 from oresight.tasks.connection import Statement as Statement
 from oresight.tasks.connection import attach, opened
 from oresight.tasks.connection import is_select as is_select
+from oresight.tasks.connection import limit_memory as limit_memory
 from oresight.tasks.connection import statements_that_read as statements_that_read
 from oresight.tasks.connection import transaction as transaction
 

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from oresight.flows.server.events import emit_drift
+from oresight.tasks import connection
 from oresight.tasks.config import Curate
 from oresight.tasks.database import SQL, reading, transaction, turn, writing
 from oresight.tasks.publish import publish
 from oresight.tasks.publishing.gate import record_answer
-from oresight.tasks.runs.record import Refused, Run, Waiting
+from oresight.tasks.runs.record import Refused, Run, Waiting, recorded
 from oresight.tasks.split import Split
 from tests.test_publish import release, some
 from tests.test_split import sample_id, settings
@@ -122,6 +123,23 @@ def test_nobodys_answer_in_time_is_a_no_and_a_late_yes_counts(tmp_path: Path) ->
     assert ask(config, "SELECT decision FROM approvals") == [("timed out",)]
     record_answer(config, 1, "approved", "Ada")
     assert publish(Run(config), 1).new
+
+
+def test_duckdbs_memory_follows_the_machine_or_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    container = tmp_path / "memory.max"
+    monkeypatch.setattr(connection, "CGROUP", container)
+    container.write_text("1000000000\n")
+    assert connection.automatic_memory() == "250MB"
+    container.write_text("max\n")
+    assert 250 < int(connection.automatic_memory().removesuffix("MB")) <= 2000
+    for setting, stored in (("700MB", "667.5 MiB"), ("auto", "1.8 GiB")):
+        config = settings(tmp_path).model_copy(update={"memory_limit": setting})
+        monkeypatch.setattr(connection, "automatic_memory", lambda: "2000MB")
+        with recorded(config, "split"), reading(config.database) as opened:
+            assert opened.execute("SELECT current_setting('memory_limit')").fetchone() == (stored,)
+    for wrong in ("lots", "8", "0GB", "-1GB"):
+        with pytest.raises(ValueError, match="memory_limit"):
+            Curate.model_validate({"dataset": {"name": "a", "path": "a"}, "memory_limit": wrong})
 
 
 def test_drift_is_a_view_and_gives_notice_beyond_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

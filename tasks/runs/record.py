@@ -12,7 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 from oresight.tasks.config import Curate
-from oresight.tasks.database import Connection, execute, reading, turn, writing
+from oresight.tasks.database import Connection, execute, limit_memory, reading, turn, writing
 from oresight.tasks.runs.faults import explain_faults
 from oresight.tasks.runs.journal import journal
 from oresight.tasks.scope import NO_ROWS, ModelIdentity, Scope, identify, read_scope, stored_datasets
@@ -81,6 +81,7 @@ def recorded(
     model: the configured model, if the caller has identified it already: hashing its files takes a while.
     """
     run_id = uuid.uuid4().hex
+    limit_memory(config.memory_limit)
     with (
         explain_faults(database=config.database, publishing__folder=config.publishing.folder),
         journal(config.database, config.dataset.name, flow, run_id),
