@@ -91,8 +91,9 @@ def head(tmp_path: Path, stories: Path, fitted: Path) -> DeadHead:
 
 
 def written(config: Curate, tmp_path: Path) -> Path:
-    """The configuration as a file."""
-    (tmp_path / "config.yaml").write_text(config.model_dump_json())
+    """The configuration as a file, with the absolute path of its reference."""
+    reference = {"reference": {"name": config.reference_name, "path": str(ROOT / "tests/data/trusted.jsonl")}}
+    (tmp_path / "config.yaml").write_text(json.dumps(config.model_dump(mode="json") | reference))
     return tmp_path / "config.yaml"
 
 
