@@ -150,7 +150,7 @@ def test_the_most_suspicious_share_is_left_out_without_a_budget(tmp_path: Path) 
     [
         ("suspicious", "splitting.drop: is \"suspicious\", but must be 'flagged' or 'nothing'"),
         ({"suspicious": 3}, "splitting.drop.suspicious: is 3, but must be less than 1"),
-        ({"share": 0.1}, "splitting.drop.suspicious: is missing"),
+        ({"share": 0.1}, "splitting.drop.share: is not a key; .*the keys here are suspicious"),
         ({"suspicious": 0.1, "x": 1}, "splitting.drop.x: is not a key; the keys here are suspicious$"),
     ],
 )

@@ -9,12 +9,17 @@ import time
 
 from oresight.flows.cli import main
 
+LIMIT_S = 120
+"""Seconds after which a command that does not end is killed."""
+
 
 def ended(how: str, arguments: list[str]) -> dict[str, str | int]:
     """The exit code and the output of a command. how: 'read', 'closed' (nobody reads its output) or 'interrupted'."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         child = os.fork()
         if child == 0:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores Ctrl-C
+            signal.alarm(LIMIT_S)
             read_end, write_end = os.pipe()
             os.close(read_end)
             os.dup2(write_end if how == "closed" else out.fileno(), 1)
