@@ -2,15 +2,16 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oresight.tasks.draft import default_file
-from oresight.tasks.draft import draft as draft_config
-from oresight.tasks.formats.preview import Preview
+from oresight.tasks.config import Model
 
-MODEL = "smollm2-135m-instruct"
+if TYPE_CHECKING:
+    from oresight.tasks.formats.preview import Preview
+
+MODEL = Model().name
 WITH_TRUSTED = {
     "plan": "says what a run takes: rows, time, memory and disk",
     "curate": "runs it",
@@ -36,6 +37,9 @@ def init(
     split: Annotated[str | None, typer.Option(help="The split to read, where FILE holds several.")] = None,
 ) -> None:
     """Write a configuration for your rows: look at the first ones, find their layout, and check the model."""
+    from oresight.tasks.draft import default_file  # here, because this imports what reads files
+    from oresight.tasks.draft import draft as draft_config
+
     file = to or default_file(data)
     if file.exists() or file.is_symlink():
         raise ValueError(f"{file.absolute()}: exists and is never overwritten; give another path with --to")
@@ -56,7 +60,7 @@ def init(
         typer.echo(f"oresight {command} {shlex.quote(str(file))}\n  {purpose}")
 
 
-def _print_preview(preview: Preview) -> None:
+def _print_preview(preview: "Preview") -> None:
     """Which column holds what, by the first rows."""
     typer.echo(f"{preview.section.path}: layout {preview.layout}, by the first {preview.rows} rows")
     for part, columns in preview.parts.items():

@@ -11,7 +11,6 @@ from oresight.tasks.config import Curate
 from oresight.tasks.configfile import read_config
 from oresight.tasks.database import bring_up_to_date
 from oresight.tasks.review import trust_queue
-from oresight.tasks.reviewing.export import CSV_NOTE, export_flags
 from oresight.tasks.runs.record import Run, recorded
 from oresight.tasks.runs.user import user_name
 from oresight.tasks.trusted import trusted_rows
@@ -38,6 +37,8 @@ def review(
     bring_up_to_date(run.config.database)
     _ = run.model  # an unusable model is an error here rather than on the page
     if export:
+        from oresight.tasks.reviewing.export import CSV_NOTE, export_flags
+
         count, note = export_flags(run, export), f"; {CSV_NOTE}" if export.suffix.lower() == ".csv" else ""
         typer.echo(f"{export.absolute()}: {count:,} rows{note}")
         return

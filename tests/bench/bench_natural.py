@@ -15,13 +15,10 @@ from pathlib import Path
 
 from sklearn.metrics import roc_auc_score
 
+from oresight.flows.pipeline import Pipeline
 from oresight.tasks.config import Curate
 from oresight.tasks.database import reading
-from oresight.tasks.flag import flag
-from oresight.tasks.ingest import ingest
-from oresight.tasks.plant import plant
 from oresight.tasks.runs.record import recorded
-from oresight.tasks.score import score
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 SUSPICIOUS = {"suspicion": 1, "value": -1, "nll": 1, "worst_token": -1, "conditional_gain": -1, "local_value": -1}
@@ -54,11 +51,11 @@ def measure(name: str, folder: Path) -> None:
         "reference": {"name": "trusted", "path": f"{folder}/trusted.jsonl"},
     })  # fmt: skip
     with recorded(config, "flag") as run:
-        ingest(run, "dataset")
-        ingest(run, "reference")
-        plant(run)
-        score(run)
-        flag(run)
+        pipeline = Pipeline(run)
+        pipeline.read()
+        pipeline.plant()
+        pipeline.score()
+        pipeline.judge()
     with reading(config.database) as connection:
         found = connection.execute(
             f"SELECT (metadata->>'bad')::BOOLEAN, q_value, {', '.join(SUSPICIOUS)} FROM scores"
