@@ -14,7 +14,8 @@ from oresight.tasks.config import Flagging
 from oresight.tasks.database import Connection, execute, reading, records, transaction, writing
 from oresight.tasks.detection.detector import MIN_EXAMPLES, Detection, SignalTable, detect, folds, reach
 from oresight.tasks.detection.labels import Labels, label_signals
-from oresight.tasks.detection.likeness import Likeness, likeness
+from oresight.tasks.detection.likeness import UNLIKE, Likeness, likeness
+from oresight.tasks.detection.mixture import Features
 from oresight.tasks.detection.peers import Peers
 from oresight.tasks.detection.signals import DETECTED_BY, LABEL_SIGNALS
 from oresight.tasks.detection.twins import without_twin
@@ -118,8 +119,11 @@ def _labels(signals: Columns, states: NDArray[np.float32]) -> Labels | None:
 
 def _likeness(signals: Columns, states: NDArray[np.float32]) -> Likeness | None:
     """How rows of the dataset relate to trusted rows; None without rows, or with too few trusted rows to say."""
-    rows, trusted = states[signals["role"] == "dataset"], states[signals["role"] == "reference"]
-    return likeness(rows, trusted) if len(rows) and len(trusted) >= MIN_EXAMPLES else None
+    is_row, is_trusted = signals["role"] == "dataset", signals["role"] == "reference"
+    if not is_row.any() or is_trusted.sum() < MIN_EXAMPLES:
+        return None
+    rows, trusted = (Features(states[part], signals["answer_tokens"][part]) for part in (is_row, is_trusted))
+    return likeness(rows, trusted)
 
 
 def _peers(signals: Columns, states: NDArray[np.float32]) -> Peers:
@@ -185,15 +189,15 @@ def _suspicions(signals: Columns, detection: Detection, labels: Labels | None, a
         suspicion[signals["role"] == role] = values
     is_row = signals["role"] == "dataset"
     p[is_row], q[is_row], local_fdr[is_row] = detection.p_N, detection.q_N, detection.local_fdr_N
-    is_unlike, nearest = np.full(n, None, dtype=object), np.full(n, None, dtype=object)
+    is_unlike, because, nearest = (np.full(n, None, dtype=object) for _ in range(3))
     if alike:
-        is_unlike[is_row], cosine[is_row] = alike.is_unlike_N, alike.cosine_N
+        is_unlike[is_row], because[is_row], cosine[is_row] = alike.is_unlike_N, alike.because_N, alike.cosine_N
         nearest[is_row] = signals["sample_id"][signals["role"] == "reference"][alike.nearest_N]
     looks_like[is_row] = np.array(detection.looks_like_N, dtype=object)
     for position, top in zip(np.flatnonzero(is_row), detection.top_signals_N2, strict=True):
         top_signals[position] = top
     texts = {name: signals[name].tolist() for name in ("sample_id", "role")} | {"looks_like": looks_like.tolist()}
-    texts["nearest"] = nearest.tolist()
+    texts |= {"nearest": nearest.tolist(), "unlike_because": because.tolist()}
     numbers = {"suspicion": suspicion, "p_value": p, "q_value": q, "local_fdr": local_fdr, "nearest_cosine": cosine}
     numbers |= {"label_probe": labels.probe, "agreement": labels.agreement} if labels else {}
     columns = {name: pa.array(values, pa.string()) for name, values in texts.items()}
@@ -232,12 +236,14 @@ def _log_detection(detection: Detection | None, trusted: int, flagging: Flagging
 
 
 def _log_unlike(unlike: list[dict[str, Any]], judged: int) -> None:
-    """Log how many rows are unlike all trusted rows, of which files, with three examples, and what to do."""
-    rows = sum(part["rows"] for part in unlike)
-    parts = ", ".join(f"{part['part']} {part['rows']:,}" for part in unlike[:5])
-    examples = ", ".join(example for part in unlike[:3] for example in part["examples"])
-    log().warning(
-        "flag: %s of %s rows ask nothing that a trusted row asks and are not judged (%s), for instance %s;"
-        " add some like these to the trusted rows",
-        f"{rows:,}", f"{judged:,}", parts, examples,
-    )  # fmt: skip
+    """Log how many rows are unlike all trusted rows, why, of which files, with three examples, and what to do."""
+    for because, what in UNLIKE.items():
+        parts = [part for part in unlike if part["because"] == because]
+        if parts:
+            log().warning(
+                "flag: %s of %s rows %s, and are not judged (%s), for instance %s;"
+                " add some like these to the trusted rows",
+                f"{sum(part['rows'] for part in parts):,}", f"{judged:,}", what,
+                ", ".join(f"{part['part']} {part['rows']:,}" for part in parts[:5]),
+                ", ".join(example for part in parts[:3] for example in part["examples"]),
+            )  # fmt: skip

@@ -277,8 +277,17 @@ def test_rows_that_are_unlike_trusted_rows_are_counted_by_source_or_else_by_file
     scope = {"dataset": "raw", "model_key": "key", "reference": "trusted", "reference_hash": "hash of trusted"}
     with reading(store.database) as connection:
         told = execute(connection, "flag_unlike", scope).fetchall()
-        assert [(part, rows, len(examples)) for part, rows, examples in told] == [("maths", 2, 1), ("rows.jsonl", 1, 1)]
+        parts = [(why, part, rows, len(examples)) for why, part, rows, examples in told]
+        assert parts == [("asks", "maths", 2, 1), ("asks", "rows.jsonl", 1, 1)]
     store.execute("UPDATE store.suspicions SET is_unlike = false WHERE sample_id = 'c'")
     with reading(store.database) as connection:
-        ((part, rows, examples),) = execute(connection, "flag_unlike", scope).fetchall()
+        ((_, part, rows, examples),) = execute(connection, "flag_unlike", scope).fetchall()
     assert (part, rows, examples) == ("maths", 2, ["rows.jsonl, line 1"] * 2)
+    store.execute("UPDATE store.suspicions SET unlike_because = 'shorter' WHERE sample_id = 'a'")
+    with reading(store.database) as connection:
+        told = execute(connection, "flag_unlike", scope).fetchall()
+    assert [(why, part, rows) for why, part, rows, _ in told] == [("asks", "maths", 1), ("shorter", "maths", 1)]
+    store.scores(*({"sample_id": name} for name in ("a", "b", "c", "like")))
+    store.check("score")
+    ((reason,),) = store.execute("SELECT reason FROM store.flags WHERE sample_id = 'a'")
+    assert reason == "Its answer is shorter than those of the trusted rows."

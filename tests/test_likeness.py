@@ -7,7 +7,9 @@ import pytest
 from scipy.stats import false_discovery_control
 
 from oresight.tasks.detection.estimate import local_fdr, with_heavy_tail, with_normal_tail
-from oresight.tasks.detection.likeness import likeness
+from oresight.tasks.detection.lengths import beyond
+from oresight.tasks.detection.likeness import Likeness, likeness
+from oresight.tasks.detection.mixture import Features
 
 SIZE = 64
 
@@ -16,6 +18,11 @@ def states(seed: int, rows: int, kind: int) -> np.ndarray:
     """States of rows of a kind: a centre and noise of the same size."""
     centre = np.random.default_rng(kind).normal(size=SIZE)
     return (centre + np.random.default_rng(seed).normal(size=(rows, SIZE))).astype(np.float32)
+
+
+def compared(rows: np.ndarray, trusted: np.ndarray) -> Likeness:
+    """Rows and trusted rows whose answers are equally long."""
+    return likeness(*(Features(each, np.ones(len(each))) for each in (rows, trusted)))
 
 
 @pytest.mark.parametrize(
@@ -27,7 +34,7 @@ def test_rows_of_another_kind_are_unlike_and_rows_of_the_same_kind_are_not(
     ours, others = [], []
     for seed in range(5):
         rows = np.concatenate([states(seed, 300, 1), states(seed + 50, foreign, 2)])
-        is_unlike = likeness(rows, states(seed + 100, trusted, 1)).is_unlike_N
+        is_unlike = compared(rows, states(seed + 100, trusted, 1)).is_unlike_N
         ours.append(is_unlike[:300].mean())
         others.append(is_unlike[300:].mean())
     assert np.mean(others) > found and np.mean(ours) < 0.1
@@ -35,20 +42,49 @@ def test_rows_of_another_kind_are_unlike_and_rows_of_the_same_kind_are_not(
 
 @pytest.mark.parametrize("trusted", [20, 200])
 def test_where_all_rows_are_of_one_kind_hardly_any_is_called_unlike(trusted: int) -> None:
-    told = [likeness(states(seed, 400, 1), states(seed + 100, trusted, 1)).is_unlike_N.mean() for seed in range(20)]
+    told = [compared(states(seed, 400, 1), states(seed + 100, trusted, 1)).is_unlike_N.mean() for seed in range(20)]
     assert np.mean(told) < 0.02
 
 
 def test_a_trusted_set_of_two_kinds_in_unequal_numbers_covers_both() -> None:
     trusted = np.concatenate([states(100, 60, 1), states(101, 6, 2)])
     rows = np.concatenate([states(0, 100, 1), states(1, 200, 2)])
-    assert likeness(rows, trusted).is_unlike_N.mean() < 0.05
+    assert compared(rows, trusted).is_unlike_N.mean() < 0.05
 
 
 def test_the_nearest_trusted_row_is_named() -> None:
     trusted = states(0, 30, 1)
-    found = likeness(trusted[::-1].copy(), trusted)
+    found = compared(trusted[::-1].copy(), trusted)
     assert found.nearest_N.tolist() == list(range(29, -1, -1)) and np.allclose(found.cosine_N, 1)
+
+
+def lengths(seed: int, rows: int, short: float) -> np.ndarray:
+    """Lengths of answers: a share of 1 to 4 tokens, and others of 20 to 60."""
+    draw = np.random.default_rng(seed)
+    return np.where(np.arange(rows) < round(short * rows), draw.integers(1, 5, rows), draw.integers(20, 61, rows))
+
+
+@pytest.mark.parametrize(("trusted", "few"), [(40, 0.0), (40, 0.025), (100, 0.0), (100, 0.02), (200, 0.01)])
+def test_short_answers_that_trusted_rows_hardly_have_are_unlike_and_so_are_long_ones(trusted: int, few: float) -> None:
+    rows, ours = lengths(0, 400, 0.2), lengths(1, trusted, few)
+    assert ((beyond(rows, ours) == -1) == (rows < 5)).mean() > 0.95
+    assert (beyond(rows, ours)[rows < 5] == -1).mean() > (0.7 if few else 0.999)
+    assert ((beyond(-rows, -ours) == 1) == (beyond(rows, ours) == -1)).all()
+
+
+def test_the_row_says_whether_it_asks_something_else_or_has_another_length() -> None:
+    rows = np.concatenate([states(0, 300, 1), states(1, 100, 2)])
+    lengths_N = np.concatenate([np.full(60, 1), np.full(240, 30), np.full(100, 30)])
+    because = likeness(Features(rows, lengths_N), Features(states(2, 60, 1), np.full(60, 30))).because_N
+    assert set(because[:60]) <= {"shorter", "asks"} and (because[:60] == "shorter").mean() > 0.9
+    assert (because[300:] == "asks").mean() > 0.9 and (because[60:300] == None).mean() > 0.9  # noqa: E711
+
+
+@pytest.mark.parametrize("trusted", [20, 60, 200])
+def test_hardly_any_answer_is_too_short_or_long_where_trusted_rows_are_drawn_as_the_dataset(trusted: int) -> None:
+    told = [(beyond(lengths(i, 400, 0.1), lengths(i + 500, trusted, 0.1)) != 0).mean() for i in range(100)]
+    assert np.mean(told) < 0.02
+    assert not beyond(np.ones(400), np.ones(trusted)).any()
 
 
 Tail = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from oresight.tasks.detection.mixture import as_the_dataset, conformal, effective, weight_above, weights
+from oresight.tasks.detection.mixture import (
+    Features,
+    Weights,
+    as_the_dataset,
+    conformal,
+    effective,
+    weight_above,
+    weights,
+)
 
 
 def states(counts: tuple[int, ...], seed: int) -> NDArray[np.float64]:
@@ -14,8 +22,13 @@ def states(counts: tuple[int, ...], seed: int) -> NDArray[np.float64]:
     return 4 * np.eye(16)[kinds] + draw.normal(size=(len(kinds), 16)) / 4
 
 
+def weighted(rows: NDArray[np.float64], trusted: NDArray[np.float64], is_like: NDArray[np.bool_]) -> Weights:
+    """The weights where all answers are equally long."""
+    return weights(*(Features(each, np.ones(len(each))) for each in (rows, trusted)), is_like)
+
+
 def test_rows_of_a_kind_count_as_often_as_the_dataset_has_them() -> None:
-    found = weights(states((300, 100), 0), states((15, 45), 1), np.ones(400, bool))
+    found = weighted(states((300, 100), 0), states((15, 45), 1), np.ones(400, bool))
     assert found.trusted_R[:15].mean() == pytest.approx(3.0, rel=0.1)  # 75% of the rows, 25% of the trusted rows
     assert found.trusted_R[15:].mean() == pytest.approx(1 / 3, rel=0.1)
     assert found.rows_N[:300].mean() == pytest.approx(3.0, rel=0.1)
@@ -25,13 +38,13 @@ def test_rows_of_a_kind_count_as_often_as_the_dataset_has_them() -> None:
 def test_rows_that_are_unlike_change_no_weight() -> None:
     rows, is_like = states((100, 100, 400), 0), np.arange(600) < 200
     trusted = states((30, 30, 0), 1)
-    assert (weights(rows, trusted, is_like).trusted_R == 1).all()
-    assert np.ptp(weights(rows, trusted, np.ones(600, bool)).rows_N) > 0
+    assert (weighted(rows, trusted, is_like).trusted_R == 1).all()
+    assert np.ptp(weighted(rows, trusted, np.ones(600, bool)).rows_N) > 0
 
 
 @pytest.mark.parametrize("trusted", [(2, 20), (15, 15), (60, 60)])
 def test_few_trusted_rows_and_equal_proportions_leave_all_weights_1(trusted: tuple[int, int]) -> None:
-    found = weights(states((200, 200), 0), states(trusted, 1), np.ones(400, bool))
+    found = weighted(states((200, 200), 0), states(trusted, 1), np.ones(400, bool))
     assert (found.trusted_R == 1).all() and (found.rows_N == 1).all()
 
 
@@ -57,3 +70,14 @@ def test_the_weighted_sample_has_the_size_the_proportions_and_the_highest_row() 
     assert len(sample) == effective(weight) == 80 and sample[-1] == 9
     assert abs((sample < 0.5).mean() - 0.75) < 0.02
     assert np.array_equal(as_the_dataset(np.arange(9.0), np.ones(9)), np.arange(9.0))
+
+
+def test_answers_of_a_length_count_as_often_as_the_dataset_has_them_beside_what_is_asked() -> None:
+    """Half of the rows have short answers, a tenth of the trusted rows; both ask two kinds of things equally often."""
+    asks = states((200, 200), 0), states((50, 50), 1)
+    lengths = np.tile([2, 30], 200), np.tile([2, *[30] * 9], 10)
+    found = weights(*(Features(s, n) for s, n in zip(asks, lengths, strict=True)), np.ones(400, bool))
+    assert found.trusted_R[lengths[1] == 2].mean() == pytest.approx(5, rel=0.1)
+    assert found.trusted_R[lengths[1] == 30].mean() == pytest.approx(5 / 9, rel=0.1)
+    more = weights(Features(states((300, 100), 0), lengths[0]), Features(asks[1], lengths[1]), np.ones(400, bool))
+    assert more.trusted_R[:50].sum() == pytest.approx(3 * more.trusted_R[50:].sum(), rel=0.15)

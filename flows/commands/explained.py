@@ -136,6 +136,8 @@ def _pulls(row: Record, full: bool) -> Facts:
 
 def _suspicion(suspicion: Record) -> str:
     if suspicion["is_unlike"]:
+        if suspicion["unlike_because"] in ("shorter", "longer"):
+            return f"not judged: its answer is {suspicion['unlike_because']} than those of the trusted rows"
         return f"not judged: it asks nothing that a trusted row asks; nearest is {short_id(suspicion['nearest'] or '')}"
     signals = ", ".join(suspicion["signals"] or []) or "nothing"
     return (

@@ -120,7 +120,7 @@ FROM store.flags;
 -- How suspicious each row is, flagged or not: a natural logarithm of odds, up to a constant.
 CREATE OR REPLACE VIEW suspicions AS
 SELECT p.sample_id, p.dataset, p.reference, m.model, p.suspicion, p.p_value, p.q_value, p.looks_like, p.signals, p.label_probe,
-       p.agreement, p.local_fdr, p.is_unlike, p.nearest, p.nearest_cosine, p.run_id
+       p.agreement, p.local_fdr, p.is_unlike, p.unlike_because, p.nearest, p.nearest_cosine, p.run_id
 FROM store.suspicions AS p
 JOIN store.datasets AS d ON d.dataset = p.reference AND d.content_hash = p.reference_hash
 JOIN store.models AS m ON m.model_key = p.model_key

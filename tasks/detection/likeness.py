@@ -1,4 +1,4 @@
-"""Rows that ask what no trusted row asks. Unlike is not wrong: trusted rows say nothing about such rows.
+"""Rows that are unlike all trusted rows. Unlike is not wrong: trusted rows say nothing about such rows.
 
 A classifier tells trusted rows from rows of the dataset by the state before the answer. This state depends on the
 prompt alone, so a wrong answer makes no row unlike. The classifier's log-odds are the score of a test for novelty
@@ -10,6 +10,8 @@ Below the lowest odds of a trusted row the p-value falls on, as in estimate.py.
 For fold k, the trusted rows of the fold stand among the rows of the dataset when the classifier is fitted, so that it
 treats them and a row that asks the same alike. Benjamini-Hochberg then bounds the share of rows that are called unlike
 although they ask what trusted rows ask.
+
+Rows are unlike, too, if their answers are shorter or longer than those of the trusted rows (lengths.py).
 """
 
 from dataclasses import dataclass
@@ -22,10 +24,17 @@ from sklearn.linear_model import LogisticRegression
 
 from oresight.tasks.detection.detector import FOLDS, folds
 from oresight.tasks.detection.estimate import with_normal_tail
-from oresight.tasks.detection.mixture import Weights, weights
+from oresight.tasks.detection.lengths import beyond
+from oresight.tasks.detection.mixture import Features, Weights, weights
 from oresight.tasks.detection.twins import unit
 
 Floats = NDArray[Any]
+UNLIKE = {
+    "asks": "ask nothing that a trusted row asks",
+    "shorter": "have shorter answers than the trusted rows",
+    "longer": "have longer answers than the trusted rows",
+}
+"""Why rows are unlike all trusted rows."""
 RATE = 0.1
 """Stated share, among the rows that are called unlike, of rows that are not."""
 INVERSE_L2 = 0.001
@@ -40,8 +49,8 @@ CHUNK = 4096
 class Likeness:
     """How rows of the dataset relate to the trusted rows."""
 
-    is_unlike_N: NDArray[np.bool_]
-    """Whether a row asks what no trusted row asks."""
+    because_N: NDArray[Any]
+    """Why a row is unlike all trusted rows, one of UNLIKE; None for all others."""
     nearest_N: NDArray[np.int64]
     """Position of the trusted row with the most similar prompt."""
     cosine_N: Floats
@@ -49,14 +58,20 @@ class Likeness:
     weights: Weights
     """How much each trusted row and each row counts."""
 
+    @property
+    def is_unlike_N(self) -> NDArray[np.bool_]:  # noqa: N802
+        """Whether a row is unlike all trusted rows."""
+        return is_unlike(self.because_N)
 
-def likeness(state_NS: Floats, state_RS: Floats) -> Likeness:
-    """Compare rows of the dataset with trusted rows.
 
-    Args:
-        state_NS: States before the answer, of rows of the dataset, in an order that carries no information.
-        state_RS: The same of the trusted rows.
-    """
+def is_unlike(because_N: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether there is a reason to call a row unlike all trusted rows [N]."""
+    return np.array([because is not None for because in because_N], dtype=bool)
+
+
+def likeness(rows: Features, trusted: Features) -> Likeness:
+    """Compare rows of the dataset, in an order that carries no information, with trusted rows."""
+    state_NS, state_RS = rows.state_MS, trusted.state_MS
     mean_S = state_NS.mean(0)
     scale = np.sqrt(np.square(state_NS - mean_S).mean()) or 1.0
     trusted_RS = (state_RS - mean_S) / scale
@@ -76,8 +91,11 @@ def likeness(state_NS: Floats, state_RS: Floats) -> Likeness:
         cosine_CR = unit(rows_CS) @ trusted_unit_RS.T
         nearest_N[chunk], cosine_N[chunk] = cosine_CR.argmax(1), cosine_CR.max(1)
     p_N = with_normal_tail((1 + lower_N) / (1 + len(trusted_RS)), -mean_N, -np.concatenate(sorted_odds))
-    is_unlike_N = false_discovery_control(p_N) <= RATE
-    return Likeness(is_unlike_N, nearest_N, cosine_N, weights(state_NS, state_RS, ~is_unlike_N))
+    side_N = beyond(rows.length_M, trusted.length_M)
+    because_N = np.full(len(state_NS), None, dtype=object)
+    because_N[side_N < 0], because_N[side_N > 0] = "shorter", "longer"
+    because_N[false_discovery_control(p_N) <= RATE] = "asks"
+    return Likeness(because_N, nearest_N, cosine_N, weights(rows, trusted, ~is_unlike(because_N)))
 
 
 def _classifier(trusted_RS: Floats, is_held_out_R: NDArray[np.bool_], sample_MS: Floats) -> Any:

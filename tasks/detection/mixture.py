@@ -5,6 +5,9 @@ cluster c then stands for as many rows as it has in the dataset:
 
     w_c = (share of the rows in c) / (share of the trusted rows in c)        with half a row more in each cluster
 
+The weights are then multiplied by such a ratio for each bin of the answer's length, where trusted rows count as they do
+by cluster (one step of raking; Deming and Stephan, 1940).
+
 These are the weights of conformal p-values under covariate shift (Tibshirani et al., 2019):
 
     p(row) = (w(row) + sum of w_i over trusted rows i that are at least as suspicious) / (w(row) + sum of w_i)
@@ -12,22 +15,33 @@ These are the weights of conformal p-values under covariate shift (Tibshirani et
 Weighted trusted rows tell as much as (sum w)^2 / sum w^2 rows would that came in the dataset's proportions.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2_contingency
 from sklearn.cluster import KMeans
 
+from oresight.tasks.detection.lengths import bins
 from oresight.tasks.detection.twins import unit
 
-Floats = NDArray[np.float64]
+Floats = NDArray[Any]
+Ints = NDArray[np.int64]
 ROWS_A_CLUSTER = 15
 """Trusted rows for each cluster, in the mean; more clusters would fit weights to chance."""
 MOST_CLUSTERS = 8
 SIGNIFICANT = 0.01
 MOST_ROWS = 5000
 """Most rows of the dataset that clusters are fitted on."""
+
+
+class Features(NamedTuple):
+    """What rows ask, and how long their answers are."""
+
+    state_MS: NDArray[Any]
+    """States before the answer."""
+    length_M: NDArray[Any]
+    """Tokens of the answers."""
 
 
 class Weights(NamedTuple):
@@ -47,29 +61,42 @@ def effective(weight_R: Floats) -> int:
     return round(float(weight_R.sum() ** 2 / max(np.square(weight_R).sum(), 1e-300)))
 
 
-def weights(state_NS: Floats, state_RS: Floats, is_like_N: NDArray[np.bool_]) -> Weights:
+def weights(rows: Features, trusted: Features, is_like_N: NDArray[np.bool_]) -> Weights:
     """The weights, which are 1 unless a chi-squared test finds other proportions, because weights cost power.
 
     Args:
-        state_NS: States before the answer, of rows of the dataset.
-        state_RS: The same of the trusted rows.
+        rows: Rows of the dataset.
+        trusted: Trusted rows.
         is_like_N: Rows of which trusted rows can say something.
     """
-    equal = Weights.equal(len(state_RS), len(state_NS))
+    equal = Weights.equal(len(trusted.state_MS), len(rows.state_MS))
+    by_prompt = _reweighted(equal, *_clusters(rows.state_MS, trusted.state_MS, is_like_N), is_like_N)
+    return _reweighted(by_prompt, *bins(rows.length_M, trusted.length_M), is_like_N)
+
+
+def _clusters(state_NS: Floats, state_RS: Floats, is_like_N: NDArray[np.bool_]) -> tuple[Ints, Ints]:
+    """Clusters of the rows and of the trusted rows; one cluster if there are few of either."""
     clusters, like_NS = min(MOST_CLUSTERS, len(state_RS) // ROWS_A_CLUSTER), state_NS[is_like_N]
     if clusters < 2 or len(like_NS) < clusters:
-        return equal
+        return np.zeros(len(state_NS), dtype=np.int64), np.zeros(len(state_RS), dtype=np.int64)
     mean_S = like_NS.mean(0)
     rows_NS, trusted_RS = unit(state_NS - mean_S), unit(state_RS - mean_S)
     sample = rows_NS[is_like_N][:: max(1, len(like_NS) // MOST_ROWS)]
     model = KMeans(clusters, n_init=5, random_state=0).fit(np.concatenate([sample, trusted_RS]))
-    cluster_N, cluster_R = model.predict(rows_NS), model.predict(trusted_RS)
-    counts_2c = np.array([np.bincount(of, minlength=clusters) for of in (cluster_N[is_like_N], cluster_R)])
-    if chi2_contingency(counts_2c[:, counts_2c.any(0)]).pvalue > SIGNIFICANT:
-        return equal
-    rows_c, trusted_c = counts_2c[0] / len(like_NS), (counts_2c[1] + 0.5) / (len(state_RS) + 0.5 * clusters)
-    ratio_c = rows_c / trusted_c
-    return Weights(ratio_c[cluster_R], ratio_c[cluster_N])
+    return model.predict(rows_NS), model.predict(trusted_RS)
+
+
+def _reweighted(before: Weights, kind_N: Ints, kind_R: Ints, is_like_N: NDArray[np.bool_]) -> Weights:
+    """These weights times those of kinds of rows, if the kinds come in other proportions in the dataset."""
+    kinds = 1 + max(kind_N.max(initial=0), kind_R.max(initial=0))
+    rows_c, trusted_c = (np.bincount(of, minlength=kinds) for of in (kind_N[is_like_N], kind_R))
+    is_there_c = (rows_c + trusted_c) > 0
+    counts_2c = np.array([rows_c, trusted_c])[:, is_there_c]
+    if rows_c.sum() == 0 or is_there_c.sum() < 2 or chi2_contingency(counts_2c).pvalue > SIGNIFICANT:
+        return before
+    counted_c = np.bincount(kind_R, before.trusted_R, kinds) + 0.5 * before.trusted_R.mean()
+    ratio_c = rows_c / rows_c.sum() / (counted_c / counted_c.sum())
+    return Weights(before.trusted_R * ratio_c[kind_R], before.rows_N * ratio_c[kind_N])
 
 
 def as_the_dataset(trusted_R: Floats, weight_R: Floats) -> Floats:

@@ -48,8 +48,9 @@ def verdict(
     gaps = [f"This model does not see {', '.join(blind)}"] if blind else []
     if unlike:
         gaps.append(
-            f"{unlike:,} row{'s ask' if unlike != 1 else ' asks'} nothing that a trusted row asks, so nothing is said"
-            f" of {'them' if unlike != 1 else 'it'}: add some like these to the trusted rows"
+            f"{unlike:,} row{'s are' if unlike != 1 else ' is'} unlike all trusted rows, by what is asked or by the"
+            f" length of the answer, so nothing is said of {'them' if unlike != 1 else 'it'}: add some like these to"
+            " the trusted rows"
         )
     return [found, sure, f"{'; '.join(gaps)}. {UNSEEN}" if gaps else UNSEEN]
 

@@ -1,7 +1,8 @@
 """Is the stated error rate kept? python tests/bench/bench_flags.py [DRAWS] [SET ...].
 
 A set says which sources trusted rows and other rows are drawn from (SETS). In skewed, trusted rows have other
-proportions; half-foreign and new-source hold rows of sources that no trusted row is from. Each draw takes trusted rows,
+proportions; half-foreign and new-source hold rows of sources that no trusted row is from. Of brief, trusted rows lack
+the fifth of the rows with the shortest answers, have few of them, or lack the longest. Each draw takes trusted rows,
 their canaries, and 400 other rows, of which a share is defective, and has them judged as the step `flag` does, at a
 stated rate of 10%, with `flagging.error` estimated and guaranteed.
 
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from oresight.tasks.detection.detector import SignalTable, detect, folds
 from oresight.tasks.detection.labels import label_signals
 from oresight.tasks.detection.likeness import likeness
+from oresight.tasks.detection.mixture import Features
 from oresight.tasks.detection.peers import Peers
 from oresight.tasks.detection.signals import DETECTED_BY, LABEL_SIGNALS
 from oresight.tasks.detection.twins import unit, without_twin
@@ -46,6 +48,18 @@ class Setting(NamedTuple):
     rows: Weights
 
 
+def by_length(source: str) -> dict[str, Setting]:
+    """Sets of one source whose trusted rows lack short answers, have few of them, or lack long ones."""
+    short, middle, long = f"{source}, short", f"{source}, middle", f"{source}, long"
+    rows = {short: 2, middle: 6, long: 2}
+    return {
+        source: Setting({source: 1}, {source: 1}),
+        f"{source}, no short": Setting({middle: 6, long: 2}, rows),
+        f"{source}, few short": Setting({short: 1, middle: 15, long: 5}, rows),
+        f"{source}, no long": Setting({short: 2, middle: 6}, rows),
+    }
+
+
 SETS = {
     "dolly": Setting({"dolly": 1}, {"dolly": 1}),
     "gsm8k": Setting({"gsm8k": 1}, {"gsm8k": 1}),
@@ -55,6 +69,8 @@ SETS = {
     "skewed": Setting({"dolly": 1, "gsm8k": 4, "bbh": 1}, {"dolly": 5, "gsm8k": 1, "bbh": 1}),
     "half-foreign": Setting({"dolly": 1}, {"dolly": 1, "gsm8k": 1}),
     "new-source": Setting({name: n for name, n in FIVE.items() if name != "gsm8k"}, FIVE),
+    **by_length("brief"),
+    **by_length("brief-tiny"),
 }
 
 
@@ -142,7 +158,7 @@ def signal_table(pool: Arrays, rows: Drawn) -> SignalTable:
     names = DETECTED_BY + (LABEL_SIGNALS if labels else ())
     x = np.column_stack([columns[name] for name in names])
     states = state.astype(np.float32)
-    alike = likeness(states[n:c], states[:n])
+    alike = likeness(Features(states[n:c], tokens[n:c]), Features(states[:n], tokens[:n]))
     return SignalTable(
         names=names,
         rows_NS=x[n:c],

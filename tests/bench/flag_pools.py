@@ -1,11 +1,13 @@
 """Scored rows that tests/bench/bench_flags.py draws from: python tests/bench/flag_pools.py [SOURCE ...].
 
 Sources are short rows of Dolly, GSM8K, MRPC (as a question with the answer yes or no), BIG-Bench Hard, grammars and
-self-instruct, and easy-VQA. Each has candidates for trusted rows, canaries of some of them, other rows, and copies of
-these with defects, of the canaries' kinds and of three other kinds. All are scored once, in float32. No signal depends
-on the rows beside it but the values, and those come from the index, so that any draw of trusted rows and others can be
-judged afterwards. The index is fitted on rows that are in no draw, because its products are larger for the rows that it
-is fitted on. The result is stored in evaluate/flags-SOURCE.npz. All sources together take an hour on 2 cores.
+self-instruct, and easy-VQA; brief are the shortest rows of Dolly, a fifth of which have an answer of a few words, and
+brief-tiny are the same, scored by a model of 260,000 parameters. Each has candidates for trusted rows, canaries of some
+of them, other rows, and copies of these with defects, of the canaries' kinds and of three other kinds. All are scored
+once, in float32. No signal depends on the rows beside it but the values, and those come from the index, so that any
+draw of trusted rows and others can be judged afterwards. The index is fitted on rows that are in no draw, because its
+products are larger for the rows that it is fitted on. The result is stored in evaluate/flags-SOURCE.npz. All sources
+together take more than an hour on 2 cores.
 """
 
 import json
@@ -30,7 +32,8 @@ from oresight.tasks.scoring.prompt import Encoded, encode
 from oresight.tasks.scoring.signals import Signals
 from oresight.tasks.scoring.source import TOY, find
 
-sys.path += [str(Path(__file__).parents[2]), str(Path(__file__).parents[1] / "data")]  # for tests.data and its modules
+sys.path.insert(0, str(Path(__file__).parents[1] / "data"))  # for the modules of tests.data
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the root, for tests.data
 from tests.data.easy import drawn
 from tests.data.make_evaluation import FOLDER, SHARED
 from tests.data.make_pools import sources
@@ -56,7 +59,15 @@ SIZES = {
     "grammars": Size(50, 50, 110, 8),
     "self_instruct": Size(40, 40, 80, 6),
     "easy": Size(220, 80, 420, 70),
+    "brief": Size(320, 80, 480, 36),
+    "brief-tiny": Size(320, 80, 480, 36),
 }
+BRIEF = 200
+"""Letters of a brief row at most."""
+MODELS = {"easy": TOY, "brief-tiny": str(SHARED / "stories260k")}
+"""Models of sources; all others are scored by SmolLM2."""
+MIXED = ("dolly", "gsm8k", "mrpc", "bbh", "grammars", "self_instruct")
+"""Sources of texts that an index is fitted on."""
 FITTED = 80
 """Rows of each source of texts that the index is fitted on; of easy-VQA five times as many."""
 ASK_MRPC = (
@@ -105,9 +116,13 @@ def clean_rows() -> dict[str, list[Row]]:
     mrpc = [Row(f"mrpc-{r['id']}", ASK_MRPC.format(**r), "yes" if r["label"] else "no") for r in lines]
     _, pictures = drawn(0, rows=0, trusted=1100, wrong=0)
     easy = [Row(row.id, row.question, row.answer, (row.file,)) for row in pictures]
+    start = SIZES["dolly"].candidates + SIZES["dolly"].others  # an index is fitted on the next rows
+    dolly = plain["dolly"][:start] + plain["dolly"][start + FITTED :]
+    brief = [row for row in dolly if len(row.prompt + row.answer) <= BRIEF]
     return plain | {
-        name: random.Random(name).sample(rows, len(rows)) for name, rows in (("mrpc", mrpc), ("easy", easy))
-    }
+        "mrpc": random.Random("mrpc").sample(mrpc, len(mrpc)), "easy": random.Random("easy").sample(easy, len(easy)),
+        "brief": brief, "brief-tiny": brief,
+    }  # fmt: skip
 
 
 def made_rows(source: str) -> list[Made]:
@@ -141,7 +156,7 @@ def encoded(model: Loaded, row: Row) -> Encoded:
 def opened_model(name: str) -> tuple[Loaded, Basis]:
     """A model, and an index that is fitted on rows that are in no draw."""
     model = load(find(name), "cpu", "float32")
-    several = ["easy"] if name == TOY else [source for source in SIZES if source != "easy"]
+    several = ["easy"] if name == TOY else MIXED
     rows = []
     for source in several:
         start, n = SIZES[source].candidates + SIZES[source].others, FITTED * (5 if source == "easy" else 1)
@@ -153,7 +168,7 @@ def opened_model(name: str) -> tuple[Loaded, Basis]:
 
 def scored(source: str, made: Sequence[Made], options: Options) -> list[Signals]:
     """The signals of all rows. The clean candidates are the reference."""
-    model, basis = opened_model(TOY if source == "easy" else "smollm2-135m-instruct")
+    model, basis = opened_model(MODELS.get(source, "smollm2-135m-instruct"))
     is_trusted = [m.is_candidate and not m.defect for m in made]
     trusted, rest = (
         [encoded(model, m.row) for m, t in zip(made, is_trusted, strict=True) if t is want] for want in (True, False)
@@ -195,11 +210,20 @@ def stored(source: str) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def pool_of(names: Sequence[str]) -> dict[str, np.ndarray[Any, Any]]:
-    """The arrays of several sources, with the column `source`."""
+    """The arrays of several sources, with the column `source`.
+
+    A name like "brief, short" stands for the rows of a source whose answers, before any defect, are among its shortest
+    fifth. Those of "brief, long" are among its longest fifth, and "brief, middle" are the others.
+    """
     parts, before = [], 0
-    for name in names:
+    for name in dict.fromkeys(name.partition(", ")[0] for name in names):
         part = stored(name)
-        parts.append(part | {"source": np.full(len(part["twin"]), name), "twin": part["twin"] + before})
+        source = np.full(len(part["twin"]), name, dtype=object)
+        if name not in names:
+            length, is_clean = part["answer_tokens"][part["twin"]], part["defect"] == ""
+            low, high = np.quantile(length[is_clean], [0.2, 0.8])
+            source += np.select([length <= low, length > high], [", short", ", long"], ", middle").astype(object)
+        parts.append(part | {"source": source.astype(str), "twin": part["twin"] + before})
         before += len(part["twin"])
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
