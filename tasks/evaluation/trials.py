@@ -70,7 +70,8 @@ class EmbeddingCache:
     @cached_property
     def model(self) -> Loaded:
         """The configured model, loaded when the first row is embedded."""
-        return load(self.source, self.config.model.device, self.config.model.dtype)
+        model = self.config.model
+        return load(self.source, model.device, model.dtype, model.parallel)
 
     def rows(self, database: str, sample_ids: Sequence[str]) -> NDArray[np.float32]:
         """Embeddings [N, D] of rows of a database, of length 1. A row that the model cannot read gets zeros."""
