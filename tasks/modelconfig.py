@@ -24,5 +24,5 @@ class Model(Section):
     """Device that runs the model. auto: every CUDA device, else mps, else the CPU."""
     parallel: int = Field(1, ge=1, le=64)
     """Processes that share the model, each with a part of every layer on a GPU of its own: for a model that one GPU
-    cannot hold (tensor parallelism). The model's attention heads must divide by it. A part of the model's sums is
-    rounded in another order, so values differ in their last digits."""
+    cannot hold (tensor parallelism). The model's attention heads must divide by it. Another number rounds otherwise, so
+    rows are scored again."""

@@ -86,7 +86,7 @@ def test_scores_are_those_of_one_process(stories: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr(engine, "SAMPLE", 16)
     (tmp_path / "rows.jsonl").write_text("".join(DOLLY[:50]))
     (tmp_path / "trusted.jsonl").write_text("".join((DATA / "trusted.jsonl").read_text().splitlines(True)[:20]))
-    numbers, tokens = [], []
+    numbers, tokens, keys = [], [], set[str]()
     for parallel in (1, 2):
         config = Curate.model_validate(
             {
@@ -97,7 +97,7 @@ def test_scores_are_those_of_one_process(stories: Path, tmp_path: Path, monkeypa
                 "scoring": {"batch_tokens": 512, "max_tokens": 128},
             }
         )
-        scored(config)
+        keys.add(scored(config).model_key)
         numbers.append(ask(config, f"SELECT {COLUMNS} FROM store.scores ORDER BY sample_id"))
         tokens.append(ask(config, "SELECT unnest(token_values) FROM store.scores ORDER BY sample_id"))
     assert len(numbers[1]) == 70
@@ -105,6 +105,7 @@ def test_scores_are_those_of_one_process(stories: Path, tmp_path: Path, monkeypa
         assert_close(ours, theirs)
     assert_close(tokens[1], tokens[0])
     assert ask(config, "SELECT device, dtype FROM fits") == [("cpu x 2", "float32")]
+    assert len(keys) == 2, "scores of both would be mixed"
 
 
 def test_a_model_that_cannot_be_split_is_refused(stories: Path, tmp_path: Path) -> None:
