@@ -280,8 +280,8 @@ class Curate(Section):
     def _gpus_of_an_actor(self) -> Self:
         if self.cluster and self.cluster.gpus not in (0, self.model.parallel):
             raise ValueError(
-                f"cluster.gpus is {self.cluster.gpus}, and model.parallel {self.model.parallel}: each process that"
-                " shares the model needs one GPU of its actor, so make them equal"
+                f"cluster.gpus is {self.cluster.gpus}, and model.parallel is {self.model.parallel}: each process that"
+                f" shares the model needs one GPU of its actor; set cluster.gpus: {self.model.parallel}, or 0 for CPUs"
             )
         return self
 

@@ -80,8 +80,10 @@ def plan(run: Run) -> Planned:
     started = time.perf_counter()
     if source.gguf:
         converted(source)  # done once: the run reuses it
-    device_names, loading_started = devices(config.model.device, config.model.parallel), time.perf_counter()
+    device_names, loading_started = devices(config.model.device), time.perf_counter()
     model = load(source, device_names[0], todo.dtype(config.model.dtype), config.model.parallel)
+    if model.followers:
+        device_names = [model.device_name]
     require_vision(model, source, scope.dataset, scope.dataset_kind)
     loading_s = time.perf_counter() - loading_started
     job = ScoringJob(run=run, scope=scope, model=model, advance=lambda *_: None)
@@ -108,7 +110,7 @@ def plan(run: Run) -> Planned:
         unscorable=rows.unscorable,
         tokens=rows.tokens(fresh),
         seconds=seconds,
-        device=f"{model.device_name if model.followers else ' and '.join(device_names)} in {model.dtype_name}",
+        device=f"{' and '.join(device_names)} in {model.dtype_name}",
         memory=peak_memory() + (0 if on_gpu else measured.more_bytes),
         device_memory=measured.peak + measured.more_bytes if on_gpu else None,
         probed=len(signals),

@@ -70,8 +70,7 @@ class EmbeddingCache:
     @cached_property
     def model(self) -> Loaded:
         """The configured model, loaded when the first row is embedded."""
-        model = self.config.model
-        return load(self.source, model.device, model.dtype, model.parallel)
+        return load(self.source, self.config.model.device, self.config.model.dtype)
 
     def rows(self, database: str, sample_ids: Sequence[str]) -> NDArray[np.float32]:
         """Embeddings [N, D] of rows of a database, of length 1. A row that the model cannot read gets zeros."""

@@ -3,6 +3,7 @@
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 from contextlib import suppress
@@ -32,8 +33,8 @@ def follow(pipe: Connection) -> None:
         order = json.loads(text)
         if "load" in order:
             del loaded
-            files = order["load"] | {"folder": Path(order["load"]["folder"]), "template": ""}
-            loaded = load_part(Source(**files), device, order["dtype"], facts["size"])
+            files = Source(order["load"]["name"], Path(order["load"]["folder"]), gguf=None, weights="", template="")
+            loaded = load_part(files, device, order["dtype"], facts["size"])
             pipe.send_bytes(b"loaded")
         else:
             assert loaded is not None, "rank 0 loads a model first"
@@ -59,4 +60,5 @@ def _receive(pipe: Connection, orders: "queue.SimpleQueue[tuple[bytes, bytes]]")
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # rank 0 decides what becomes of Ctrl-C
     follow(Connection(int(sys.argv[1])))

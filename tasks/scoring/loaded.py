@@ -139,6 +139,11 @@ class Loaded:
         self._prefix = None
         self.tap.kept = None
 
+    def close(self) -> None:
+        """End the processes that share the model."""
+        if self.followers:
+            self.followers.stop()
+
     def release(self) -> None:
         """Free the memory that is not needed between two batches."""
         self.clear()

@@ -3,6 +3,7 @@
 import json
 import logging
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +38,11 @@ PROBE_TEXT = "Most of what is written here has been read twice: once by its auth
 """A plain sentence. On random ids the states of a model in half precision are chaotic."""
 
 
-def devices(setting: str, parallel: int = 1) -> list[str]:
-    """The devices that score side by side. auto: every CUDA device, else mps, else the CPU.
-
-    parallel: how many processes share a model. If several do, this process scores with one model, on the first device.
-    """
+def devices(setting: str) -> list[str]:
+    """The devices that score in parallel. auto: every CUDA device, else mps, else the CPU."""
     if setting == "auto":
         if torch.cuda.is_available():
-            return [f"cuda:{i}" for i in range(torch.cuda.device_count() if parallel == 1 else 1)]
+            return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
         return ["mps" if torch.backends.mps.is_available() else "cpu"]
     return [setting]
 
@@ -52,7 +50,7 @@ def devices(setting: str, parallel: int = 1) -> list[str]:
 def load(source: Source, device: str = "auto", dtype: str = "auto", parallel: int = 1) -> Loaded:
     """Load a model, and check on one batch that we reproduce its logits. Raises UnusableModel with the difference.
 
-    parallel: how many processes share the model. This process computes with it; the others follow.
+    parallel: how many processes share the model, each on a device of its own; this process is the first of them.
     """
     target = torch.device(devices(device)[0])
     if parallel == 1:
@@ -62,6 +60,7 @@ def load(source: Source, device: str = "auto", dtype: str = "auto", parallel: in
             "model.parallel: an adapter cannot be merged into a model that is split; merge it into the model's files"
             " (peft: merge_and_unload, save_pretrained) and remove model.adapter"
         )
+    source = plain(source)
     followers = Followers.of(parallel, target)
     try:
         followers.load(source, dtype)
@@ -91,6 +90,14 @@ def load_part(source: Source, target: torch.device, dtype: str = "auto", paralle
         raise UnusableModel(_loading_error(source, source.folder, error)) from error
 
 
+def plain(source: Source) -> Source:
+    """The same model as safetensors, where it is a GGUF file. Raises UnusableModel."""
+    try:
+        return replace(source, folder=converted(source), gguf=None) if source.gguf else source
+    except Exception as error:  # damaged files raise errors of every library
+        raise UnusableModel(_loading_error(source, source.folder, error)) from error
+
+
 def load_pretrained(
     source: Source, dtype: torch.dtype | None, device: torch.device | None = None, parallel: int = 1
 ) -> tuple[Any, PreTrainedTokenizerBase, Vision | None]:
@@ -100,9 +107,8 @@ def load_pretrained(
     share the model, all of which must call this. Raises UnusableModel.
     """
     _silence_transformers()
-    folder = source.folder
+    folder = plain(source).folder
     try:
-        folder = converted(source) if source.gguf else folder
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         reads_pictures = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and hasattr(config, "vision_config")
         auto_class = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM

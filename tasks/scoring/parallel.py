@@ -35,8 +35,6 @@ PATIENCE = timedelta(minutes=10)
 """How long a process waits for the others inside a layer. On a GPU it does not notice earlier that one has ended."""
 GRACE_S = 10
 """Seconds that a follower has to end."""
-
-
 FULL = "model.parallel: the memory of a device is full; lower scoring.batch_tokens or raise model.parallel"
 
 
@@ -85,8 +83,7 @@ class Followers:
 
     def load(self, source: Source, dtype: str) -> None:
         """Make the followers load a model, as this process must do meanwhile. `wait` says whether they did."""
-        files = {"name": source.name, "folder": str(source.folder), "gguf": source.gguf, "weights": source.weights}
-        self._send({"load": files, "dtype": dtype})
+        self._send({"load": {"name": source.name, "folder": str(source.folder)}, "dtype": dtype})
 
     def wait(self) -> None:
         """Wait until each has done what it was told. Raises LostProcess."""
@@ -115,7 +112,9 @@ class Followers:
             raise self._lost() from error
 
     def stop(self) -> None:
-        """End the followers."""
+        """End these followers, unless they have ended."""
+        if Followers.running is not self:
+            return
         for pipe in self.pipes:
             pipe.close()
         for process in self.processes:
@@ -136,6 +135,7 @@ class Followers:
                 subprocess.Popen(  # noqa: S603  this program, with a number
                     [sys.executable, "-P", "-m", "oresight.tasks.scoring.follower", str(theirs.fileno())],
                     pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                    env=os.environ | {"LOCAL_RANK": str(rank)},  # transformers chooses the device by it
                 )
             )  # fmt: skip
         theirs.close()
@@ -176,7 +176,6 @@ def join(rank: int, size: int, device_type: str, folder: str) -> torch.device:
 
     Returns its device.
     """
-    os.environ["LOCAL_RANK"] = str(rank)  # transformers chooses the device by it
     for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
         os.environ.setdefault(name, "lo0" if sys.platform == "darwin" else "lo")
     device = torch.device(device_type, rank) if device_type == "cuda" else torch.device(device_type)
