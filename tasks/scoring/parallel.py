@@ -228,7 +228,10 @@ def _require_devices(size: int, device_type: str) -> None:
     """Raises UnusableModel if this machine has not as many devices of the type, or transformers would take others."""
     gpus = torch.cuda.device_count()
     if device_type == "cuda" and gpus < size:
-        raise UnusableModel(f"model.parallel: {size} processes need a GPU each, and torch sees {gpus} on this machine")
+        raise UnusableModel(
+            f"model.parallel: {size} processes need a GPU each, and torch sees {gpus} on this machine; lower it, or run"
+            " where there are more"
+        )
     if device_type not in BACKENDS or (device_type == "cpu" and torch.accelerator.is_available()):
         raise UnusableModel(
             f"model.parallel: splits a model over CUDA devices, not over {device_type}; set model.device: cuda, or hide"
