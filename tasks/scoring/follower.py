@@ -3,6 +3,7 @@
 import json
 import os
 import queue
+import shutil
 import signal
 import sys
 import threading
@@ -23,7 +24,7 @@ def follow(pipe: Connection) -> None:
     """Do what rank 0 says, until it ends."""
     facts = json.loads(pipe.recv_bytes())
     orders: queue.SimpleQueue[tuple[bytes, bytes]] = queue.SimpleQueue()
-    threading.Thread(target=_receive, args=(pipe, orders), daemon=True).start()
+    threading.Thread(target=_receive, args=(pipe, orders, facts["folder"]), daemon=True).start()
     torch.set_num_threads(facts["threads"])
     pipe.send_bytes(b"ready")
     device = join(facts["rank"], facts["size"], facts["device_type"], facts["folder"])
@@ -51,11 +52,15 @@ def _run_body(loaded: Loaded, past: Past, content: bytes) -> None:
         loaded.states(ids_NL, past=loaded.kept_prefix if past is Past.KEPT else None, pictures=pictures)
 
 
-def _receive(pipe: Connection, orders: "queue.SimpleQueue[tuple[bytes, bytes]]") -> None:
-    """Take orders. Ends this process as soon as rank 0 has ended, also while it waits inside a layer."""
+def _receive(pipe: Connection, orders: "queue.SimpleQueue[tuple[bytes, bytes]]", folder: str) -> None:
+    """Take orders. Ends this process as soon as rank 0 has ended, also while it waits inside a layer.
+
+    folder: where they met; it is deleted, because a killed rank 0 does not do so.
+    """
     with suppress(EOFError, OSError):
         while True:
             orders.put((pipe.recv_bytes(), pipe.recv_bytes()))
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
 
 
