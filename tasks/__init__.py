@@ -4,6 +4,7 @@ config.py     the configuration schema: YAML, --set, the Prefect form, the docs
 section.py    the base of the configuration's sections: no unknown key, no endless number
 paths.py      keys that hold a path: relative to the file that they stand in, or to the current folder if typed
 columns.py    the configuration of columns: which column of a file holds which part of a row
+modelconfig.py the configuration of the model: which one, its precision, its devices
 clusterconfig.py the configuration of a cluster: where it is, what its nodes share, how many actors
 configfile.py a YAML file and --set changes -> the configuration, or one sentence
 draft.py      the first rows of a dataset -> a commented configuration

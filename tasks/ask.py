@@ -10,7 +10,7 @@ from oresight.tasks.database import reading, records
 from oresight.tasks.runs.record import Run
 from oresight.tasks.scoring.forward import visit
 from oresight.tasks.scoring.index import Basis
-from oresight.tasks.scoring.model import devices, load
+from oresight.tasks.scoring.model import load
 from oresight.tasks.scoring.prompt import Unscorable, encode
 
 
@@ -33,7 +33,7 @@ def ask(run: Run, question: str, answer: str, n: int) -> Taught:
         index = next(iter(records(connection, "ask_index", parameters)), None)
     if index is None:
         raise ValueError(f"{config.database}: has no index of this model; run `oresight score CONFIG.yaml` first")
-    model = load(run.model.files, devices(config.model.device)[0], index["dtype"])
+    model = load(run.model.files, config.model.device, index["dtype"], config.model.parallel)
     messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
     limit = min(config.scoring.max_tokens, model.positions or config.scoring.max_tokens)
     try:

@@ -19,8 +19,9 @@ class Cluster(Section):
     files of a run are deleted when all of its rows are done."""
     actors: int = Field(ge=1)
     """Processes that score, on all nodes together. Each loads the model."""
-    gpus: int = Field(0, ge=0, le=1)
-    """GPUs of an actor. 0: it scores on the CPU. A model runs on one GPU, so several GPUs need several actors."""
+    gpus: int = Field(0, ge=0, le=64)
+    """GPUs of an actor, all of one node. 0: it scores on the CPU. A model runs on as many as `model.parallel` says, and
+    an actor has one model."""
     cpus: int = Field(1, ge=1)
     """CPU cores of an actor."""
     shard_rows: int = Field(8192, ge=1, le=65_536)

@@ -9,7 +9,8 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from oresight.tasks.clusterconfig import Cluster
 from oresight.tasks.columns import Columns
-from oresight.tasks.paths import DatabasePath, FolderPath, InputPath, ModelName
+from oresight.tasks.modelconfig import Model
+from oresight.tasks.paths import DatabasePath, FolderPath, InputPath
 from oresight.tasks.section import MANY, Section
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -36,22 +37,6 @@ class Dataset(Section):
     """Split to read where the path holds several, as in train.jsonl and test.jsonl: train, or train+test for both."""
     allow_download: bool = False
     """Download pictures that are given as http or https URLs, once. If false, such rows are rejected."""
-
-
-class Model(Section):
-    """The model that scores the rows. Use the model that you will finetune, if you can."""
-
-    name: ModelName = "smollm2-135m-instruct"
-    """The embedded default model, a folder, a .gguf file, or a hub id."""
-    adapter: ModelName | None = None
-    """Folder or hub id of a PEFT adapter that is merged into the model. It must change weights, as LoRA does."""
-    revision: str | None = None
-    """Revision of a model from the hub: a branch, a tag or a commit."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Precision of the model. auto: bfloat16 if the model was saved in half precision and bfloat16 is measured to be
-    faster, else float32. Softmax and sums always use float32."""
-    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
-    """Device that runs the model. auto: every CUDA device, else mps, else the CPU."""
 
 
 class Scoring(Section):
@@ -289,6 +274,15 @@ class Curate(Section):
     def _two_names(self) -> Self:
         if self.dataset.name == self.reference_name:
             raise ValueError(f"dataset.name and reference.name are both {self.dataset.name!r}: give each its own name")
+        return self
+
+    @model_validator(mode="after")
+    def _gpus_of_an_actor(self) -> Self:
+        if self.cluster and self.cluster.gpus not in (0, self.model.parallel):
+            raise ValueError(
+                f"cluster.gpus is {self.cluster.gpus}, and model.parallel is {self.model.parallel}: each process that"
+                f" shares the model needs one GPU of its actor; set cluster.gpus: {self.model.parallel}, or 0 for CPUs"
+            )
         return self
 
     @property

@@ -79,11 +79,13 @@ def identify(config: Curate) -> ModelIdentity:
     from oresight.tasks.scoring.source import find
 
     source = find(config.model.name, config.model.revision, config.model.adapter)
-    settings = {
+    settings: dict[str, Any] = {
         "rank_tolerance": config.scoring.rank_tolerance,
         "conditional_gain": config.scoring.conditional_gain,
         "dtype": config.model.dtype,
     }
+    if config.model.parallel > 1:  # in half precision this changes as much as the dtype does (docs/log.md)
+        settings["parallel"] = config.model.parallel
     columns = {
         "weights": source.weights,
         "adapter": source.adapter_hash,

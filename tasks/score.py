@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -74,12 +75,14 @@ def score(run: Run, as_task: Callable[[ShardTask], ShardTask] = lambda shard: sh
         _require_cluster(config.cluster.address)
     conversion = " (a GGUF file is converted once, for a minute)" if model.files.gguf else ""
     log().info("score: loading %s%s", model.name, conversion)
-    dtype, device_names = todo.dtype(config.model.dtype), devices(config.model.device)
-    loaded = load(model.files, device_names[0], dtype)
+    device_names = devices(config.model.device)
+    loaded = load(model.files, device_names[0], todo.dtype(config.model.dtype), config.model.parallel)
+    if loaded.followers:
+        device_names = [loaded.device_name]
     require_vision(loaded, model.files, scope.dataset, scope.dataset_kind)
     if config.model.name == TOY:
         log().warning("score: %s is a toy: its scores mean nothing on pictures other than easy-VQA's", TOY)
-    with progress("score", todo.missing.num_rows, work=todo.length) as advance:
+    with closing(loaded), progress("score", todo.missing.num_rows, work=todo.length) as advance:
         job = ScoringJob(run=run, scope=scope, model=loaded, advance=advance, canaries=todo.canary_ids)
         rows = f"{todo.missing_rows} rows" + (f" and {todo.canaries} canaries" if todo.canaries else "")
         on = f"{' and '.join(device_names)} in {loaded.dtype_name}"

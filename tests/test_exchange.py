@@ -264,7 +264,7 @@ def test_a_file_is_in_the_store_completely_or_not_at_all(tmp_path: Path, monkeyp
 REFUSED = {
     "{actors: 2}": "cluster.store: is missing",
     "{store: s, actors: 0}": "cluster.actors: is 0, but must be at least 1",
-    "{store: s, actors: 2, gpus: 2}": "cluster.gpus: is 2, but must be at most 1",
+    "{store: s, actors: 2, gpus: 99}": "cluster.gpus: is 99, but must be at most 64",
     "{store: 'gs://bucket/ore', actors: 2}": "cluster.store: 'gs://bucket/ore' is neither a folder nor s3://bucket/",
     "{store: 's3://', actors: 2}": "cluster.store: 's3://' is neither a folder nor s3://bucket/prefix; give one of",
     "{store: s, actors: 2, address: 'ray://h:1'}": "cluster.address: 'ray://h:1' is neither auto nor HOST:PORT of",

@@ -24,6 +24,7 @@ FOUNDATIONS = {
     "connection",
     "database",
     "draft",
+    "modelconfig",
     "paths",
     "scope",
     "section",

@@ -213,9 +213,9 @@ def test_a_run_that_continues_keeps_the_precision_that_was_found(
     asked: list[str] = []
     load = step.load
 
-    def told(source: Any, device: str, dtype: str) -> Any:
+    def told(source: Any, device: str, dtype: str, parallel: int) -> Any:
         asked.append(dtype)
-        return load(source, device, dtype)
+        return load(source, device, dtype, parallel)
 
     monkeypatch.setattr(step, "load", told)
     for rows in (20, 30):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oresight.tasks.config import Model
+from oresight.tasks.modelconfig import Model
 
 if TYPE_CHECKING:
     from oresight.tasks.formats.preview import Preview

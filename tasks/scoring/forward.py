@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from oresight.tasks.scoring.loaded import Loaded, weighted_sum
+from oresight.tasks.scoring.memory import out_of_memory
 from oresight.tasks.scoring.prompt import Encoded, common_prefix
 
 Result = TypeVar("Result")
@@ -122,7 +123,7 @@ def visit(
             try:
                 result = measure(_answers(model, rows, batch, pictures.take(batch)))
             except (RuntimeError, MemoryError) as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
             else:
                 yield result
@@ -245,10 +246,3 @@ def _families(rows: Sequence[Encoded]) -> list[tuple[list[int], int]]:
 def _padded(ids: Sequence[Sequence[int]]) -> Tensor:
     """[rows, longest], zeros on the right."""
     return torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in ids], batch_first=True)
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out. On a CPU torch raises a plain RuntimeError with a message, without a class of its own."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return "not enough memory" in str(error) or "can't allocate memory" in str(error)

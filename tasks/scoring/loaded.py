@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.cache_utils import Cache, DynamicLayer
 
 from oresight.tasks.scoring.formula import Head
+from oresight.tasks.scoring.parallel import Followers, Past
 from oresight.tasks.scoring.vision import Vision
 
 
@@ -45,6 +47,8 @@ class Loaded:
     """The processor of a vision-language model."""
     shares: bool = False
     """Whether rows may share the keys and values of a prefix. This is tried when the model is loaded."""
+    followers: Followers | None = None
+    """The processes that share the model with this one."""
     _prefix: tuple[list[int], Cache, list[Any], Tensor] | None = field(default=None, repr=False)
     """The last shared prefix: its key, its keys and values, the positions where it ends (M-RoPE), and the weighted sum
     of its states."""
@@ -53,6 +57,16 @@ class Loaded:
     def dtype_name(self) -> str:
         """The dtype as `model.dtype` takes it."""
         return str(self.dtype).removeprefix("torch.")
+
+    @property
+    def device_name(self) -> str:
+        """The type of the device, and of how many if several share the model: `cuda x 4`."""
+        return f"{self.device.type} x {self.followers.size}" if self.followers else self.device.type
+
+    @property
+    def kept_prefix(self) -> Cache | None:
+        """Keys and values of the latest prefix."""
+        return self._prefix[1] if self._prefix else None
 
     def states(
         self,
@@ -72,7 +86,7 @@ class Loaded:
         for name, value in (pictures or {}).items():
             inputs[name] = value.to(self.device, self.dtype if value.is_floating_point() else None)
         if self.vision is not None:
-            rope_deltas = self._prefix[2] if self._prefix and past is self._prefix[1] else None
+            rope_deltas = self._prefix[2] if self._prefix and past is self.kept_prefix else None
             for i, module in enumerate(self._rope_modules()):
                 module.rope_deltas = rope_deltas[i] if rope_deltas else None
         if past is not None:
@@ -80,9 +94,18 @@ class Loaded:
         if decoder is not None:
             inside = torch.arange(ids_NL.shape[1]) < torch.tensor(lengths)[:, None]
             inputs |= {"attention_mask": inside.long().to(self.device), "decoder_input_ids": decoder.to(self.device)}
-        with torch.inference_mode():
+        with torch.inference_mode(), self._followed(ids_NL, past, pictures or {}):
             self.body(**inputs)
         return self.tap.take()
+
+    def _followed(
+        self, ids_NL: Tensor, past: Cache | None, pictures: Mapping[str, Tensor]
+    ) -> AbstractContextManager[None]:
+        """Where processes share the model, the others run the body too."""
+        if self.followers is None:
+            return nullcontext()
+        kept = Past.KEPT if past is self.kept_prefix else Past.EMPTY
+        return self.followers.running_body(ids_NL, Past.NOTHING if past is None else kept, pictures)
 
     def prefix(
         self, ids: list[int], key: list[int] | None = None, pictures: Mapping[str, Tensor] | None = None
@@ -115,6 +138,11 @@ class Loaded:
         """Drop what is kept from one batch to the next."""
         self._prefix = None
         self.tap.kept = None
+
+    def close(self) -> None:
+        """End the processes that share the model."""
+        if self.followers:
+            self.followers.stop()
 
     def release(self) -> None:
         """Free the memory that is not needed between two batches."""

@@ -3,11 +3,11 @@
 import json
 import logging
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 from transformers import (
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
@@ -21,8 +21,10 @@ from transformers import (
 from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer
 from transformers.utils import logging as transformers_logging
 
+from oresight.tasks.scoring.adapter import merge_adapter
 from oresight.tasks.scoring.formula import Head
 from oresight.tasks.scoring.loaded import Loaded, Tap
+from oresight.tasks.scoring.parallel import Followers, split
 from oresight.tasks.scoring.picture import Picture
 from oresight.tasks.scoring.precision import auto_dtype
 from oresight.tasks.scoring.prompt import Endless, Unscorable, encode, encode_texts
@@ -45,10 +47,36 @@ def devices(setting: str) -> list[str]:
     return [setting]
 
 
-def load(source: Source, device: str = "auto", dtype: str = "auto") -> Loaded:
-    """Load a model, and check on one batch that we reproduce its logits. Raises UnusableModel with the difference."""
+def load(source: Source, device: str = "auto", dtype: str = "auto", parallel: int = 1) -> Loaded:
+    """Load a model, and check on one batch that we reproduce its logits. Raises UnusableModel with the difference.
+
+    parallel: how many processes share the model, each on a device of its own; this process is the first of them.
+    """
     target = torch.device(devices(device)[0])
-    model, tokenizer, vision = load_pretrained(source, None if dtype == "auto" else DTYPES[dtype], target)
+    if parallel == 1:
+        return load_part(source, target, dtype)
+    if source.adapter:
+        raise UnusableModel(
+            "model.parallel: an adapter cannot be merged into a model that is split; merge it into the model's files"
+            " (peft: merge_and_unload, save_pretrained) and remove model.adapter"
+        )
+    source = plain(source)
+    followers = Followers.of(parallel, target)
+    try:
+        followers.load(source, dtype)
+        loaded = load_part(source, target, dtype, parallel)
+        followers.wait()
+    except BaseException:
+        followers.stop()
+        raise
+    loaded.followers = followers
+    return loaded
+
+
+def load_part(source: Source, target: torch.device, dtype: str = "auto", parallel: int = 1) -> Loaded:
+    """Load this process's part of a model; all of it where no other process shares it. Raises UnusableModel."""
+    precision = None if dtype == "auto" else DTYPES[dtype]
+    model, tokenizer, vision = load_pretrained(source, precision, target, parallel)
     question, answer = ({"role": role, "content": PROBE_TEXT} for role in ("user", "assistant"))
     (probe,) = [None] if vision else encode_texts([([question, answer], None)], tokenizer, PROBE)
     if isinstance(probe, Endless):
@@ -62,28 +90,41 @@ def load(source: Source, device: str = "auto", dtype: str = "auto") -> Loaded:
         raise UnusableModel(_loading_error(source, source.folder, error)) from error
 
 
+def plain(source: Source) -> Source:
+    """The same model as safetensors, where it is a GGUF file. Raises UnusableModel."""
+    try:
+        return replace(source, folder=converted(source), gguf=None) if source.gguf else source
+    except Exception as error:  # damaged files raise errors of every library
+        raise UnusableModel(_loading_error(source, source.folder, error)) from error
+
+
 def load_pretrained(
-    source: Source, dtype: torch.dtype | None, device: torch.device | None = None
+    source: Source, dtype: torch.dtype | None, device: torch.device | None = None, parallel: int = 1
 ) -> tuple[Any, PreTrainedTokenizerBase, Vision | None]:
     """The transformers model with its adapter merged, its tokenizer, and the processor of a vision-language model.
 
-    dtype: None chooses the fastest one on the device that does not change the ranking. Raises UnusableModel.
+    dtype: None chooses the fastest one on the device that does not change the ranking. parallel: how many processes
+    share the model, all of which must call this. Raises UnusableModel.
     """
     _silence_transformers()
-    folder = source.folder
+    folder = plain(source).folder
     try:
-        folder = converted(source) if source.gguf else folder
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         reads_pictures = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and hasattr(config, "vision_config")
         auto_class = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         auto_class = AutoModelForImageTextToText if reads_pictures else auto_class
-        precision = dtype or auto_dtype(config, device or torch.device("cpu"))
+        precision = dtype or auto_dtype(config, device or torch.device("cpu"), parallel)
         vision = Vision(processor_of(config, folder)) if reads_pictures else None
         tokenizer = vision.tokenizer if vision else AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        model = auto_class.from_pretrained(folder, dtype=precision, use_safetensors=True, trust_remote_code=False)
+        options = {"distributed_config": split(auto_class, config, parallel)} if parallel > 1 else {}
+        model = auto_class.from_pretrained(
+            folder, dtype=precision, use_safetensors=True, trust_remote_code=False, **options
+        )
+    except UnusableModel:
+        raise
     except Exception as error:  # damaged files and absurd values raise errors of every library
         raise UnusableModel(_loading_error(source, folder, error)) from error
-    return model if source.adapter is None else _merge_adapter(model, source.adapter), tokenizer, vision
+    return model if source.adapter is None else merge_adapter(model, source.adapter), tokenizer, vision
 
 
 def take_apart(
@@ -202,52 +243,6 @@ def _can_share_picture(loaded: Loaded, name: str, tolerance: float) -> bool:
 def _difference(a: Tensor, b: Tensor) -> float:
     """The largest difference, as a share of the largest number in b."""
     return float((a.float() - b.float()).abs().max() / b.float().abs().max().clamp_min(1e-6))
-
-
-def _merge_adapter(model: Any, adapter: Path) -> Any:
-    """The model with the adapter merged into its weights, as a further finetune would start from it.
-
-    Raises UnusableModel if the adapter cannot be merged, belongs to another model, or changes no weight: peft ignores
-    weights that have no place in the model.
-    """
-    from peft import PeftModel
-
-    before = _sums(model)
-    try:
-        adapted = PeftModel.from_pretrained(model, adapter, use_safetensors=True)
-        unfit = _unfit_keys(adapted, adapter)
-        merged = None if unfit else adapted.merge_and_unload(safe_merge=True)
-    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UnusableModel(
-            f"model.adapter: {adapter} cannot be merged into the model ({reason}); give an adapter that changes"
-            " weights, such as LoRA; learned prompts cannot be merged"
-        ) from error
-    if unfit:
-        names = f"{', '.join(unfit[:5])}{', ...' if len(unfit) > 5 else ''}"
-        raise UnusableModel(
-            f"model.adapter: {adapter} does not fit the model: {len(unfit)} weights are in one of them only ({names});"
-            " give the adapter that was trained on this model"
-        )
-    if _sums(merged) == before:
-        raise UnusableModel(f"model.adapter: {adapter} changes no weight of the model; remove model.adapter")
-    return merged
-
-
-def _unfit_keys(adapted: Any, adapter: Path) -> list[str]:
-    """Keys of the adapter's file that have no place in the adapted model, and those of places that it leaves out."""
-    from peft import get_peft_model_state_dict
-
-    with safe_open(adapter / "adapter_model.safetensors", framework="pt") as file:
-        given = set(file.keys())
-    places = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
-    return sorted((given - places - set(adapted.state_dict())) | (places - given))
-
-
-def _sums(model: Any) -> list[tuple[float, float]]:
-    """The sum and the sum of squares of every weight, which tell whether one has changed."""
-    weights = [weight.detach() for weight in model.state_dict().values()]
-    return [(float(weight.sum(dtype=torch.float64)), float(weight.double().square().sum())) for weight in weights]
 
 
 def _loading_error(source: Source, folder: Path, error: Exception) -> str:

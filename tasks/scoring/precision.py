@@ -6,15 +6,17 @@ from typing import Any
 
 import torch
 
+from oresight.tasks.scoring.parallel import agreed
+
 GAIN = 1.5
 """Half precision is used where it is at least this many times as fast as float32."""
 
 
-def auto_dtype(config: Any, device: torch.device) -> torch.dtype:
+def auto_dtype(config: Any, device: torch.device, parallel: int = 1) -> torch.dtype:
     """bfloat16 for a model that was saved in half precision if the device is faster in it, else float32.
 
     A model saved in float32 stays in float32: rounding its weights changes the ranking more than computing in bfloat16
-    does (docs/log.md).
+    does (docs/log.md). Where several processes share the model, rank 0 measures for all.
     """
     saved = getattr(config, "dtype", None)
     if saved not in (torch.bfloat16, torch.float16):
@@ -29,4 +31,7 @@ def auto_dtype(config: Any, device: torch.device) -> torch.dtype:
             float((a @ b)[0, 0])  # reading a number waits for the device
             times.append(time.perf_counter() - started)
         seconds[dtype] = median(times)
-    return torch.bfloat16 if seconds[torch.float32] >= GAIN * seconds[torch.bfloat16] else torch.float32
+    is_faster = seconds[torch.float32] >= GAIN * seconds[torch.bfloat16]
+    if parallel > 1:
+        is_faster = bool(agreed(int(is_faster), device))
+    return torch.bfloat16 if is_faster else torch.float32

@@ -177,7 +177,7 @@ def _insert_fit(connection: Connection, job: Job, engine: Engine) -> dict[str, A
         "index_correlation": number_or_null(index.correlation),
         "index_pairs": index.pairs,
         "dtype": engine.model.dtype_name,
-        "device": engine.model.device.type,
+        "device": engine.model.device_name,
     }
     values = job.scope.parameters | facts | {"run_id": job.run.run_id, "reference_rows": reference.rows}
     execute(connection, "score_insert_fit", values)

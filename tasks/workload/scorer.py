@@ -75,7 +75,7 @@ class Scorer:
         try:
             if run.model.key != orders.scope.model_key:
                 raise UnusableModel("the model is not the head's, or another version of oresight is installed")
-            model = load(run.model.files, cluster.device, orders.dtype)
+            model = load(run.model.files, cluster.device, orders.dtype, orders.config.model.parallel)
         except UnusableModel as error:
             cure = "all nodes must see the same files under the same path, and have the same version of oresight"
             raise ValueError(f"cluster: on {self.host}, {error}; {cure}") from error
@@ -102,7 +102,7 @@ class Scorer:
                 f"cluster: on {self.host}, {error}, or let {self.host} see the same files under the same paths"
             ) from error
         refusals = [refusal for refusal in refusals if refusal[0] in shard.missing]
-        exchange.write_scores(shard, records, refusals, f"{model.device.type} in {model.dtype_name}")
+        exchange.write_scores(shard, records, refusals, f"{model.device_name} in {model.dtype_name}")
         lowered, self.lowered = self.lowered, None
         return f"out of memory on {self.host}; it goes on with scoring.batch_tokens: {lowered}" if lowered else ""
 

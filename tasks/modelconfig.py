@@ -1,0 +1,28 @@
+"""Section `model` of the configuration: the model that scores the rows, its precision and its devices."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from oresight.tasks.paths import ModelName
+from oresight.tasks.section import Section
+
+
+class Model(Section):
+    """The model that scores the rows. Use the model that you will finetune, if you can."""
+
+    name: ModelName = "smollm2-135m-instruct"
+    """The embedded default model, a folder, a .gguf file, or a hub id."""
+    adapter: ModelName | None = None
+    """Folder or hub id of a PEFT adapter that is merged into the model. It must change weights, as LoRA does."""
+    revision: str | None = None
+    """Revision of a model from the hub: a branch, a tag or a commit."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Precision of the model. auto: bfloat16 if the model was saved in half precision and bfloat16 is measured to be
+    faster, else float32. Softmax and sums always use float32."""
+    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
+    """Device that runs the model. auto: every CUDA device, else mps, else the CPU."""
+    parallel: int = Field(1, ge=1, le=64)
+    """Processes that share the model, each with a part of every layer on a GPU of its own: for a model that one GPU
+    cannot hold (tensor parallelism). The model's attention heads must divide by it. Another number rounds otherwise, so
+    rows are scored again."""
