@@ -14,8 +14,8 @@ from oresight.tasks.config import Flagging
 from oresight.tasks.database import Connection, execute, reading, records, transaction, writing
 from oresight.tasks.detection.detector import MIN_EXAMPLES, Detection, SignalTable, detect, folds, reach
 from oresight.tasks.detection.labels import Labels, label_signals
+from oresight.tasks.detection.lengths import Features
 from oresight.tasks.detection.likeness import UNLIKE, Likeness, likeness
-from oresight.tasks.detection.mixture import Features
 from oresight.tasks.detection.peers import Peers
 from oresight.tasks.detection.signals import DETECTED_BY, LABEL_SIGNALS
 from oresight.tasks.detection.twins import without_twin

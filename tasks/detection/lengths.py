@@ -1,39 +1,78 @@
-"""Answers that are shorter, or longer, than (almost) all trusted answers. Trusted rows say nothing about such answers.
+"""Answers that are shorter, or longer, than (almost) all trusted answers, because of what is asked.
 
 A cut answer is short, so where the trusted rows have no short answers, each right one looks cut to the detector. Let a
 share x of the dataset be shorter than all R trusted answers but m. If the trusted rows were drawn as the dataset is,
 at most m of them would be as short with probability P(Binomial(R, x) <= m). Where this is below SIGNIFICANT for an m of
 at most FEW, the shorter answers are beyond the trusted ones; the same for longer ones.
+
+Such answers are wrong, or the trusted rows lack the questions that are answered so. Cut answers and refusals come
+whatever is asked. So a classifier tries to tell the rows of such answers by the state before the answer, which depends
+on the prompt alone. Only where it can, the trusted rows say nothing about them.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import cross_val_predict
 
 Numbers = NDArray[Any]
 FEW = 2
 SIGNIFICANT = 0.025
+LEAST_AUC = 0.53
+"""Cross-validated AUC from which on the answers belong to what is asked."""
+PARTS = 5
+INVERSE_L2 = 0.01
+"""As scikit-learn's C, on states that are scaled to a mean square of one."""
+MOST_ROWS = 5000
+"""Most rows that the classifier is fitted on."""
 MOST_BINS = 5
 ROWS_A_BIN = 10
 """Trusted rows for each bin of lengths, in the mean; more bins would fit weights to chance."""
 
 
-def beyond(length_N: Numbers, length_R: Numbers) -> NDArray[np.int8]:
-    """-1 for answers that are shorter than the trusted ones, 1 for longer ones, 0 for all others [N].
+class Features(NamedTuple):
+    """What rows ask, and how long their answers are."""
 
-    Args:
-        length_N: Tokens of the answers, of rows of the dataset.
-        length_R: The same of the trusted rows.
-    """
-    sides = np.zeros(len(length_N), dtype=np.int8)
-    for side in (-1, 1) if len(length_N) else ():
-        for m, bound in enumerate(np.sort(-side * length_R)[: FEW + 1]):
-            is_out = -side * length_N < bound
-            if binom.cdf(m, len(length_R), is_out.mean()) < SIGNIFICANT:
-                sides[is_out] = side
+    state_MS: Numbers
+    """States before the answer, in an order that carries no information."""
+    length_M: Numbers
+    """Tokens of the answers."""
+
+
+def beyond(rows: Features, trusted: Features) -> NDArray[np.int8]:
+    """-1 for answers that are shorter than the trusted ones because of what is asked, 1 for longer ones, else 0 [N]."""
+    sides = np.zeros(len(rows.length_M), dtype=np.int8)
+    for side in (-1, 1) if len(sides) else ():
+        is_out = _is_above(side * rows.length_M, side * trusted.length_M)
+        if is_out.any() and _is_asked_for(rows.state_MS, is_out):
+            sides[is_out] = side
     return sides
+
+
+def _is_above(x_N: Numbers, x_R: Numbers) -> NDArray[np.bool_]:
+    """Rows above (almost) all trusted rows, if there are so many that trusted rows should be there too."""
+    is_out = np.zeros(len(x_N), dtype=bool)
+    for m, bound in enumerate(np.sort(x_R)[::-1][: FEW + 1]):
+        is_above = x_N > bound
+        if binom.cdf(m, len(x_R), is_above.mean()) < SIGNIFICANT:
+            is_out = is_above
+    return is_out
+
+
+def _is_asked_for(state_NS: Numbers, is_out_N: NDArray[np.bool_]) -> bool:
+    """Whether a classifier can tell these rows from the others by what they ask."""
+    step = max(1, len(state_NS) // MOST_ROWS)
+    states, is_out = state_NS[::step] - state_NS[::step].mean(0), is_out_N[::step]
+    if min(is_out.sum(), (~is_out).sum()) < PARTS:
+        return False
+    states /= np.sqrt(np.square(states).mean()) or 1.0
+    model: Any = LogisticRegression(C=INVERSE_L2, max_iter=300, class_weight="balanced")
+    odds = cross_val_predict(model, states, is_out, cv=PARTS, method="decision_function")
+    return bool(roc_auc_score(is_out, odds) >= LEAST_AUC)
 
 
 def bins(length_N: Numbers, length_R: Numbers) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -24,8 +24,8 @@ from sklearn.linear_model import LogisticRegression
 
 from oresight.tasks.detection.detector import FOLDS, folds
 from oresight.tasks.detection.estimate import with_normal_tail
-from oresight.tasks.detection.lengths import beyond
-from oresight.tasks.detection.mixture import Features, Weights, weights
+from oresight.tasks.detection.lengths import Features, beyond
+from oresight.tasks.detection.mixture import Weights, weights
 from oresight.tasks.detection.twins import unit
 
 Floats = NDArray[Any]
@@ -91,10 +91,11 @@ def likeness(rows: Features, trusted: Features) -> Likeness:
         cosine_CR = unit(rows_CS) @ trusted_unit_RS.T
         nearest_N[chunk], cosine_N[chunk] = cosine_CR.argmax(1), cosine_CR.max(1)
     p_N = with_normal_tail((1 + lower_N) / (1 + len(trusted_RS)), -mean_N, -np.concatenate(sorted_odds))
-    side_N = beyond(rows.length_M, trusted.length_M)
     because_N = np.full(len(state_NS), None, dtype=object)
-    because_N[side_N < 0], because_N[side_N > 0] = "shorter", "longer"
     because_N[false_discovery_control(p_N) <= RATE] = "asks"
+    others = np.flatnonzero(~is_unlike(because_N))
+    side_O = beyond(Features(state_NS[others], rows.length_M[others]), trusted)
+    because_N[others[side_O < 0]], because_N[others[side_O > 0]] = "shorter", "longer"
     return Likeness(because_N, nearest_N, cosine_N, weights(rows, trusted, ~is_unlike(because_N)))
 
 

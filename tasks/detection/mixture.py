@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2_contingency
 from sklearn.cluster import KMeans
 
-from oresight.tasks.detection.lengths import bins
+from oresight.tasks.detection.lengths import Features, bins
 from oresight.tasks.detection.twins import unit
 
 Floats = NDArray[Any]
@@ -33,15 +33,6 @@ MOST_CLUSTERS = 8
 SIGNIFICANT = 0.01
 MOST_ROWS = 5000
 """Most rows of the dataset that clusters are fitted on."""
-
-
-class Features(NamedTuple):
-    """What rows ask, and how long their answers are."""
-
-    state_MS: NDArray[Any]
-    """States before the answer."""
-    length_M: NDArray[Any]
-    """Tokens of the answers."""
 
 
 class Weights(NamedTuple):

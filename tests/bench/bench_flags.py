@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from oresight.tasks.detection.detector import SignalTable, detect, folds
 from oresight.tasks.detection.labels import label_signals
+from oresight.tasks.detection.lengths import Features
 from oresight.tasks.detection.likeness import likeness
-from oresight.tasks.detection.mixture import Features
 from oresight.tasks.detection.peers import Peers
 from oresight.tasks.detection.signals import DETECTED_BY, LABEL_SIGNALS
 from oresight.tasks.detection.twins import unit, without_twin
