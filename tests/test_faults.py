@@ -19,8 +19,8 @@ from oresight.flows import cli
 from oresight.tasks.database import reading
 from oresight.tasks.runs.faults import explain_faults
 from oresight.tasks.runs.record import Refused
+from tests.support.kills import COMPARED, small_steps, tables, texts
 from tests.support.processes import start_process
-from tests.test_crash import COMPARED, configured, tables
 
 ROOT = Path(__file__).parents[1]
 STEPS = "ingest", "score", "flag", "split", "publish"
@@ -30,13 +30,7 @@ def _commands(folder: str, commands: Sequence[list[str]], moment: str, times: in
     """Commands one after another, each in small shards; the fault strikes when the function `moment` is called for the
     so-manieth time.
     """
-    import oresight.tasks.scoring.engine
-    import oresight.tasks.workload.shards
-    import oresight.tasks.workload.todo
-
-    oresight.tasks.workload.todo.COMMIT_S = 0.0
-    oresight.tasks.workload.shards.SHARD = 32
-    oresight.tasks.scoring.engine.SAMPLE = 16
+    small_steps()
     if moment:
         place, name = moment.rsplit(".", 1)
         module, called = importlib.import_module(place), 0
@@ -120,7 +114,8 @@ class Work:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, stories: Path) -> Work:
     """Curated without a fault; o.duckdb.ingest and o.duckdb.split are the database as it was after these steps."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    work = Work(configured(folder / "work", stories), folder / "o.duckdb", folder / "out")
+    texts(folder / "work", stories)
+    work = Work(folder / "work" / "config.yaml", folder / "o.duckdb", folder / "out")
     for steps in (STEPS[:1], STEPS[1:4], STEPS[4:]):
         assert ran(folder, *map(work.step, steps)).codes == [0] * len(steps)
         shutil.copyfile(work.database, f"{work.database}.{steps[-1]}")
