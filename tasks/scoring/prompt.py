@@ -15,6 +15,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from oresight.tasks.scoring.picture import Picture
+from oresight.tasks.scoring.sandbox import memory_limit
 from oresight.tasks.scoring.timelimit import TookTooLong, time_limit
 from oresight.tasks.scoring.vision import Vision
 
@@ -216,7 +217,7 @@ def _plain(messages: list[Message], _tools: Any, _tokenizer: PreTrainedTokenizer
 def _foreign_code(name: str) -> Iterator[None]:
     """Run code that came with the model. What it raises is a reason not to score the row, and so is no end."""
     try:
-        with time_limit(TEMPLATE_S):
+        with time_limit(TEMPLATE_S), memory_limit():
             yield
     except TookTooLong:
         raise Endless(f"{name} does not end within {TEMPLATE_S:.0f} s on this conversation") from None
