@@ -56,6 +56,22 @@ def test_a_row_that_is_too_long_loses_the_start_of_its_prompt_then_the_end_of_it
     assert not encode([QUESTION, ANSWER], None, smollm.tokenizer, 64).truncated
 
 
+@pytest.mark.parametrize("question", [True, False])
+def test_a_row_of_a_million_tokens_is_cut_before_it_is_tokenized(
+    smollm: Loaded, question: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = " ".join(f"word {i}" for i in range(20_000))
+    turns = [QUESTION | {"content": long} if question else QUESTION, ANSWER if question else ANSWER | {"content": long}]
+    tokenized: list[int] = []
+    real = prompt._tokenized
+    monkeypatch.setattr(prompt, "_tokenized", lambda texts, t: tokenized.extend(map(len, texts)) or real(texts, t))
+    cut = encode(turns, None, smollm.tokenizer, 64)
+    assert cut.truncated and sum(tokenized) < 3 * 64 * 1024 + 1000 < len(long) * 3
+    monkeypatch.setattr(prompt, "FAR", 10_000)
+    assert encode(turns, None, smollm.tokenizer, 64) == cut, "as if it were tokenized whole"
+    assert sum(tokenized) > len(long)
+
+
 def test_a_row_without_answer_tokens_is_refused(smollm: Loaded) -> None:
     dropping = AutoTokenizer.from_pretrained(smollm.tokenizer.name_or_path)
     dropping.chat_template = (

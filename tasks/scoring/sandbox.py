@@ -4,12 +4,12 @@ A limit of the operating system would hit the threads that compute meanwhile. So
 asked before it runs how much it would build: one call such as 'a'.center(10**10) cannot be interrupted.
 """
 
+import math
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
-from math import prod
 from typing import Any
 
 from jinja2.compiler import CodeGenerator, Frame
@@ -47,9 +47,9 @@ WIDE = re.compile(r"%[^%a-zA-Z]*(\d{5}|\*)|\{[^{}]*:[^{}]*(\d{5}|\{)")
 
 
 class _Spent(threading.local):
-    """The characters that the templates of a thread have built since `memory_limit`."""
+    """The characters that the templates of a thread have built in its `memory_limit`; without one, -inf."""
 
-    characters = 0
+    characters = -math.inf
 
 
 _spent = _Spent()
@@ -59,7 +59,10 @@ _spent = _Spent()
 def memory_limit() -> Iterator[None]:
     """Let the templates of this thread build LIMIT characters. What would build more raises SecurityError."""
     _spent.characters = 0
-    yield
+    try:
+        yield
+    finally:
+        _spent.characters = -math.inf
 
 
 class BoundedEnvironment(ImmutableSandboxedEnvironment):
@@ -125,8 +128,8 @@ def _check(name: str, values: list[Any]) -> None:
     if name in MULTIPLY or name in WIDEN:
         numbers = [abs(value) for value in values if isinstance(value, int) and name in WIDEN]
         sizes = [_size(value) for value in values if not isinstance(value, int)]
-        _require(prod(max(number, 1) for number in (*numbers, sum(sizes) if name in WIDEN else 1)))
-        _require(prod(max(size, 1) for size in sizes) if name in MULTIPLY else 0)
+        _require(math.prod(max(number, 1) for number in (*numbers, sum(sizes) if name in WIDEN else 1)))
+        _require(math.prod(max(size, 1) for size in sizes) if name in MULTIPLY else 0)
 
 
 def _size(value: Any) -> int:
@@ -163,7 +166,7 @@ def _spend(characters: int) -> None:
     _require(_spent.characters)
 
 
-def _require(characters: int) -> None:
+def _require(characters: float) -> None:
     if characters > LIMIT:
         raise SecurityError(f"it would build more than {LIMIT >> 20} million characters")
 
