@@ -17,7 +17,7 @@ import pytest
 
 from oresight.flows import cli
 from oresight.tasks.database import reading
-from oresight.tasks.runs.faults import explain_faults
+from oresight.tasks.runs.faults import ResourceExhausted, explain_faults
 from oresight.tasks.runs.record import Refused
 from tests.support.kills import COMPARED, small_steps, tables, texts
 from tests.support.processes import start_process
@@ -262,6 +262,17 @@ def test_only_what_the_machine_lacks_is_told_so(error: Exception, told: str | No
     with pytest.raises(Exception, match=told) as raised, explain_faults(publishing__folder="/data/out"):
         raise error
     assert (raised.value is error) == (told is None)
+
+
+def test_what_a_library_says_while_a_disk_is_full_is_explained_by_the_disk(disk: Path) -> None:
+    with pytest.raises(RuntimeError, match="404"), explain_faults(database=str(disk / "o.duckdb")):
+        raise RuntimeError("404 Flow run not found")
+    _full(str(disk))
+    with (
+        pytest.raises(ResourceExhausted, match=f"{disk}: the disk is full"),
+        explain_faults(database=str(disk / "o.duckdb")),
+    ):
+        raise RuntimeError("404 Flow run not found")
 
 
 DENIED = """
