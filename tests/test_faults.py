@@ -72,7 +72,11 @@ def _short(_folder: str) -> None:
     oresight.tasks.scoring.forward._answers = _unallocated  # type: ignore[assignment]
 
 
-FAULTS = {"full": _full, "unallocated": _unallocated, "short": _short}
+def _denied(folder: str) -> None:
+    raise PermissionError(errno.EACCES, "Permission denied", f"{folder}/o.duckdb.lock")
+
+
+FAULTS = {"full": _full, "denied": _denied, "unallocated": _unallocated, "short": _short}
 
 
 @dataclass
@@ -262,6 +266,22 @@ def test_only_what_the_machine_lacks_is_told_so(error: Exception, told: str | No
     with pytest.raises(Exception, match=told) as raised, explain_faults(publishing__folder="/data/out"):
         raise error
     assert (raised.value is error) == (told is None)
+
+
+def test_a_file_that_may_not_be_opened_is_named(undisturbed: Work) -> None:
+    folder = undisturbed.database.parent
+    command = ["backup", str(folder / "backup.duckdb"), "--database", str(undisturbed.database)]
+    ended = ran(folder, command, moment="oresight.flows.commands.operations.turn", fault="denied")
+    lock = folder / "o.duckdb.lock"
+    complaint = f"oresight: {lock}: Permission denied; give this user the permission, or name another path"
+    assert (ended.codes, ended.complaints) == ([2], [complaint])
+
+
+def test_without_a_home_that_can_be_written_the_temporary_server_gets_a_folder_that_is_deleted() -> None:
+    ask = "import os, oresight.flows as _; home = os.environ['PREFECT_HOME']; print(home, os.access(home, os.W_OK))"
+    environment = os.environ | {"PREFECT_HOME": "/dev/null/prefect"}  # also root cannot make it
+    home, is_writable = subprocess.check_output([sys.executable, "-c", ask], env=environment, text=True).split()
+    assert Path(home).name.startswith("oresight-prefect-") and is_writable == "True" and not Path(home).exists()
 
 
 def test_what_a_library_says_while_a_disk_is_full_is_explained_by_the_disk(disk: Path) -> None:
