@@ -20,10 +20,10 @@ for _name, _value in {
 }.items():
     os.environ.setdefault(_name, _value)
 
-_home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
+_prefect_home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
 with suppress(OSError):
-    _home.mkdir(parents=True, exist_ok=True)
-if not os.access(_home, os.W_OK):
+    _prefect_home.mkdir(parents=True, exist_ok=True)
+if not os.access(_prefect_home, os.W_OK):
     # The temporary server of a run would wait two minutes for a database that it cannot make.
     os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="oresight-prefect-")
-    atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
+    atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], True)  # whatever the errors
