@@ -1,6 +1,11 @@
 """The flows. Importing this package configures Prefect: no analytics, and log lines only on Prefect's own pages."""
 
+import atexit
 import os
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
 
 # Prefect and tqdm read these when they are first imported. Values that the user has set stay.
 for _name, _value in {
@@ -14,3 +19,11 @@ for _name, _value in {
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
 }.items():
     os.environ.setdefault(_name, _value)
+
+_prefect_home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
+with suppress(OSError):
+    _prefect_home.mkdir(parents=True, exist_ok=True)
+if not os.access(_prefect_home, os.W_OK):
+    # The temporary server of a run would wait two minutes for a database that it cannot make.
+    os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="oresight-prefect-")
+    atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], True)  # whatever the errors

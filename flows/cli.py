@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -79,6 +80,9 @@ def main() -> NoReturn:
         code = _complain(str(error), 3)
     except ValueError as error:
         code = _complain(str(error), 2)
+    except PermissionError as error:
+        file = Path(str(error.filename or ".")).absolute()
+        code = _complain(f"{file}: {error.strerror}; give this user the permission, or name another path", 2)
     except Exception as error:
         if os.environ.get("ORESIGHT_TRACEBACK"):
             traceback.print_exc()

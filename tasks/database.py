@@ -102,6 +102,7 @@ def turn(database: str, wait_s: float = A_DAY) -> Iterator[None]:
         raise DatabaseBusy(f"{database}: {_holder(note)} is writing to it; run again when it has ended") from None
     try:
         note.write_text(json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv)}), encoding="utf-8")
+        shutil.rmtree(f"{database}.staging", ignore_errors=True)  # texts that a killed run had read
         with writing(database) as connection:
             missing = _missing_migrations(connection)
         if missing[:1] not in ([], FIRST):

@@ -92,7 +92,7 @@ def ingest(run: Run, role: Role) -> Ingested:
             log().warning("%s: %s %s", dataset.name, file.path, file.remark)
     size = sum(file.bytes for file in with_members(files))
     with empty_folder(f"{database}.staging") as folder:
-        album = Album(Path(f"{database}.images"), allow_download=dataset.allow_download)
+        album = Album(Path(f"{database}.images"), folder, allow_download=dataset.allow_download)
         less = "free some, or write the rows to smaller files"
         with (
             explain_faults(less),

@@ -69,6 +69,7 @@ def score(run: Run, as_task: Callable[[ShardTask], ShardTask] = lambda shard: sh
     if todo.basis is None and not exact:
         raise ValueError("score --index: there is no index of this model yet; leave --index out the first time")
     if todo.missing.num_rows == 0:
+        forget_cut(config.database)  # a run can be killed after its last commit
         log().info("score: nothing to do, all %d rows have a fresh score from %s", todo.rows, model.name)
         return Scored(model_key=model.key, model=model.name, scored=0, reused=todo.rows, unscorable=0)
     if config.cluster and exact:

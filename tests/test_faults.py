@@ -17,10 +17,10 @@ import pytest
 
 from oresight.flows import cli
 from oresight.tasks.database import reading
-from oresight.tasks.runs.faults import explain_faults
+from oresight.tasks.runs.faults import ResourceExhausted, explain_faults
 from oresight.tasks.runs.record import Refused
+from tests.support.kills import COMPARED, small_steps, tables, texts
 from tests.support.processes import start_process
-from tests.test_crash import COMPARED, configured, tables
 
 ROOT = Path(__file__).parents[1]
 STEPS = "ingest", "score", "flag", "split", "publish"
@@ -30,13 +30,7 @@ def _commands(folder: str, commands: Sequence[list[str]], moment: str, times: in
     """Commands one after another, each in small shards; the fault strikes when the function `moment` is called for the
     so-manieth time.
     """
-    import oresight.tasks.scoring.engine
-    import oresight.tasks.workload.shards
-    import oresight.tasks.workload.todo
-
-    oresight.tasks.workload.todo.COMMIT_S = 0.0
-    oresight.tasks.workload.shards.SHARD = 32
-    oresight.tasks.scoring.engine.SAMPLE = 16
+    small_steps()
     if moment:
         place, name = moment.rsplit(".", 1)
         module, called = importlib.import_module(place), 0
@@ -78,7 +72,11 @@ def _short(_folder: str) -> None:
     oresight.tasks.scoring.forward._answers = _unallocated  # type: ignore[assignment]
 
 
-FAULTS = {"full": _full, "unallocated": _unallocated, "short": _short}
+def _denied(folder: str) -> None:
+    raise PermissionError(errno.EACCES, "Permission denied", f"{folder}/o.duckdb.lock")
+
+
+FAULTS = {"full": _full, "denied": _denied, "unallocated": _unallocated, "short": _short}
 
 
 @dataclass
@@ -120,7 +118,8 @@ class Work:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, stories: Path) -> Work:
     """Curated without a fault; o.duckdb.ingest and o.duckdb.split are the database as it was after these steps."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    work = Work(configured(folder / "work", stories), folder / "o.duckdb", folder / "out")
+    texts(folder / "work", stories)
+    work = Work(folder / "work" / "config.yaml", folder / "o.duckdb", folder / "out")
     for steps in (STEPS[:1], STEPS[1:4], STEPS[4:]):
         assert ran(folder, *map(work.step, steps)).codes == [0] * len(steps)
         shutil.copyfile(work.database, f"{work.database}.{steps[-1]}")
@@ -267,6 +266,33 @@ def test_only_what_the_machine_lacks_is_told_so(error: Exception, told: str | No
     with pytest.raises(Exception, match=told) as raised, explain_faults(publishing__folder="/data/out"):
         raise error
     assert (raised.value is error) == (told is None)
+
+
+def test_a_file_that_may_not_be_opened_is_named(undisturbed: Work) -> None:
+    folder = undisturbed.database.parent
+    command = ["backup", str(folder / "backup.duckdb"), "--database", str(undisturbed.database)]
+    ended = ran(folder, command, moment="oresight.flows.commands.operations.turn", fault="denied")
+    lock = folder / "o.duckdb.lock"
+    complaint = f"oresight: {lock}: Permission denied; give this user the permission, or name another path"
+    assert (ended.codes, ended.complaints) == ([2], [complaint])
+
+
+def test_without_a_home_that_can_be_written_the_temporary_server_gets_a_folder_that_is_deleted() -> None:
+    ask = "import os, oresight.flows as _; home = os.environ['PREFECT_HOME']; print(home, os.access(home, os.W_OK))"
+    environment = os.environ | {"PREFECT_HOME": "/dev/null/prefect"}  # also root cannot make it
+    home, is_writable = subprocess.check_output([sys.executable, "-c", ask], env=environment, text=True).split()
+    assert Path(home).name.startswith("oresight-prefect-") and is_writable == "True" and not Path(home).exists()
+
+
+def test_what_a_library_says_while_a_disk_is_full_is_explained_by_the_disk(disk: Path) -> None:
+    with pytest.raises(RuntimeError, match="404"), explain_faults(database=str(disk / "o.duckdb")):
+        raise RuntimeError("404 Flow run not found")
+    _full(str(disk))
+    with (
+        pytest.raises(ResourceExhausted, match=f"{disk}: the disk is full"),
+        explain_faults(database=str(disk / "o.duckdb")),
+    ):
+        raise RuntimeError("404 Flow run not found")
 
 
 DENIED = """

@@ -99,6 +99,8 @@ def test_what_waits_for_a_person_is_published_after_a_yes_and_never_after_a_no(t
     record_answer(config, 1, "asked", "")
     with pytest.raises(Waiting):
         publish(Run(config), 1)
+    with writing(config.database) as connection:  # as if the clock had been set back since
+        connection.execute("UPDATE store.approvals SET decided_at = decided_at + INTERVAL 1 YEAR")
     record_answer(config, 1, "approved", " Ada\n", "looked  at two")
     done = publish(Run(config), 1)
     said = json.loads((done.folder / "manifest.json").read_text())["approval"]

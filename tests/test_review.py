@@ -239,6 +239,16 @@ def test_a_verdict_survives_another_scoring_and_the_newest_counts(curated: Curat
     ]
 
 
+def test_the_newest_verdict_counts_also_if_the_clock_was_set_back(curated: Curated) -> None:
+    row = queue(curated)[22]
+    decide(curated.config, row, "drop", who="ana")
+    with writing(curated.config.database) as connection:
+        later = "UPDATE store.verdicts SET decided_at = decided_at + INTERVAL 1 YEAR WHERE sample_id = ?"
+        connection.execute(later, [row])
+    decide(curated.config, row, "keep", who="bo")
+    assert curated.ask("SELECT verdict FROM verdicts WHERE sample_id = ?", row) == [("keep",)]
+
+
 def test_a_port_that_is_taken_is_a_sentence(curated: Curated) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

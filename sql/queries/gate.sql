@@ -7,7 +7,7 @@ SELECT s.rows_kept, s.rows_dropped, s.rows_flagged, s.rows_dropped / (s.rows_kep
        (SELECT {p: p, difference: difference} FROM store.comparisons
         WHERE evaluation = 'finetune' AND dataset = s.dataset AND setting = $split || '/v' || $version AND method = 'kept'
           AND against = 'random' AND metric = 'test loss'
-        ORDER BY made_at DESC LIMIT 1) AS settled,
+        ORDER BY rowid DESC LIMIT 1) AS settled,
        d.previous, d.flagged_moved, d.kept_moved
 FROM store.splits AS s JOIN split_drift AS d USING (split, version)
 WHERE split = $split AND version = $version;

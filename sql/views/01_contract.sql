@@ -148,14 +148,14 @@ SELECT c.dataset, m.model, c.reference, c.stated, c.measured, c.measured_high, c
 FROM store.calibration AS c JOIN store.models AS m ON m.model_key = c.model_key;
 
 -- Every verdict of people on rows. The view verdicts holds the current ones. trusted_as: the trusted row that the verdict makes.
--- bulk: an id that verdicts on all rows of a filter share.
+-- bulk: an id that verdicts on all rows of a filter share. The newest is the one inserted last: clocks are set back.
 CREATE OR REPLACE VIEW verdict_history AS
 SELECT sample_id, dataset, verdict, answer, why, who, decided_at, page, trusted_as, bulk FROM store.verdicts;
 
 CREATE OR REPLACE VIEW verdicts AS
 FROM (
     FROM store.verdicts
-    QUALIFY row_number() OVER (PARTITION BY dataset, sample_id ORDER BY decided_at DESC, rowid DESC) = 1
+    QUALIFY row_number() OVER (PARTITION BY dataset, sample_id ORDER BY rowid DESC) = 1
 )
 SELECT sample_id, dataset, verdict, answer, record::JSON AS record, why, who, decided_at, page, trusted_as, bulk
 WHERE verdict != 'undo';
@@ -194,7 +194,7 @@ CREATE OR REPLACE VIEW approvals AS
 SELECT split, version, CASE WHEN decision = 'asked' AND now() > deadline THEN 'timed out' ELSE decision END AS decision,
        who, note, decided_at, CASE WHEN decision = 'asked' THEN deadline END AS deadline
 FROM store.approvals
-QUALIFY row_number() OVER (PARTITION BY split, version ORDER BY decided_at DESC, rowid DESC) = 1;
+QUALIFY row_number() OVER (PARTITION BY split, version ORDER BY rowid DESC) = 1;
 
 CREATE OR REPLACE VIEW split_rows AS
 SELECT split, version, sample_id, decision, cause, reason, rank, value, matched_to, round, similarity

@@ -6,6 +6,7 @@ web is stored beside the database, in a file named by its content, so that score
 
 import hashlib
 import os
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Collection, Iterable
@@ -61,9 +62,9 @@ class PictureRow(NamedTuple):
 class Album:
     """Opens every picture once, several at a time."""
 
-    def __init__(self, folder: Path, *, allow_download: bool) -> None:
-        """folder: where pictures without a file of their own are stored."""
-        self.folder, self.allow_download = folder, allow_download
+    def __init__(self, folder: Path, unfinished: Path, *, allow_download: bool) -> None:
+        """folder: where pictures without a file of their own are stored. unfinished: where they are written first."""
+        self.folder, self.unfinished, self.allow_download = folder, unfinished, allow_download
         self.results: dict[tuple[str, str], UsablePicture | str] = {}
         """By reference: the picture, or the reason why it cannot be used."""
         self.pool = ThreadPoolExecutor(os.cpu_count() or 2)
@@ -115,7 +116,7 @@ class Album:
         path = self.folder / facts.sha256[:2] / f"{facts.sha256}.{SUFFIXES.get(facts.format, 'img')}"
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+            unfinished = self.unfinished / f"{facts.sha256}.{threading.get_ident()}"
             unfinished.write_bytes(data)
             unfinished.replace(path)
         return _usable(path, facts, file_state(str(path))[1])

@@ -3,6 +3,7 @@
 Every library reports these in its own words and often without the path: a write to a full disk names no file.
 """
 
+import os
 import re
 import shutil
 import tempfile
@@ -19,6 +20,10 @@ READ_ONLY = "Read-only file system"
 FORBIDDEN = "Permission denied", "Operation not permitted"
 LESS_MODEL = "free some, lower scoring.batch_tokens, name a smaller model or set model.dtype: bfloat16"
 MEMORY = "can't allocate memory", "not enough memory", "out of memory"
+
+
+SCRAPS = 1 << 16
+"""Bytes of free space with which a disk is full, whatever the error says."""
 
 
 class ResourceExhausted(RuntimeError):
@@ -58,8 +63,9 @@ def _explain(error: Exception, paths: dict[str, str], memory_cure: str) -> None:
     if isinstance(cause, ValueError) or type(cause).__module__.startswith("oresight."):
         return  # a message of our own, which may quote a row
     text = str(cause)
-    if any(words in text for words in FULL):
-        folder = _full_folder(cause, paths)
+    folder = _full_folder(cause, paths)
+    # A library may say something else: to Prefect's server, a run that it could not store is not found.
+    if any(words in text for words in FULL) or shutil.disk_usage(folder).free < SCRAPS:
         raise ResourceExhausted(
             f"{folder}: the disk is full; free some space there, then run again to continue (what was stored stays)"
         ) from error
@@ -92,7 +98,8 @@ def _full_folder(error: BaseException, paths: dict[str, str]) -> Path:
     """The folder on the full disk: that of the file in the error, else the fullest of those that we write to."""
     if path := _named_path(error):
         return _existing_folder(path)
-    folders = [*paths.values(), str(user_cache_path("oresight")), tempfile.gettempdir()]
+    prefect = os.environ.get("PREFECT_HOME", str(Path.home() / ".prefect"))
+    folders = [*paths.values(), str(user_cache_path("oresight")), prefect, tempfile.gettempdir()]
     return min(map(_existing_folder, folders), key=lambda folder: shutil.disk_usage(folder).free)
 
 

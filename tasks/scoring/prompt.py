@@ -7,19 +7,26 @@ after the end-of-turn token (usually a line break) is never generated, and is no
 """
 
 import hashlib
+from bisect import bisect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from oresight.tasks.scoring.picture import Picture
+from oresight.tasks.scoring.sandbox import memory_limit
 from oresight.tasks.scoring.timelimit import TookTooLong, time_limit
 from oresight.tasks.scoring.vision import Vision
 
 TEMPLATE_S = 5.0
 """Seconds that the model's template or processor may take for a conversation."""
+FAR = 64
+"""Characters per token of `max_tokens` beyond which a text is not tokenized. No text has so many on average."""
+BATCH = 4_000_000
+"""Characters of texts that are tokenized together."""
 NO_PICTURES = "the row has pictures and the model reads texts only"
 MASKING = "last assistant turn and its end-of-turn token, v1"
 
@@ -116,21 +123,36 @@ def encode(
 def encode_texts(
     conversations: Sequence[tuple[list[Message], Any]], tokenizer: PreTrainedTokenizerBase, max_tokens: int
 ) -> list["Encoded | Unscorable"]:
-    """Encode conversations without pictures, each with its tools, like `encode`. A refused one gives its Unscorable.
-
-    All texts go to the tokenizer in one call, which uses several cores and takes less time on one.
-    """
+    """Encode conversations without pictures, each with its tools, like `encode`. A refused one gives its Unscorable."""
     render = _templated if tokenizer.chat_template else _plain
     rendered = [_or_refusal(render, messages, tools, tokenizer) for messages, tools in conversations]
-    texts = [text for row in rendered if not isinstance(row, Unscorable) for text in row]
+    far = FAR * max(max_tokens, 1024)  # the cut is far from every token that is used
+    near = [row if isinstance(row, Unscorable) else _near_answer(row, far) for row in rendered]
+    texts = [text for row in near if not isinstance(row, Unscorable) for text in row]
     first, last = ([], []) if tokenizer.chat_template else (_ids(tokenizer.bos_token_id), _ids(tokenizer.eos_token_id))
     ids = iter(_tokenized(texts, tokenizer))
 
-    def encoded() -> Encoded:
+    def encoded(is_whole: bool) -> Encoded:
         prompt, with_header, full = ([*first, *next(ids)] for _ in range(3))
-        return _cut(_encoded(prompt, with_header, [*full, *last], tokenizer), max_tokens)
+        row = _cut(_encoded(prompt, with_header, [*full, *last], tokenizer), max_tokens)
+        return row if is_whole else replace(row, truncated=True)
 
-    return [row if isinstance(row, Unscorable) else _or_refusal(encoded) for row in rendered]
+    return [
+        row if isinstance(row, Unscorable) else _or_refusal(encoded, row == part)
+        for row, part in zip(rendered, near, strict=True)
+    ]
+
+
+def _near_answer(texts: tuple[str, str, str], far: int) -> tuple[str, str, str]:
+    """The texts without what is so many characters away from the answer's start that `_cut` would drop it anyway.
+
+    Tokenizing a text takes a hundred times its size in memory, and a row can have 64 MB.
+    """
+    prompt, with_header, full = texts
+    drop = max(len(prompt) - far, 0)
+    if not with_header.startswith(prompt[:drop]) or not full.startswith(prompt[:drop]):
+        drop = 0
+    return prompt[drop:], with_header[drop:], full[drop : len(with_header) + far]
 
 
 def _or_refusal(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -147,11 +169,12 @@ def _ids(token: int | None) -> list[int]:
 
 def _tokenized(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
     """The ids of each text. An empty text has none."""
-    if not texts:
-        return []
     options = {"add_special_tokens": False, "return_attention_mask": False, "return_token_type_ids": False}
-    batch = tokenizer(texts, **options)["input_ids"]
-    return [ids if text else [] for text, ids in zip(texts, batch, strict=True)]
+    ids: list[list[int]] = []
+    while rest := texts[len(ids) :]:
+        count = bisect(list(accumulate(map(len, rest))), BATCH) or 1
+        ids += tokenizer(rest[:count], **options)["input_ids"]
+    return [numbers if text else [] for text, numbers in zip(texts, ids, strict=True)]
 
 
 def _encoded(prompt: list[int], with_header: list[int], full: list[int], tokenizer: PreTrainedTokenizerBase) -> Encoded:
@@ -216,7 +239,7 @@ def _plain(messages: list[Message], _tools: Any, _tokenizer: PreTrainedTokenizer
 def _foreign_code(name: str) -> Iterator[None]:
     """Run code that came with the model. What it raises is a reason not to score the row, and so is no end."""
     try:
-        with time_limit(TEMPLATE_S):
+        with time_limit(TEMPLATE_S), memory_limit():
             yield
     except TookTooLong:
         raise Endless(f"{name} does not end within {TEMPLATE_S:.0f} s on this conversation") from None
