@@ -20,7 +20,7 @@ for _name, _value in {
 }.items():
     os.environ.setdefault(_name, _value)
 
-_prefect_home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
+_prefect_home = Path(os.path.expanduser(os.environ.get("PREFECT_HOME", "~/.prefect")))  # noqa: PTH111  raises nothing
 with suppress(OSError):
     _prefect_home.mkdir(parents=True, exist_ok=True)
 if not os.access(_prefect_home, os.W_OK):

@@ -98,7 +98,7 @@ def _full_folder(error: BaseException, paths: dict[str, str]) -> Path:
     """The folder on the full disk: that of the file in the error, else the fullest of those that we write to."""
     if path := _named_path(error):
         return _existing_folder(path)
-    prefect = os.environ.get("PREFECT_HOME", str(Path.home() / ".prefect"))
+    prefect = os.path.expanduser(os.environ.get("PREFECT_HOME", "~/.prefect"))  # noqa: PTH111  raises nothing
     folders = [*paths.values(), str(user_cache_path("oresight")), prefect, tempfile.gettempdir()]
     return min(map(_existing_folder, folders), key=lambda folder: shutil.disk_usage(folder).free)
 
