@@ -7,9 +7,8 @@ import pytest
 from scipy.stats import false_discovery_control
 
 from oresight.tasks.detection.estimate import local_fdr, with_heavy_tail, with_normal_tail
-from oresight.tasks.detection.lengths import beyond
+from oresight.tasks.detection.lengths import Features, beyond
 from oresight.tasks.detection.likeness import Likeness, likeness
-from oresight.tasks.detection.mixture import Features
 
 SIZE = 64
 
@@ -58,33 +57,50 @@ def test_the_nearest_trusted_row_is_named() -> None:
     assert found.nearest_N.tolist() == list(range(29, -1, -1)) and np.allclose(found.cosine_N, 1)
 
 
-def lengths(seed: int, rows: int, short: float) -> np.ndarray:
-    """Lengths of answers: a share of 1 to 4 tokens, and others of 20 to 60."""
+def answered(seed: int, rows: int, short: float, *, by_question: bool = True) -> Features:
+    """Rows of which a share has an answer of 1 to 4 tokens, and the others of 20 to 60.
+
+    by_question: the short answers are to questions that differ a little from the others.
+    """
     draw = np.random.default_rng(seed)
-    return np.where(np.arange(rows) < round(short * rows), draw.integers(1, 5, rows), draw.integers(20, 61, rows))
+    is_short = draw.permutation(rows) < round(short * rows)
+    asked = states(seed, rows, 1) + (is_short[:, None] & by_question) * states(7, 1, 7) / 4
+    return Features(asked, np.where(is_short, draw.integers(1, 5, rows), draw.integers(20, 61, rows)))
 
 
 @pytest.mark.parametrize(("trusted", "few"), [(40, 0.0), (40, 0.025), (100, 0.0), (100, 0.02), (200, 0.01)])
-def test_short_answers_that_trusted_rows_hardly_have_are_unlike_and_so_are_long_ones(trusted: int, few: float) -> None:
-    rows, ours = lengths(0, 400, 0.2), lengths(1, trusted, few)
-    assert ((beyond(rows, ours) == -1) == (rows < 5)).mean() > 0.95
-    assert (beyond(rows, ours)[rows < 5] == -1).mean() > (0.7 if few else 0.999)
-    assert ((beyond(-rows, -ours) == 1) == (beyond(rows, ours) == -1)).all()
+def test_short_answers_to_questions_that_trusted_rows_hardly_have_are_unlike_and_so_are_long_ones(
+    trusted: int, few: float
+) -> None:
+    rows, ours = answered(0, 400, 0.2), answered(1, trusted, few)
+    sides = beyond(rows, ours)
+    assert (sides[rows.length_M >= 5] == 0).mean() > 0.95
+    assert (sides[rows.length_M < 5] == -1).mean() > (0.7 if few else 0.999)
+    longer = beyond(rows._replace(length_M=-rows.length_M), ours._replace(length_M=-ours.length_M))
+    assert (longer == -sides).all()
+
+
+def test_short_answers_whatever_is_asked_are_judged() -> None:
+    """Cut answers, for instance: the trusted rows have none, and no question asks for them. Most draws see that."""
+    told = [beyond(answered(i, 400, 0.1, by_question=False), answered(i + 50, 60, 0)).any() for i in range(20)]
+    assert np.mean(told) < 0.6
 
 
 def test_the_row_says_whether_it_asks_something_else_or_has_another_length() -> None:
-    rows = np.concatenate([states(0, 300, 1), states(1, 100, 2)])
-    lengths_N = np.concatenate([np.full(60, 1), np.full(240, 30), np.full(100, 30)])
-    because = likeness(Features(rows, lengths_N), Features(states(2, 60, 1), np.full(60, 30))).because_N
-    assert set(because[:60]) <= {"shorter", "asks"} and (because[:60] == "shorter").mean() > 0.9
-    assert (because[300:] == "asks").mean() > 0.9 and (because[60:300] == None).mean() > 0.9  # noqa: E711
+    rows, foreign = answered(0, 400, 0.15), states(1, 100, 2)
+    both = Features(np.concatenate([rows.state_MS, foreign]), np.concatenate([rows.length_M, np.full(100, 30)]))
+    because = likeness(both, answered(2, 60, 0)).because_N
+    assert (because[:400][rows.length_M < 5] == "shorter").mean() > 0.8
+    assert (because[400:] == "asks").mean() > 0.9
+    assert (because[:400][rows.length_M >= 5] == None).mean() > 0.9  # noqa: E711
 
 
 @pytest.mark.parametrize("trusted", [20, 60, 200])
 def test_hardly_any_answer_is_too_short_or_long_where_trusted_rows_are_drawn_as_the_dataset(trusted: int) -> None:
-    told = [(beyond(lengths(i, 400, 0.1), lengths(i + 500, trusted, 0.1)) != 0).mean() for i in range(100)]
+    told = [(beyond(answered(i, 400, 0.1), answered(i + 500, trusted, 0.1)) != 0).mean() for i in range(50)]
     assert np.mean(told) < 0.02
-    assert not beyond(np.ones(400), np.ones(trusted)).any()
+    equal = Features(states(0, 400, 1), np.ones(400))
+    assert not beyond(equal, Features(equal.state_MS[:trusted], np.ones(trusted))).any()
 
 
 Tail = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
