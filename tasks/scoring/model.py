@@ -37,6 +37,9 @@ PROBE = 16
 PROBE_TEXT = "Most of what is written here has been read twice: once by its author, and once by somebody who had to."
 """A plain sentence. On random ids the states of a model in half precision are chaotic."""
 
+MOST_LAYERS, LEAST_POSITIONS = 10_000, 16
+"""Sizes that a configuration may name."""
+
 
 def devices(setting: str) -> list[str]:
     """The devices that score in parallel. auto: every CUDA device, else mps, else the CPU."""
@@ -110,6 +113,7 @@ def load_pretrained(
     folder = plain(source).folder
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        _require_sizes(config, source.name)
         reads_pictures = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and hasattr(config, "vision_config")
         auto_class = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         auto_class = AutoModelForImageTextToText if reads_pictures else auto_class
@@ -151,7 +155,7 @@ def take_apart(
         device=head.weight_VD.device,
         dtype=dtype,
         start_token=start,
-        positions=getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None),
+        positions=_positions(model.config),
     )
     inputs = {"input_ids": ids.to(loaded.device), "use_cache": False}
     if decoder is not None:
@@ -243,6 +247,28 @@ def _can_share_picture(loaded: Loaded, name: str, tolerance: float) -> bool:
 def _difference(a: Tensor, b: Tensor) -> float:
     """The largest difference, as a share of the largest number in b."""
     return float((a.float() - b.float()).abs().max() / b.float().abs().max().clamp_min(1e-6))
+
+
+def _positions(config: Any) -> int | None:
+    """The longest text that the model reads, in tokens; None if it does not say."""
+    positions = getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
+    return positions if positions and positions > 0 else None
+
+
+def _require_sizes(config: Any, name: str) -> None:
+    """Raises UnusableModel if the configuration names sizes that no model has: it would be built for hours."""
+    for part in (config, *(getattr(config, key, None) for key in ("text_config", "vision_config"))):
+        layers = getattr(part, "num_hidden_layers", None)
+        if isinstance(layers, int) and not 0 < layers <= MOST_LAYERS:
+            raise UnusableModel(
+                f"model.name: the config.json of {name} says num_hidden_layers {layers}, but 1 to {MOST_LAYERS} can be;"
+                " download it again, or name another model"
+            )
+    if (positions := _positions(config)) is not None and positions < LEAST_POSITIONS:
+        raise UnusableModel(
+            f"model.name: {name} reads {positions} tokens at most (max_position_embeddings in its config.json), too few"
+            " for a question and an answer; download it again, or name another model"
+        )
 
 
 def _loading_error(source: Source, folder: Path, error: Exception) -> str:
