@@ -28,8 +28,13 @@ def near(kind: int, n: int) -> list[int]:
     ]
 
 
-def fill_vectors(database: str, rows: list[dict[str, Any]], p_of: dict[str, float] | None = None) -> None:
-    """Add trusted rows, vectors of all rows, and suspicions."""
+def fill_vectors(
+    database: str,
+    rows: list[dict[str, Any]],
+    p_of: dict[str, float] | None = None,
+    unlike_because: dict[str, str] | None = None,
+) -> None:
+    """Add trusted rows, vectors of all rows, and suspicions, of some rows with why they are unlike all trusted rows."""
     numbers = {sample_id(n): n for n in range(200)}
     kinds = {r["sample_id"]: numbers[r["sample_id"]] % KINDS for r in rows} | {
         sample_id(n): k for n, k in TRUSTED.items()
@@ -39,7 +44,10 @@ def fill_vectors(database: str, rows: list[dict[str, Any]], p_of: dict[str, floa
         for i, kind in kinds.items()
     )
     trusted = pd.DataFrame({"sample_id": [sample_id(n) for n in TRUSTED]})
-    judged = pd.DataFrame([(i, -p, p) for i, p in (p_of or {}).items()], columns=["sample_id", "suspicion", "p_value"])
+    judged = pd.DataFrame(
+        [(i, -p, p, (unlike_because or {}).get(i)) for i, p in (p_of or {}).items()],
+        columns=["sample_id", "suspicion", "p_value", "unlike_because"],
+    )
     with writing(database) as connection, transaction(connection):
         connection.execute("DELETE FROM store.packed; DELETE FROM store.suspicions")
         connection.register("packed_frame", packed)
@@ -58,18 +66,23 @@ def fill_vectors(database: str, rows: list[dict[str, Any]], p_of: dict[str, floa
         connection.execute(
             "INSERT INTO store.suspicions BY NAME SELECT sample_id, 'raw' AS dataset, 'key' AS model_key, 'trusted' AS"
             " reference, 'trusted-hash' AS reference_hash, 'dataset' AS role, suspicion, p_value, 0.5 AS q_value,"
+            " unlike_because::VARCHAR AS unlike_because,"
             " 'truncated_answer' AS looks_like, 'r' AS run_id FROM judged_frame"
         )
 
 
 def matched(
-    folder: Path, raw: list[dict[str, Any]], p_of: dict[str, float] | None = None, **splitting: Any
+    folder: Path,
+    raw: list[dict[str, Any]],
+    p_of: dict[str, float] | None = None,
+    unlike_because: dict[str, str] | None = None,
+    **splitting: Any,
 ) -> pd.DataFrame:
     """The decisions about the rows."""
     config = settings(folder, by="match", **splitting)
     with open_run(config) as run:
         fill(config.database, raw)
-        fill_vectors(config.database, raw, p_of)
+        fill_vectors(config.database, raw, p_of, unlike_because)
         return decisions(config, split(run).version)
 
 
@@ -143,6 +156,18 @@ def test_the_most_suspicious_share_is_left_out_without_a_budget(tmp_path: Path) 
         "suspicious: place 2 of 68, most like truncated_answer;"
         " splitting.drop leaves out the first 6, without an error rate"
     )
+
+
+@pytest.mark.parametrize("splitting", [{"rows": 66}, {"drop": {"suspicious": 0.2}}])
+def test_a_row_whose_answer_has_another_length_was_not_judged_and_is_not_suspicious(
+    tmp_path: Path, splitting: dict[str, Any]
+) -> None:
+    p_of = {sample_id(n): (0.01 + n / 1000 if n % 5 == 0 else 0.6) for n in range(80)}
+    because = {sample_id(n): ("asks", "shorter", "longer")[n % 3] for n in range(0, 80, 5)}
+    frame = matched(tmp_path, the_rows(), p_of, because, **splitting)
+    suspicious = set(frame.index[frame.cause == "suspicion"])
+    assert suspicious and not suspicious & {i for i, why in because.items() if why != "asks"}
+    assert suspicious >= {i for i in list(because)[:9] if because[i] == "asks"}
 
 
 @pytest.mark.parametrize(

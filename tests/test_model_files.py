@@ -95,6 +95,16 @@ def cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
+def cut_off(file: Path) -> Path:
+    """Its path, without the file."""
+    file.unlink()
+    return file
+
+
+def change(file: Path, **values: Any) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
 DAMAGES: dict[str, Callable[[Path], Any]] = {
     "cut weights": lambda folder: cut(folder / "model.safetensors"),
     "empty weights": lambda folder: (folder / "model.safetensors").write_bytes(b""),
@@ -103,6 +113,10 @@ DAMAGES: dict[str, Callable[[Path], Any]] = {
     "cut config": lambda folder: cut(folder / "config.json"),
     "a list as config": lambda folder: (folder / "config.json").write_text("[]"),
     "cut tokenizer": lambda folder: cut(folder / "tokenizer.json"),
+    "a folder as weights": lambda folder: cut_off(folder / "model.safetensors").mkdir(),
+    "a link to no weights": lambda folder: cut_off(folder / "model.safetensors").symlink_to("gone"),
+    "a folder as tokenizer": lambda folder: cut_off(folder / "tokenizer.json").mkdir(),
+    "a text as the longest length": lambda folder: change(folder / "tokenizer_config.json", model_max_length="long"),
     "deep config": lambda folder: (folder / "config.json").write_text("[" * 100_000),
 }
 CONFIGS: list[dict[str, Any]] = [

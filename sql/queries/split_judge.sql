@@ -27,7 +27,7 @@ suspected AS (
     SELECT sample_id, looks_like, row_number() OVER (ORDER BY suspicion DESC, sample_id) AS place, count(*) OVER () AS judged,
            floor($suspicious_share * judged + 1e-9) AS left_out
     FROM store.fresh_suspicions($dataset, $model_key, $reference, $reference_hash, 'dataset') JOIN current_rows USING (sample_id)
-    WHERE $suspicious_share > 0
+    WHERE $suspicious_share > 0 AND coalesce(unlike_because, 'asks') = 'asks'
     QUALIFY place <= left_out
 )
 SELECT c.sample_id, c.content, c.record, c.part, c.verdict IS NOT NULL AS by_hand, s.value, s.answer_tokens, s.merit, md5(c.sample_id || $seed) AS draw,

@@ -81,10 +81,10 @@ def load_part(source: Source, target: torch.device, dtype: str = "auto", paralle
     precision = None if dtype == "auto" else DTYPES[dtype]
     model, tokenizer, vision = load_pretrained(source, precision, target, parallel)
     question, answer = ({"role": role, "content": PROBE_TEXT} for role in ("user", "assistant"))
-    (probe,) = [None] if vision else encode_texts([([question, answer], None)], tokenizer, PROBE)
-    if isinstance(probe, Endless):
-        raise UnusableModel(f"model.name: {source.name}: {probe}")
     try:
+        (probe,) = [None] if vision else encode_texts([([question, answer], None)], tokenizer, PROBE)
+        if isinstance(probe, Endless):
+            raise UnusableModel(f"model.name: {source.name}: {probe}")
         ids = list(tokenizer(PROBE_TEXT)["input_ids"])[:PROBE]
         return take_apart(model.to(target).eval(), tokenizer, source.name, ids, vision)
     except UnusableModel:

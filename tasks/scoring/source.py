@@ -231,6 +231,8 @@ def converted(source: Source) -> Path:
 
 def _digest(files: list[Path]) -> str:
     """SHA-256 over the names and contents of files, sorted by name."""
+    if missing := [file for file in files if not file.is_file()]:
+        raise UnusableModel(f"model.name: {missing[0]} is no file, or a link to none; copy or download it again")
     total = hashlib.sha256()
     for file in sorted(set(files)):
         with file.open("rb") as stream:
