@@ -5,7 +5,7 @@ PYTHON = python3
 UV_VERSION = 0.13.9
 RUN = .venv/bin/python -m
 
-.PHONY: demo demo-vqa test test-cluster check docs gpu loads bench evaluate serve lock
+.PHONY: demo demo-vqa test test-cluster check docs gpu fuzz loads bench evaluate serve lock
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 demo: .venv/installed
@@ -41,6 +41,10 @@ docs: .venv/dev-installed
 # with torch, transformers, safetensors and Pillow runs it, in a copy of this folder: python3 tests/bench/bench_gpu.py
 gpu: .venv/installed
 	.venv/bin/python tests/bench/bench_gpu.py
+
+# Random files, configurations and SQL; FUZZ=2000 for more of each.
+fuzz: .venv/dev-installed
+	$(RUN) pytest tests/fuzz/fuzz_inputs.py
 
 # Loads published folders with old and new releases of `datasets`, each in an environment of its own below .venv/loads.
 loads: .venv/dev-installed
