@@ -80,7 +80,7 @@ def read_config(path: Path, changes: list[str], *, is_absolute: bool = False) ->
         blamed = next((change for change in reversed(changes) if _sets(change, key_path)), None)
         line = _line(node, key_path)
         place = f"--set {blamed}" if blamed else f"{path}{f', line {line}' if line else ''}"
-        raise ValueError(f"{place}: {message}") from error
+        raise ValueError(" ".join(f"{place}: {message}".splitlines())) from error
 
 
 def validated(config: Any) -> Curate:
@@ -191,6 +191,7 @@ def _sets(change: str, key_path: tuple[str, ...]) -> bool:
 def _apply_change(tree: dict[str, Any], change: str) -> None:
     """Apply a change `a.b=value` to the tree. The value is read as YAML."""
     key, equals, text = change.partition("=")
+    change = " ".join(change.splitlines())
     *sections, last = key.strip().split(".")
     if not equals or not all((*sections, last)):
         raise ValueError(f"--set {change}: write key.subkey=value, for instance --set splitting.keep=0.5")

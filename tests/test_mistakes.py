@@ -74,6 +74,7 @@ CHANGES = {
 MALFORMED = {
     "splitting": "write key.subkey=value, for instance --set splitting.keep=0.5",
     "dataset..path=x": "write key.subkey=value",
+    "a\nb": "--set a b: write key.subkey=value",
     "dataset.name.x=y": "name holds a value, not keys; set name itself",
     "splitting.keep=[": "the value is not YAML; put it in quotes",
 }
