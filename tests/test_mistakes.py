@@ -74,7 +74,6 @@ CHANGES = {
 MALFORMED = {
     "splitting": "write key.subkey=value, for instance --set splitting.keep=0.5",
     "dataset..path=x": "write key.subkey=value",
-    "a\nb": "--set a b: write key.subkey=value",
     "dataset.name.x=y": "name holds a value, not keys; set name itself",
     "splitting.keep=[": "the value is not YAML; put it in quotes",
 }
@@ -117,6 +116,11 @@ def test_a_wrong_change_is_blamed_on_the_option(change: str, file: Path) -> None
 @pytest.mark.parametrize("change", MALFORMED)
 def test_a_change_that_cannot_be_applied_is_blamed(change: str, file: Path) -> None:
     assert sentence(file, change).startswith(f"--set {change}: {MALFORMED[change]}")
+
+
+def test_a_line_break_in_a_change_stays_out_of_the_message(file: Path) -> None:
+    assert sentence(file, "a\nb").startswith("--set a b: write key.subkey=value")
+    assert sentence(file, "a\nb=1").startswith("--set a b=1: a b: is not a key")
 
 
 @pytest.mark.parametrize("name", FILES)
