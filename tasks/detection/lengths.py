@@ -20,6 +20,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_predict
 
+from oresight.tasks.detection.peers import spread
+
 Numbers = NDArray[Any]
 FEW = 2
 SIGNIFICANT = 0.025
@@ -43,12 +45,18 @@ class Features(NamedTuple):
     """Tokens of the answers."""
 
 
-def beyond(rows: Features, trusted: Features) -> NDArray[np.int8]:
-    """-1 for answers that are shorter than the trusted ones because of what is asked, 1 for longer ones, else 0 [N]."""
+def beyond(rows: Features, trusted: Features, is_compared_N: NDArray[np.bool_] | None = None) -> NDArray[np.int8]:
+    """-1 for answers that are shorter than the trusted ones because of what is asked, 1 for longer ones, else 0 [N].
+
+    is_compared_N: the rows that are compared, all by default; the others are 0.
+    """
     sides = np.zeros(len(rows.length_M), dtype=np.int8)
-    for side in (-1, 1) if len(sides) else ():
-        is_out = _is_above(side * rows.length_M, side * trusted.length_M)
-        if is_out.any() and _is_asked_for(rows.state_MS, is_out):
+    compared = np.arange(len(sides)) if is_compared_N is None else np.flatnonzero(is_compared_N)
+    sample = compared[spread(len(compared), MOST_ROWS)]
+    for side in (-1, 1) if len(compared) else ():
+        is_out = np.zeros(len(sides), dtype=bool)
+        is_out[compared] = _is_above(side * rows.length_M[compared], side * trusted.length_M)
+        if is_out.any() and _is_asked_for(rows.state_MS[sample], is_out[sample]):
             sides[is_out] = side
     return sides
 
@@ -63,18 +71,17 @@ def _is_above(x_N: Numbers, x_R: Numbers) -> NDArray[np.bool_]:
     return is_out
 
 
-def _is_asked_for(state_NS: Numbers, is_out_N: NDArray[np.bool_]) -> bool:
-    """Whether a classifier can tell these rows from the others by what they ask."""
-    step = max(1, len(state_NS) // MOST_ROWS)
-    states, is_out = state_NS[::step] - state_NS[::step].mean(0), is_out_N[::step]
-    n, k = len(is_out), int(is_out.sum())
-    if min(k, n - k) < PARTS:
+def _is_asked_for(state_MS: Numbers, is_out_M: NDArray[np.bool_]) -> bool:
+    """Whether a classifier can tell these rows of a sample from the others by what they ask."""
+    m, k = len(is_out_M), int(is_out_M.sum())
+    if min(k, m - k) < PARTS:
         return False
-    states /= np.sqrt(np.square(states).mean()) or 1.0
+    centred_MS = state_MS - state_MS.mean(0)
+    scaled_MS = centred_MS / (np.sqrt(np.square(centred_MS).mean()) or 1.0)
     model: Any = LogisticRegression(C=INVERSE_L2, max_iter=300, class_weight="balanced")
-    odds = cross_val_predict(model, states, is_out, cv=PARTS, method="decision_function")
-    error = np.sqrt((n + 1) / (12 * k * (n - k)))  # of the AUC where nothing can be told
-    return bool(roc_auc_score(is_out, odds) > 0.5 + error)
+    odds_M = cross_val_predict(model, scaled_MS, is_out_M, cv=PARTS, method="decision_function")
+    error = np.sqrt((m + 1) / (12 * k * (m - k)))  # of the AUC where nothing can be told
+    return bool(roc_auc_score(is_out_M, odds_M) > 0.5 + error)
 
 
 def bins(length_N: Numbers, length_R: Numbers) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

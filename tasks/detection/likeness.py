@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 from sklearn.linear_model import LogisticRegression
@@ -26,6 +27,7 @@ from oresight.tasks.detection.detector import FOLDS, folds
 from oresight.tasks.detection.estimate import with_normal_tail
 from oresight.tasks.detection.lengths import Features, beyond
 from oresight.tasks.detection.mixture import Weights, weights
+from oresight.tasks.detection.peers import spread
 from oresight.tasks.detection.twins import unit
 
 Floats = NDArray[Any]
@@ -61,12 +63,7 @@ class Likeness:
     @property
     def is_unlike_N(self) -> NDArray[np.bool_]:  # noqa: N802
         """Whether a row is unlike all trusted rows."""
-        return is_unlike(self.because_N)
-
-
-def is_unlike(because_N: NDArray[Any]) -> NDArray[np.bool_]:
-    """Whether there is a reason to call a row unlike all trusted rows [N]."""
-    return np.array([because is not None for because in because_N], dtype=bool)
+        return pd.notna(self.because_N)
 
 
 def likeness(rows: Features, trusted: Features) -> Likeness:
@@ -75,7 +72,7 @@ def likeness(rows: Features, trusted: Features) -> Likeness:
     mean_S = state_NS.mean(0)
     scale = np.sqrt(np.square(state_NS - mean_S).mean()) or 1.0
     trusted_RS = (state_RS - mean_S) / scale
-    sample_MS = (state_NS[:: max(1, len(state_NS) // MOST_ROWS)] - mean_S) / scale
+    sample_MS = (state_NS[spread(len(state_NS), MOST_ROWS)] - mean_S) / scale
     fold_R = folds(len(trusted_RS))
     models = [_classifier(trusted_RS, fold_R == k, sample_MS) for k in range(FOLDS)]
     sorted_odds = [np.sort(model.decision_function(trusted_RS[fold_R == k])) for k, model in enumerate(models)]
@@ -91,12 +88,12 @@ def likeness(rows: Features, trusted: Features) -> Likeness:
         cosine_CR = unit(rows_CS) @ trusted_unit_RS.T
         nearest_N[chunk], cosine_N[chunk] = cosine_CR.argmax(1), cosine_CR.max(1)
     p_N = with_normal_tail((1 + lower_N) / (1 + len(trusted_RS)), -mean_N, -np.concatenate(sorted_odds))
+    asks_else_N = false_discovery_control(p_N) <= RATE
+    side_N = beyond(rows, trusted, ~asks_else_N)
     because_N = np.full(len(state_NS), None, dtype=object)
-    because_N[false_discovery_control(p_N) <= RATE] = "asks"
-    others = np.flatnonzero(~is_unlike(because_N))
-    side_O = beyond(Features(state_NS[others], rows.length_M[others]), trusted)
-    because_N[others[side_O < 0]], because_N[others[side_O > 0]] = "shorter", "longer"
-    return Likeness(because_N, nearest_N, cosine_N, weights(rows, trusted, ~is_unlike(because_N)))
+    because_N[asks_else_N] = "asks"
+    because_N[side_N < 0], because_N[side_N > 0] = "shorter", "longer"
+    return Likeness(because_N, nearest_N, cosine_N, weights(rows, trusted, ~asks_else_N & (side_N == 0)))
 
 
 def _classifier(trusted_RS: Floats, is_held_out_R: NDArray[np.bool_], sample_MS: Floats) -> Any:

@@ -23,6 +23,7 @@ from scipy.stats import chi2_contingency
 from sklearn.cluster import KMeans
 
 from oresight.tasks.detection.lengths import Features, bins
+from oresight.tasks.detection.peers import spread
 from oresight.tasks.detection.twins import unit
 
 Floats = NDArray[Any]
@@ -72,7 +73,7 @@ def _clusters(state_NS: Floats, state_RS: Floats, is_like_N: NDArray[np.bool_]) 
         return np.zeros(len(state_NS), dtype=np.int64), np.zeros(len(state_RS), dtype=np.int64)
     mean_S = like_NS.mean(0)
     rows_NS, trusted_RS = unit(state_NS - mean_S), unit(state_RS - mean_S)
-    sample = rows_NS[is_like_N][:: max(1, len(like_NS) // MOST_ROWS)]
+    sample = rows_NS[is_like_N][spread(len(like_NS), MOST_ROWS)]
     model = KMeans(clusters, n_init=5, random_state=0).fit(np.concatenate([sample, trusted_RS]))
     return model.predict(rows_NS), model.predict(trusted_RS)
 

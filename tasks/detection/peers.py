@@ -40,8 +40,9 @@ class Peers:
         twins_C: positions of the canaries' twins among the trusted rows.
         """
         n = len(state_NS)
-        pool_P = np.concatenate([_spread(n), n + _spread(len(state_RS))])
-        pool_PS = unit(np.concatenate([state_NS[_spread(n)], state_RS[_spread(len(state_RS))]]))
+        rows, trusted = spread(n, MOST), spread(len(state_RS), MOST)
+        pool_P = np.concatenate([rows, n + trusted])
+        pool_PS = unit(np.concatenate([state_NS[rows], state_RS[trusted]]))
         trusted_R = n + np.arange(len(state_RS))
         return Peers(
             rows_NK=_nearest(state_NS, np.arange(n), pool_PS, pool_P),
@@ -60,9 +61,9 @@ class Peers:
         return x, t, c
 
 
-def _spread(n: int) -> Ints:
-    """Every k-th of n positions, so that they are about MOST."""
-    return np.arange(0, n, max(1, n // MOST))
+def spread(n: int, most: int) -> Ints:
+    """Every k-th of n positions, so that they are about so many at most."""
+    return np.arange(0, n, max(1, n // most))
 
 
 def _nearest(state_MS: States, excluded_M: Ints, pool_PS: States, pool_P: Ints) -> Ints:

@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
 from oresight.tasks.runs.record import Run
-from oresight.tasks.scoring.model import devices, load_pretrained
+from oresight.tasks.scoring.model import devices, load_pretrained, positions_of
 from oresight.tasks.scoring.prompt import Encoded
 from oresight.tasks.scoring.source import Source, UnusableModel
 from oresight.tasks.scoring.vision import Vision
@@ -104,12 +104,11 @@ def trainable(source: Source, device: str = "auto", *, lora: bool = True, seed: 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # on names that transformers is about to remove
             model = get_peft_model(model, LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear"))
-    positions = getattr(config, "max_position_embeddings", None)
     return Trainable(
         model=model.to(torch_device),
         tokenizer=tokenizer,
         vision=vision,
         device=torch_device,
-        positions=positions,
+        positions=positions_of(config),
         skips_logits=skips_logits,
     )

@@ -155,7 +155,7 @@ def take_apart(
         device=head.weight_VD.device,
         dtype=dtype,
         start_token=start,
-        positions=_positions(model.config),
+        positions=positions_of(model.config),
     )
     inputs = {"input_ids": ids.to(loaded.device), "use_cache": False}
     if decoder is not None:
@@ -249,7 +249,7 @@ def _difference(a: Tensor, b: Tensor) -> float:
     return float((a.float() - b.float()).abs().max() / b.float().abs().max().clamp_min(1e-6))
 
 
-def _positions(config: Any) -> int | None:
+def positions_of(config: Any) -> int | None:
     """The longest text that the model reads, in tokens; None if it does not say."""
     positions = getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
     return positions if positions and positions > 0 else None
@@ -264,7 +264,7 @@ def _require_sizes(config: Any, name: str) -> None:
                 f"model.name: the config.json of {name} says num_hidden_layers {layers}, but 1 to {MOST_LAYERS} can be;"
                 " download it again, or name another model"
             )
-    if (positions := _positions(config)) is not None and positions < LEAST_POSITIONS:
+    if (positions := positions_of(config)) is not None and positions < LEAST_POSITIONS:
         raise UnusableModel(
             f"model.name: {name} reads {positions} tokens at most (max_position_embeddings in its config.json), too few"
             " for a question and an answer; download it again, or name another model"
