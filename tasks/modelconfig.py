@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from oresight.tasks.paths import ModelName
 from oresight.tasks.section import Section
@@ -17,12 +17,18 @@ class Model(Section):
     """Folder or hub id of a PEFT adapter that is merged into the model. It must change weights, as LoRA does."""
     revision: str | None = None
     """Revision of a model from the hub: a branch, a tag or a commit."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Precision of the model. auto: bfloat16 if the model was saved in half precision and bfloat16 is measured to be
-    faster, else float32. Softmax and sums always use float32."""
+    dtype: Literal["auto", "float32", "mixed", "bfloat16", "float16"] = "auto"
+    """Precision of the model. mixed: products in bfloat16, all else in float32. auto: what is measured to be fastest on
+    the device, of float32 and, on a CPU, mixed, or elsewhere bfloat16 if the model was saved in half precision."""
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     """Device that runs the model. auto: every CUDA device, else mps, else the CPU."""
     parallel: int = Field(1, ge=1, le=64)
     """Processes that share the model, each with a part of every layer on a GPU of its own: for a model that one GPU
     cannot hold (tensor parallelism). The model's attention heads must divide by it. Another number rounds otherwise, so
     rows are scored again."""
+
+    @model_validator(mode="after")
+    def _is_mixed_in_one_process(self) -> "Model":
+        if self.parallel > 1 and self.dtype == "mixed":
+            raise ValueError("dtype: mixed does not go with parallel; set dtype to float32 or bfloat16")
+        return self

@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 from oresight.tasks.database import execute, reading, transaction, writing
 from oresight.tasks.runs.record import Run
 from oresight.tasks.scope import register_model
+from oresight.tasks.scoring.device import devices
 from oresight.tasks.scoring.engine import Options
-from oresight.tasks.scoring.model import devices, load
+from oresight.tasks.scoring.model import load
 from oresight.tasks.scoring.source import converted
 from oresight.tasks.workload.clock import peak_memory
 from oresight.tasks.workload.commit import ScoringJob, commit_opening, score_table

@@ -26,8 +26,9 @@ from oresight.tasks.database import reading
 from oresight.tasks.runs.progress import log, progress
 from oresight.tasks.runs.record import Run
 from oresight.tasks.scope import register_model
+from oresight.tasks.scoring.device import devices
 from oresight.tasks.scoring.engine import Engine, Options, open_engine
-from oresight.tasks.scoring.model import devices, load
+from oresight.tasks.scoring.model import load
 from oresight.tasks.scoring.source import TOY
 from oresight.tasks.workload import todo as settings
 from oresight.tasks.workload.commit import ScoringJob, commit_fit, commit_opening, commit_scores

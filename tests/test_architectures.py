@@ -18,6 +18,7 @@ from oresight.tasks.scoring.formula import pairwise
 from oresight.tasks.scoring.forward import Answers, visit
 from oresight.tasks.scoring.loaded import Loaded
 from oresight.tasks.scoring.model import take_apart
+from oresight.tasks.scoring.precision import mix
 from oresight.tasks.scoring.prompt import Encoded
 from oresight.tasks.scoring.signals import Signals
 from oresight.tasks.scoring.source import UnusableModel
@@ -88,6 +89,20 @@ def joined(model: Loaded, rows: Sequence[Encoded]) -> tuple[Tensor, Tensor, list
 def test_values_are_those_of_autograd_in_every_architecture(name: str, dtype: torch.dtype) -> None:
     with Wide() if dtype == torch.float64 else nullcontext():
         _compare(name, dtype)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_mixed_model_differs_by_little(name: str) -> None:
+    rows, whole = some_rows(), build(name, torch.float32)
+    mix(whole)
+    plain, mixed = take_apart(build(name, torch.float32), None, name), take_apart(whole, None, name, is_mixed=True)  # type: ignore[arg-type]
+    assert mixed.shares == plain.shares
+    expected, found = (
+        torch.tensor([[one.value, one.self_value, one.nll] for one in opened])
+        for opened in (open_engine(model, rows[:5], rows[5:], OPTIONS).opening for model in (plain, mixed))
+    )
+    difference = (found - expected).abs().amax(0) / expected.abs().amax(0)
+    assert 0 < difference.max() < 0.04
 
 
 def _compare(name: str, dtype: torch.dtype) -> None:

@@ -181,14 +181,14 @@ def test_an_actor_refuses_a_fit_that_was_changed_and_a_model_that_is_not_the_hea
 
 
 def test_an_actor_obeys_the_heads_dtype_and_says_what_it_changed(head: DeadHead) -> None:
-    scorer = Scorer(replace(head.orders, dtype="bfloat16"))
+    scorer = Scorer(replace(head.orders, dtype="mixed"))
     scorer.open()
-    assert scorer.engine.model.dtype_name == "bfloat16"
+    assert scorer.engine.model.dtype_name == "mixed"
     scorer.engine.options.on_halved(512)
     head.exchange.write_shard(head.shard(0))
     said = [scorer.score(head.shard(0).name, attempt) for attempt in ("first", "second")]
     assert said == [f"out of memory on {scorer.host}; it goes on with scoring.batch_tokens: 512", ""]
-    assert head.exchange.read_scores(head.shard(0)).device == "cpu in bfloat16"
+    assert head.exchange.read_scores(head.shard(0)).device == "cpu in mixed"
     assert [head.exchange.has_started(attempt) for attempt in ("first", "second", "third")] == [True, True, False]
 
 

@@ -2,16 +2,19 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig
 
+from oresight.tasks.scoring import device as device_module
 from oresight.tasks.scoring import precision
-from oresight.tasks.scoring.model import devices, load
+from oresight.tasks.scoring.device import choose_float32_kernels, devices
+from oresight.tasks.scoring.model import load
 from oresight.tasks.scoring.source import UnusableModel, find
 
 IDS = torch.arange(3, 40)[None]
@@ -82,21 +85,70 @@ def test_a_quantised_model_that_needs_a_gpu_is_refused_with_its_method(
     assert "give the unquantised model or a GGUF file" in str(refused.value) and "\n" not in str(refused.value)
 
 
-def test_a_model_in_half_precision_is_taken_in_it_where_that_is_faster(
-    stories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_auto_takes_the_dtype_that_is_faster(stories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     half = tmp_path / "half"
     AutoModelForCausalLM.from_pretrained(stories, dtype=torch.bfloat16).save_pretrained(half)
     for file in stories.glob("tokenizer*"):
         shutil.copyfile(file, half / file.name)
+    plain = load(find(str(stories)), "cpu")
+    assert (plain.dtype_name, plain.head.weight_VD.dtype) == ("float32", torch.float32)  # its products are too small
+    monkeypatch.setattr(precision, "NARROW", 0)
     monkeypatch.setattr(precision, "GAIN", 0.0)
-    fast = load(find(str(half)), "cpu")
-    assert (fast.dtype, fast.head.weight_VD.dtype) == (torch.bfloat16, torch.bfloat16)
-    assert load(find(str(stories)), "cpu").dtype == torch.float32  # rounding its weights would change the ranking
+    for folder in (stories, half):
+        fast = load(find(str(folder)), "cpu")
+        assert (fast.dtype_name, fast.head.weight_VD.dtype) == ("mixed", torch.float32)
+        weights = {type(m): m.weight.dtype for m in fast.body.modules() if hasattr(m, "weight")}
+        assert (weights[torch.nn.Linear], weights[torch.nn.Embedding]) == (torch.bfloat16, torch.float32)
+        states = fast.states(IDS)
+        assert states.dtype == torch.float32
+        torch.testing.assert_close(states, plain.states(IDS), rtol=0.1, atol=0.1)
     monkeypatch.setattr(precision, "GAIN", 1e9)
-    slow = load(find(str(half)), "cpu")
-    assert slow.dtype == torch.float32
-    torch.testing.assert_close(fast.states(IDS).float(), slow.states(IDS), rtol=0.1, atol=0.1)
+    assert load(find(str(half)), "cpu").dtype_name == "float32"
+
+
+@pytest.mark.parametrize(
+    ("device", "saved", "parallel", "faster", "dtype"),
+    [
+        ("cpu", torch.float32, 1, 9, "mixed"),
+        ("cpu", torch.bfloat16, 1, 9, "mixed"),
+        ("cpu", torch.bfloat16, 1, 1, "float32"),
+        ("meta", torch.bfloat16, 1, 9, "bfloat16"),
+        ("meta", torch.float32, 1, 9, "float32"),
+        ("meta", torch.bfloat16, 1, 1, "float32"),
+        ("cpu", torch.float32, 2, 9, "float32"),
+    ],
+)
+def test_the_dtype_follows_from_device_and_weights(
+    device: str, saved: torch.dtype, parallel: int, faster: float, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter([faster, 1.0])
+    monkeypatch.setattr(precision, "_seconds", lambda _product: next(seconds))
+    config = LlamaConfig(hidden_size=512, dtype=saved)
+    assert precision.auto_dtype(config, torch.device(device), parallel) == dtype
+
+
+def test_a_mixed_model_that_cannot_run_is_taken_in_float32(stories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "NARROW", 0)
+    monkeypatch.setattr(precision, "GAIN", 0.0)
+    monkeypatch.setattr("oresight.tasks.scoring.loaded.mixing", lambda *_, **__: nullcontext())  # as in a layer without
+    assert load(find(str(stories)), "cpu").dtype_name == "float32"
+    with pytest.raises(UnusableModel, match="dtype"):
+        load(find(str(stories)), "cpu", "mixed")
+
+
+def test_products_of_float32_stay_those_of_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = torch.backends.mkldnn.matmul
+    before = setting.fp32_precision
+    monkeypatch.setattr(device_module, "_is_amd", lambda: True)
+    with monkeypatch.context() as patched:
+        for is_exact, kept in ((True, "bf16"), (False, "ieee")):
+            setting.fp32_precision = "ieee"
+            patched.setattr(device_module, "_is_exact", lambda is_exact=is_exact: is_exact)
+            choose_float32_kernels.__wrapped__(torch.device("cpu"))
+            assert setting.fp32_precision == kept
+    choose_float32_kernels.__wrapped__(torch.device("cpu"))
+    assert device_module._is_exact()
+    setting.fp32_precision = before
 
 
 def test_every_cuda_device_takes_part(monkeypatch: pytest.MonkeyPatch) -> None:

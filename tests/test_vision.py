@@ -16,6 +16,7 @@ from oresight.tasks.scoring import forward
 from oresight.tasks.scoring.engine import Options, open_engine
 from oresight.tasks.scoring.model import take_apart
 from oresight.tasks.scoring.picture import Picture, Unreadable, pixels
+from oresight.tasks.scoring.precision import mix
 from oresight.tasks.scoring.prompt import Encoded, Unscorable, encode
 from oresight.tasks.scoring.vision import Vision
 from tests.support.tiny import Wide
@@ -113,6 +114,23 @@ def by_token(judge: Any, one: Encoded, inputs: dict[str, Tensor]) -> tuple[list[
 def test_values_are_those_of_autograd_through_the_whole_model(name: str, dtype: torch.dtype, tmp_path: Path) -> None:
     with Wide() if dtype == torch.float64 else nullcontext():
         _compare(name, dtype, tmp_path)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_mixed_model_differs_by_little(name: str, tmp_path: Path) -> None:
+    values = []
+    for is_mixed in (False, True):
+        whole, processor = build(name, torch.float32)
+        if is_mixed:
+            mix(whole)
+        vision = Vision(processor)
+        model = take_apart(whole, vision.tokenizer, name, vision=vision, is_mixed=is_mixed)
+        told = conversations(name, tmp_path)
+        rows = [encode(messages, None, model.tokenizer, 1024, vision, shown) for messages, shown in told]
+        opened = open_engine(model, rows[:3], rows[3:], OPTIONS).opening
+        values.append(torch.tensor([[one.value, one.self_value, one.nll] for one in opened]))
+    difference = (values[1] - values[0]).abs().amax(0) / values[0].abs().amax(0)
+    assert 0 < difference.max() < 0.04
 
 
 def _compare(name: str, dtype: torch.dtype, folder: Path) -> None:

@@ -10,7 +10,7 @@ from prefect.runtime import deployment, flow_run
 
 from oresight.tasks.config import Curate
 from oresight.tasks.configfile import validated
-from oresight.tasks.scoring.model import devices
+from oresight.tasks.scoring.device import devices
 
 MAX_STARTS = 5
 """Starts of one run. An automation restarts killed runs; this limit ends a run that always crashes its host."""

@@ -170,7 +170,7 @@ def _rows_with_classes(run: Run, dataset: str, classes: str, text: str | None) -
     if text is not None:
         if not all(row["second"] for row in rows):
             raise ValueError(f"--text: not every row of {dataset!r} has a column {text!r}")
-        _, tokenizer, _ = load_pretrained(source, None)
+        tokenizer = load_pretrained(source, "float32")[1]
         ids = [plain_text(row["second"], tokenizer, config.scoring.max_tokens) for row in rows]
         return _ClassedRows(ids, [row["first"] for row in rows])
     encoded = encode_for_training(config, source, rows)

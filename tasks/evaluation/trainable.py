@@ -16,7 +16,8 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
 from oresight.tasks.runs.record import Run
-from oresight.tasks.scoring.model import devices, load_pretrained, positions_of
+from oresight.tasks.scoring.device import devices
+from oresight.tasks.scoring.model import load_pretrained, positions_of
 from oresight.tasks.scoring.prompt import Encoded
 from oresight.tasks.scoring.source import Source, UnusableModel
 from oresight.tasks.scoring.vision import Vision
@@ -94,7 +95,7 @@ def trainable(source: Source, device: str = "auto", *, lora: bool = True, seed: 
     from peft import LoraConfig, get_peft_model
 
     torch_device = torch.device(devices(device)[0])
-    model, tokenizer, vision = load_pretrained(source, torch.float32)
+    model, tokenizer, vision, _ = load_pretrained(source, "float32")
     if model.config.is_encoder_decoder:
         raise UnusableModel(f"model.name: {source.name} has an encoder; only decoders are finetuned")
     config = model.config.get_text_config(decoder=True)

@@ -1,8 +1,8 @@
 """A loaded model: its body, which computes states, its head, which we compute ourselves, and its tokenizer."""
 
 import gc
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from oresight.tasks.scoring.formula import Head
 from oresight.tasks.scoring.parallel import Followers, Past
+from oresight.tasks.scoring.precision import MIXED, mixing
 from oresight.tasks.scoring.vision import Vision
 
 
@@ -39,6 +40,9 @@ class Loaded:
     tokenizer: PreTrainedTokenizerBase
     device: torch.device
     dtype: torch.dtype
+    """The dtype of the head and of the states."""
+    is_mixed: bool = False
+    """Whether the body multiplies in bfloat16."""
     start_token: int | None = None
     """The first token of an encoder-decoder model's decoder; None for a decoder-only model."""
     positions: int | None = None
@@ -56,7 +60,7 @@ class Loaded:
     @property
     def dtype_name(self) -> str:
         """The dtype as `model.dtype` takes it."""
-        return str(self.dtype).removeprefix("torch.")
+        return MIXED if self.is_mixed else str(self.dtype).removeprefix("torch.")
 
     @property
     def device_name(self) -> str:
@@ -94,9 +98,15 @@ class Loaded:
         if decoder is not None:
             inside = torch.arange(ids_NL.shape[1]) < torch.tensor(lengths)[:, None]
             inputs |= {"attention_mask": inside.long().to(self.device), "decoder_input_ids": decoder.to(self.device)}
-        with torch.inference_mode(), self._followed(ids_NL, past, pictures or {}):
+        with self.running(), self._followed(ids_NL, past, pictures or {}):
             self.body(**inputs)
-        return self.tap.take()
+        return self.tap.take().to(self.dtype)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Inside, the body can be called: without gradients, and with its kind of products."""
+        with torch.inference_mode(), mixing(self.device, enabled=self.is_mixed):
+            yield
 
     def _followed(
         self, ids_NL: Tensor, past: Cache | None, pictures: Mapping[str, Tensor]

@@ -22,16 +22,16 @@ from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLa
 from transformers.utils import logging as transformers_logging
 
 from oresight.tasks.scoring.adapter import merge_adapter
+from oresight.tasks.scoring.device import choose_float32_kernels, devices
 from oresight.tasks.scoring.formula import Head
 from oresight.tasks.scoring.loaded import Loaded, Tap
 from oresight.tasks.scoring.parallel import Followers, split
 from oresight.tasks.scoring.picture import Picture
-from oresight.tasks.scoring.precision import auto_dtype
+from oresight.tasks.scoring.precision import MIXED, auto_dtype, loaded_dtype, mix
 from oresight.tasks.scoring.prompt import Endless, Unscorable, encode, encode_texts
 from oresight.tasks.scoring.source import Source, UnusableModel, converted
 from oresight.tasks.scoring.vision import Vision, processor_of
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 PROBE = 16
 """Tokens of the text on which our logits are compared with the model's."""
 PROBE_TEXT = "Most of what is written here has been read twice: once by its author, and once by somebody who had to."
@@ -39,15 +39,6 @@ PROBE_TEXT = "Most of what is written here has been read twice: once by its auth
 
 MOST_LAYERS, LEAST_POSITIONS = 10_000, 16
 """Sizes that a configuration may name."""
-
-
-def devices(setting: str) -> list[str]:
-    """The devices that score in parallel. auto: every CUDA device, else mps, else the CPU."""
-    if setting == "auto":
-        if torch.cuda.is_available():
-            return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-        return ["mps" if torch.backends.mps.is_available() else "cpu"]
-    return [setting]
 
 
 def load(source: Source, device: str = "auto", dtype: str = "auto", parallel: int = 1) -> Loaded:
@@ -78,18 +69,19 @@ def load(source: Source, device: str = "auto", dtype: str = "auto", parallel: in
 
 def load_part(source: Source, target: torch.device, dtype: str = "auto", parallel: int = 1) -> Loaded:
     """Load this process's part of a model; all of it where no other process shares it. Raises UnusableModel."""
-    precision = None if dtype == "auto" else DTYPES[dtype]
-    model, tokenizer, vision = load_pretrained(source, precision, target, parallel)
+    model, tokenizer, vision, used = load_pretrained(source, dtype, target, parallel)
     question, answer = ({"role": role, "content": PROBE_TEXT} for role in ("user", "assistant"))
     try:
         (probe,) = [None] if vision else encode_texts([([question, answer], None)], tokenizer, PROBE)
         if isinstance(probe, Endless):
             raise UnusableModel(f"model.name: {source.name}: {probe}")
         ids = list(tokenizer(PROBE_TEXT)["input_ids"])[:PROBE]
-        return take_apart(model.to(target).eval(), tokenizer, source.name, ids, vision)
+        return take_apart(model.to(target).eval(), tokenizer, source.name, ids, vision, is_mixed=used == MIXED)
     except UnusableModel:
         raise
     except Exception as error:  # a configuration with absurd values fails anywhere
+        if dtype == "auto" and used == MIXED:  # some layers refuse weights and states of different dtypes
+            return load_part(source, target, "float32")
         raise UnusableModel(_loading_error(source, source.folder, error)) from error
 
 
@@ -102,12 +94,12 @@ def plain(source: Source) -> Source:
 
 
 def load_pretrained(
-    source: Source, dtype: torch.dtype | None, device: torch.device | None = None, parallel: int = 1
-) -> tuple[Any, PreTrainedTokenizerBase, Vision | None]:
-    """The transformers model with its adapter merged, its tokenizer, and the processor of a vision-language model.
+    source: Source, dtype: str, device: torch.device | None = None, parallel: int = 1
+) -> tuple[Any, PreTrainedTokenizerBase, Vision | None, str]:
+    """The model with its adapter merged, its tokenizer, the processor of a vision-language model, and its dtype.
 
-    dtype: None chooses the fastest one on the device that does not change the ranking. parallel: how many processes
-    share the model, all of which must call this. Raises UnusableModel.
+    dtype: as in the configuration. parallel: how many processes share the model, all of which must call this. Raises
+    UnusableModel.
     """
     _silence_transformers()
     folder = plain(source).folder
@@ -117,18 +109,23 @@ def load_pretrained(
         reads_pictures = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and hasattr(config, "vision_config")
         auto_class = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         auto_class = AutoModelForImageTextToText if reads_pictures else auto_class
-        precision = dtype or auto_dtype(config, device or torch.device("cpu"), parallel)
+        device = device or torch.device("cpu")
+        choose_float32_kernels(device)
+        dtype = auto_dtype(config, device, parallel) if dtype == "auto" else dtype
         vision = Vision(processor_of(config, folder)) if reads_pictures else None
         tokenizer = vision.tokenizer if vision else AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         options = {"distributed_config": split(auto_class, config, parallel)} if parallel > 1 else {}
         model = auto_class.from_pretrained(
-            folder, dtype=precision, use_safetensors=True, trust_remote_code=False, **options
+            folder, dtype=loaded_dtype(dtype, config), use_safetensors=True, trust_remote_code=False, **options
         )
     except UnusableModel:
         raise
     except Exception as error:  # damaged files and absurd values raise errors of every library
         raise UnusableModel(_loading_error(source, folder, error)) from error
-    return model if source.adapter is None else merge_adapter(model, source.adapter), tokenizer, vision
+    model = model if source.adapter is None else merge_adapter(model, source.adapter)
+    if dtype == MIXED:
+        mix(model)
+    return model, tokenizer, vision, dtype
 
 
 def take_apart(
@@ -137,16 +134,18 @@ def take_apart(
     name: str,
     probe: list[int] | None = None,
     vision: Vision | None = None,
+    *,
+    is_mixed: bool = False,
 ) -> Loaded:
     """Split a loaded model into body and head, and test both on the probe's ids.
 
-    Raises UnusableModel if our head does not give the model's logits.
+    is_mixed: whether the model went through `mix`. Raises UnusableModel if our head does not give the model's logits.
     """
     head, start = _read_head(model, name)
-    vocabulary = len(head.weight_VD)
+    vocabulary, dtype = len(head.weight_VD), head.weight_VD.dtype
     ids = torch.tensor([probe or list(range(2, 2 + PROBE))]) % vocabulary
     decoder = None if start is None else ids
-    tap, dtype = Tap(head.weight_VD), head.weight_VD.dtype
+    tap = Tap(head.weight_VD)
     loaded = Loaded(
         body=model,
         tap=tap,
@@ -154,13 +153,13 @@ def take_apart(
         tokenizer=tokenizer,
         device=head.weight_VD.device,
         dtype=dtype,
+        is_mixed=is_mixed,
         start_token=start,
         positions=positions_of(model.config),
     )
     inputs = {"input_ids": ids.to(loaded.device), "use_cache": False}
-    if decoder is not None:
-        inputs["decoder_input_ids"] = decoder.to(loaded.device)
-    with torch.inference_mode():
+    inputs |= {} if decoder is None else {"decoder_input_ids": decoder.to(loaded.device)}
+    with loaded.running():
         theirs = model(**inputs).logits[0]
         model.set_output_embeddings(tap)
         try:
@@ -174,7 +173,7 @@ def take_apart(
         their_finish = model(**inputs).logits[0]
         our_finish = head.finished(tap.answer[0].clone())
         tap.answer = tap.kept = None
-    tolerance = 1e-3 if dtype in (torch.float32, torch.float64) else 5e-2
+    tolerance = 5e-2 if is_mixed or dtype not in (torch.float32, torch.float64) else 1e-3
     for our_logits, their_logits in ((ours, theirs), (our_finish, their_finish)):
         same_shape = our_logits.shape == their_logits.shape
         difference = _difference(our_logits, their_logits) if same_shape else float("inf")
@@ -214,7 +213,7 @@ def _read_head(model: Any, name: str) -> tuple[Head, int | None]:
 
 def _can_share_prefix(loaded: Loaded, ids: Tensor, full_NLD: Tensor, tolerance: float) -> bool:
     """Whether the second half of a row has the same states when the first half comes from kept keys and values."""
-    with torch.inference_mode():
+    with loaded.running():
         cache = getattr(loaded.body(input_ids=ids.to(loaded.device), use_cache=True), "past_key_values", None)
         loaded.tap.take()
     plain = (DynamicLayer, DynamicSlidingWindowLayer)  # a state space model's cache cannot be shared in this way

@@ -27,11 +27,12 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from oresight.tasks.scoring.device import devices
 from oresight.tasks.scoring.engine import Engine, Options, open_engine
 from oresight.tasks.scoring.formula import errors
 from oresight.tasks.scoring.forward import Answers, visit
 from oresight.tasks.scoring.loaded import Loaded
-from oresight.tasks.scoring.model import devices, take_apart
+from oresight.tasks.scoring.model import take_apart
 from oresight.tasks.scoring.prompt import Encoded
 from oresight.tasks.scoring.signals import TILE
 

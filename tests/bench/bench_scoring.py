@@ -2,9 +2,10 @@
 
     python tests/bench/bench_scoring.py [--repeats 3] [--every 1]
 
-Each process below is one after the other, on the same rows, in the dtype in which the floor is faster; tokens are real
-ones, padding not counted. `floor` and ours take turns in one process, batch for batch the same, and the table has the
-medians; memory is the peak of a process of its own. Needs the data beside the project (shared/data) and dattri:
+Each process below is one after the other, on the same rows. `floor` and what others do run in the dtype in which the
+floor is fastest, ours in what `model.dtype: auto` chooses. Tokens are real ones, padding not counted. `floor` and ours
+take turns in one process, batch for batch the same, and the table has the medians; memory is the peak of a process of
+its own. Needs the data beside the project (shared/data) and dattri:
 pip install --no-deps dattri==0.3.0.
 """
 
@@ -97,7 +98,7 @@ def floor(model: Loaded, part: Answers) -> float:
 
 
 def methods(engine: Engine) -> dict[str, Callable[[Answers], Any]]:
-    """What is done with each batch of answer states."""
+    """What we do with each batch of answer states."""
     head, reference = engine.model.head, engine.gauge.reference
 
     def value(part: Answers, lengths: bool = False) -> None:
@@ -108,7 +109,6 @@ def methods(engine: Engine) -> dict[str, Callable[[Answers], Any]]:
             parts.logprob_T.tolist()
 
     return {
-        "floor": lambda part: floor(engine.model, part),
         "value": value,
         "self": lambda part: value(part, True),
         "all": engine.gauge.measure,
@@ -117,11 +117,12 @@ def methods(engine: Engine) -> dict[str, Callable[[Answers], Any]]:
 
 def timed(name: str, dtype: str, repeats: int, every: int) -> dict[str, Any]:
     """Seconds of the floor and of ours, in turns; and what the task tells of their quality."""
-    model = load(find(MODEL), "cpu", dtype)
+    bare, model = load(find(MODEL), "cpu", dtype), load(find(MODEL), "cpu")
     rows, reference, classes, query_classes = task(name, model)
     started = time.perf_counter()
     done = opening(model, rows, reference)
     report: dict[str, Any] = {
+        "ours": model.dtype_name,
         "opening": time.perf_counter() - started,
         "correlation": done.engine.fitted.index.correlation,
     }
@@ -136,7 +137,8 @@ def timed(name: str, dtype: str, repeats: int, every: int) -> dict[str, Any]:
         seconds.setdefault(label, []).append(time.perf_counter() - started_at)
 
     for _ in range(repeats):
-        model.shares = False  # transformers does not, so the floor does not
+        bare.shares = model.shares = False  # transformers does not, so the floor does not
+        clock("floor", lambda: list(visit(bare, timed_rows, 4096, lambda part: floor(bare, part))))
         for label, measure in methods(done.engine).items():
             clock(label, lambda measure=measure: list(visit(model, timed_rows, 4096, measure)))  # type: ignore[misc]
     gaining = Options(conditional_gain=True)
@@ -201,7 +203,7 @@ def quality(engine: Engine, rows: list[Encoded], reference: list[Encoded], class
 
 def alone(method: str, name: str, dtype: str) -> dict[str, Any]:
     """One method in a process of its own: its peak memory, and its time where it is not timed beside the floor."""
-    model = load(find(MODEL), "cpu", dtype)
+    model = load(find(MODEL), "cpu", dtype if method in ("floor", *SLOW) else "auto")
     rows, reference, *_ = task(name, model)
     if method in SLOW:
         return SLOW[method](model, rows[::10], reference)
@@ -232,7 +234,8 @@ def apart(*arguments: str) -> dict[str, Any]:
 def table(name: str, dtype: str, repeats: int, every: int) -> None:
     report = apart("--timed", name, "--dtype", dtype, "--repeats", str(repeats), "--every", str(every))
     floor = report["tokens"] / report["seconds"]["floor"]
-    sys.stdout.write(f"\n{name}, {dtype}\n\n| method | seconds | tokens/s | times the floor | peak MB | |\n")
+    sys.stdout.write(f"\n{name}, {dtype}; ours in {report['ours']}\n\n")
+    sys.stdout.write("| method | seconds | tokens/s | times the floor | peak MB | |\n")
     sys.stdout.write("|---|---|---|---|---|---|\n")
     for method, title in NAMES.items():
         if method == "shared" and method not in report["seconds"]:
