@@ -1,7 +1,8 @@
-"""Time and memory of the engine at scale: python tests/bench/bench_scale.py. Each line comes from a process of its own.
+"""Time and memory at scale: python tests/bench/bench_scale.py [ROWS]. Each line comes from a process of its own.
 
-The low-rank form at V = 150,000 and D = 4,096 on made-up states, and the peak memory (MB) of scoring 10,000 and 100,000
-short rows with the smallest real model, which lies beside the project (shared/data).
+The low-rank form at V = 150,000 and D = 4,096 on made-up states. Then all steps of a run over 10,000 and 100,000 short
+rows, and a second run over 1% more, with the smallest real model, which lies beside the project (shared/data): for each
+step its seconds, its CPU time in ms per row of the first run, and the peak memory (MB) until its end.
 """
 
 import json
@@ -63,37 +64,51 @@ def factorisation() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def memory(rows: int) -> dict[str, Any]:
-    """Peak memory of ingesting and scoring so many short rows with the smallest real model; the time of 1% more."""
+def pipeline(rows: int) -> dict[str, Any]:
+    """All steps over so many short rows, and over 1% more."""
+    from oresight.flows.pipeline import Pipeline, Step
     from oresight.tasks.config import Curate
-    from oresight.tasks.ingest import ingest
     from oresight.tasks.runs.record import recorded
-    from oresight.tasks.score import score
 
     with tempfile.TemporaryDirectory() as folder:
 
         def put(name: str, numbers: range) -> None:
             lines = (json.dumps({"prompt": f"Count from {i}.", "completion": f"{i}, {i + 1}"}) for i in numbers)
-            (Path(folder) / f"{name}.jsonl").write_text("\n".join(lines))
+            Path(folder, f"{name}.jsonl").write_text("\n".join(lines))
 
         config = Curate.model_validate({
             "database": f"{folder}/o.duckdb", "model": {"name": str(SHARED / "stories260k")},
             "dataset": {"name": "rows", "path": f"{folder}/rows.jsonl"},
             "reference": {"name": "trusted", "path": f"{folder}/trusted.jsonl"},
+            "splitting": {"keep": 0.1}, "publishing": {"folder": f"{folder}/splits"},
         })  # fmt: skip
-        put("trusted", range(10**6, 10**6 + 50))
-        counts: dict[str, Any] = {}
+        put("trusted", range(10**8, 10**8 + 50))
+        report: dict[str, Any] = {}
         for what, count in (("all", rows), ("1% more", rows + rows // 100)):
             put("rows", range(count))
-            with recorded(config, "score") as run:
-                started = time.perf_counter()
-                ingest(run, "dataset")
-                ingest(run, "reference")
-                read = time.perf_counter() - started
-                done = score(run)
-                scored = time.perf_counter() - started - read
-            counts[what] = {"scored": done.scored, "reading, s": round(read, 1), "scoring, s": round(scored, 1)}
-        return counts
+            steps: dict[str, list[float]] = {}
+
+            def clocked(name: str, step: Step, steps: dict[str, list[float]] = steps) -> Step:
+                def run(*args: Any) -> Any:
+                    wall, cpu = time.perf_counter(), time.process_time()
+                    result = step(*args)
+                    before = steps.get(name, [0.0, 0.0])
+                    steps[name] = [
+                        round(before[0] + time.perf_counter() - wall, 1),
+                        round(before[1] + (time.process_time() - cpu) / rows * 1000, 3),
+                        round(peak_memory() / 2**20),
+                    ]
+                    return result
+
+                return run
+
+            with recorded(config, "curate") as recording:
+                steps_of_run = Pipeline(recording, clocked)
+                for step in ("read", "inspect", "plant", "score", "judge", "split", "report", "publish"):
+                    getattr(steps_of_run, step)()
+            report[what] = steps
+            report["file, MB"] = round(Path(config.database).stat().st_size / 2**20)
+        return report
 
 
 def main() -> None:
@@ -103,7 +118,7 @@ def main() -> None:
             sys.stdout.write(f"{what}: {run.stdout.splitlines()[-1]}\n")
             sys.stdout.flush()
         return
-    report = factorisation() if sys.argv[1] == "factorisation" else memory(int(sys.argv[1]))
+    report = factorisation() if sys.argv[1] == "factorisation" else pipeline(int(sys.argv[1]))
     peak = peak_memory() / 2**20
     sys.stdout.write(json.dumps(report | {"peak": peak}) + "\n")
 

@@ -79,7 +79,7 @@ def texts(folder: Path, model: Path, **settings: Any) -> None:
         folder,
         dataset={"name": "dolly", "path": "rows.jsonl"},
         reference={"name": "trusted", "path": str(DATA / "trusted.jsonl")},
-        model={"name": str(model)},
+        model={"name": str(model), "dtype": "mixed"},  # in which a score hangs on the batch of its row
         scoring={"batch_tokens": 1024, "max_tokens": 256},
         splitting={"name": "kept", "keep": 0.5},
         **settings,
