@@ -83,8 +83,7 @@ def plan(run: Run) -> Planned:
         converted(source)  # done once: the run reuses it
     device_names, loading_started = devices(config.model.device), time.perf_counter()
     model = load(source, device_names[0], todo.dtype(config.model.dtype), config.model.parallel)
-    if model.followers:
-        device_names = [model.device_name]
+    device_names = model.engines(device_names)
     require_vision(model, source, scope.dataset, scope.dataset_kind)
     loading_s = time.perf_counter() - loading_started
     job = ScoringJob(run=run, scope=scope, model=model, advance=lambda *_: None)

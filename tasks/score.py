@@ -79,8 +79,7 @@ def score(run: Run, as_task: Callable[[ShardTask], ShardTask] = lambda shard: sh
     log().info("score: loading %s%s", model.name, conversion)
     device_names = devices(config.model.device)
     loaded = load(model.files, device_names[0], todo.dtype(config.model.dtype), config.model.parallel)
-    if loaded.followers:
-        device_names = [loaded.device_name]
+    device_names = loaded.engines(device_names)
     require_vision(loaded, model.files, scope.dataset, scope.dataset_kind)
     if config.model.name == TOY:
         log().warning("score: %s is a toy: its scores mean nothing on pictures other than easy-VQA's", TOY)

@@ -23,7 +23,7 @@ COLUMNS: dict[str, str] = {
     **dict.fromkeys(("status", "decision", "cause", "reason"), "str"),
     **{"is_flagged": "bool", "flags": "object", "flag_reasons": "object"},
     **dict.fromkeys(("suspicion", "p_value", "q_value", "local_fdr"), "float64"),
-    **{"looks_like": "str", "is_unlike": "boolean"},
+    **{"looks_like": "str", "is_unlike": "boolean", "unlike_because": "str"},
     **dict.fromkeys(SIGNALS, "float64"),
     **{"answer_tokens": "Int64", "truncated": "boolean", "duplicate_of": "Int64", "sample_id": "str"},
     **{"source_file": "str", "source_line": "Int64"},

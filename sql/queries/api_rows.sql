@@ -20,7 +20,8 @@ SELECT g.source_file, g.source_line, g.sample_id, coalesce(g.reject, u.reason) A
        CASE WHEN $records THEN coalesce(d.record, r.record) END AS record, d.record IS NOT NULL AS is_corrected,
        s.value, s.value_per_token, s.value_cosine, s.self_value, s.nll, s.conditional_gain, s.image_gain, s.local_value,
        s.worst_token, s.answer_tokens, s.truncated, p.label_probe, p.suspicion, p.p_value, p.q_value, p.local_fdr,
-       p.looks_like, p.is_unlike, coalesce(f.flags, []) AS flags, coalesce(f.flag_reasons, []) AS flag_reasons,
+       p.looks_like, p.is_unlike, p.unlike_because,
+       coalesce(f.flags, []) AS flags, coalesce(f.flag_reasons, []) AS flag_reasons,
        coalesce(f.is_flagged, false) AS is_flagged, d.decision, d.cause, d.reason AS decided_because
 FROM given AS g
 LEFT JOIN store.rows AS r ON r.sample_id = g.sample_id AND r.dataset = $dataset AND r.retired_at IS NULL

@@ -67,6 +67,10 @@ class Loaded:
         """The type of the device, and of how many if several share the model: `cuda x 4`."""
         return f"{self.device.type} x {self.followers.size}" if self.followers else self.device.type
 
+    def engines(self, devices: Sequence[str]) -> list[str]:
+        """The names of the devices that score side by side, of those there are: one if they share the model."""
+        return [self.device_name] if self.followers else list(devices)
+
     @property
     def kept_prefix(self) -> Cache | None:
         """Keys and values of the latest prefix."""
