@@ -132,14 +132,15 @@ serve: .venv/installed
 	.venv/bin/prefect worker start --pool oresight --type process
 
 # Installs all locked versions with their hashes, through uv, which takes seconds where pip takes minutes. torch is not in
-# the lock, because the right build depends on the machine. Bytecode is compiled here, as pip does: where Python may write none,
-# every start would compile all packages again.
+# the lock, because the right build depends on the machine. Bytecode is compiled here, as pip does, and ours too: where Python
+# may write none, every start would compile all packages again.
 UV = .venv/bin/uv pip install -q --compile-bytecode --python .venv/bin/python
 .venv/installed: requirements.lock pyproject.toml hatch_build.py Makefile
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/pip install -q uv==$(UV_VERSION) $(TORCH)
 	$(UV) --no-deps --require-hashes -r requirements.lock
 	$(UV) --no-deps --no-build-isolation -e .
+	.venv/bin/python -m compileall -q flows tasks
 	touch $@
 
 .venv/dev-installed: .venv/installed requirements-dev.lock

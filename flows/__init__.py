@@ -1,6 +1,7 @@
 """The flows. Importing this package configures Prefect: no analytics, and log lines only on Prefect's own pages."""
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
@@ -27,3 +28,15 @@ if not os.access(_prefect_home, os.W_OK):
     # The temporary server of a run would wait two minutes for a database that it cannot make.
     os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="oresight-prefect-")
     atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], True)  # whatever the errors
+
+
+def collect_seldom() -> None:
+    """Collect garbage once for 10,000 new objects, not for 700, in a process that is ours alone.
+
+    Collections take a third of the time of a start, which makes a million objects that stay.
+    """
+    gc.set_threshold(10_000, 20, 100)
+
+
+if "PREFECT__FLOW_RUN_ID" in os.environ:  # a worker has started this process for one run
+    collect_seldom()

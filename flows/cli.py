@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-import oresight.flows  # noqa: F401  sets Prefect's environment before Prefect is imported
+from oresight.flows import collect_seldom  # sets Prefect's environment before Prefect is imported
 from oresight.flows.commands import evaluation, hub, init, operations, pipeline, plan, questions, review
 from oresight.flows.commands.output import LogLines, use_streams
 from oresight.tasks.database import DatabaseBusy, DatabaseDamaged
@@ -62,6 +62,7 @@ def _program(
 
 def main() -> NoReturn:
     """Run the command line. Errors become one line on stderr and an exit code."""
+    collect_seldom()
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # our own log has one line per step
     use_streams()
     logger = logging.getLogger("oresight")

@@ -6,6 +6,7 @@ A run reserves the database with a separate lock on `FILE.lock`, which the opera
 however it ends.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -105,12 +106,14 @@ def turn(database: str, wait_s: float = A_DAY) -> Iterator[None]:
         shutil.rmtree(f"{database}.staging", ignore_errors=True)  # texts that a killed run had read
         with writing(database) as connection:
             missing = _missing_migrations(connection)
+            has_views = not missing and _has_views(connection)
         if missing[:1] not in ([], FIRST):
             backup = f"{database}.before-{missing[0][:4]}"
             LOG.warning("%s is migrated to this version; a copy of the old one is %s", database, backup)
             copy(database, backup)
-        with writing(database) as connection:
-            _migrate(connection, missing)
+        if missing or not has_views:
+            with writing(database) as connection:
+                _migrate(connection, missing)
         yield
         note.unlink(missing_ok=True)
     finally:
@@ -222,10 +225,25 @@ def _migrate(connection: Connection, missing: list[str]) -> None:
         with transaction(connection):
             connection.execute((SQL / "migrations" / f"{name}.sql").read_text(encoding="utf-8"))
             connection.execute("INSERT INTO store.migrations VALUES (?, now())", [name])
-    views = sorted((SQL / "views").glob("*.sql"))
-    text = "\n".join(file.read_text(encoding="utf-8") for file in views)
+    text, digest = _views()
     with transaction(connection):
         connection.execute(text)
+        (views,) = execute(connection, "views_count").fetchone() or (0,)
+        connection.execute(f"CREATE OR REPLACE MACRO store.views_digest() AS '{digest} {views}'")
+
+
+@cache
+def _views() -> tuple[str, str]:
+    """The text of sql/views, and its digest."""
+    text = "\n".join(file.read_text(encoding="utf-8") for file in sorted((SQL / "views").glob("*.sql")))
+    return text, hashlib.sha256(text.encode()).hexdigest()
+
+
+def _has_views(connection: Connection) -> bool:
+    """Whether the views are those of this version. Creating them takes three times as long as opening the database."""
+    with suppress(DatabaseError):  # there is no digest: an older version made them
+        return execute(connection, "views_are_current", {"digest": _views()[1]}).fetchone() == (True,)
+    return False
 
 
 def _holder(note: Path) -> str:

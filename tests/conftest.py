@@ -1,7 +1,10 @@
 import gc
+
+gc.disable()  # until all tests are collected: nothing that imports make is garbage
+
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,10 +21,36 @@ from tests.support.store import Store, new_store
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for processes that tests start; three test files run at a time
 torch.set_num_threads(1)
-gc.freeze()  # what the imports made lives as long as the process; collections need not walk through it
 SHARED = Path(__file__).parents[2] / "shared" / "data"
-LONGEST = ("test_server.py", "test_server_faults.py", "test_postgres.py", "test_settle.py", "test_trials.py")
+LONGEST = (
+    "test_server_faults.py",
+    "test_server.py",
+    "test_settle.py",
+    "test_postgres.py",
+    "test_bombs.py",
+    "test_trials.py",
+    "test_crash.py",
+    "test_detector.py",
+    "test_exchange.py",
+    "test_evaluate.py",
+    "test_faults.py",
+    "test_exact.py",
+    "test_checking.py",
+    "test_readme.py",
+    "test_influence.py",
+    "test_review.py",
+    "test_trust.py",
+)
 """Slow files that start first, so that no worker runs one of them alone at the end."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What the imports made lives as long as the process, so that collections need not walk through it."""
+    result = yield
+    gc.freeze()
+    gc.enable()
+    return result
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

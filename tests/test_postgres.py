@@ -62,7 +62,7 @@ def server(tmp_path: Path, postgres: Postgres) -> Iterator[Server]:
     one = Server(tmp_path)
     one.environment["PREFECT_API_DATABASE_CONNECTION_URL"] = postgres.url
     try:
-        one.start()
+        one.start_with("score")
         yield one
     finally:
         one.stop()

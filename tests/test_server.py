@@ -117,23 +117,13 @@ def test_a_wrong_parameter_is_refused_with_a_sentence(server: Server) -> None:
     assert ended["total_run_time"] < 1
 
 
-def test_score_reads_and_scores_and_decides_nothing(server: Server) -> None:
-    config = server.config("scored")
-    run = server.create_run("score", config).json()["id"]
-    assert server.wait(run)["state"]["type"] == "COMPLETED", server.log_text(run)
-    assert query(config["database"], "SELECT count(*), (SELECT count(*) FROM splits) FROM scores") == [(140, 0)]
-    (answer,) = query(config["database"], "SELECT prefect_flow_run_id FROM runs")
-    assert answer == (run,)
-
-
 @pytest.mark.usefixtures("nightly")
 def test_runs_that_meet_take_turns(server: Server) -> None:
     config = server.folder / "meeting.yaml"
     config.write_text(yaml.safe_dump(server.config("meeting")))
     run = server.create_run("curate", server.config("meeting")).json()["id"]
-    command = ("oresight", "curate", str(config))
-    pair = [server.run(*command, name=name) for name in ("first", "second")]
-    assert [process.wait(240) for process in pair] == [0, 0], (server.folder / "first.log").read_text()
+    pair = [server.run("oresight", command, str(config), name=command) for command in ("curate", "ingest")]
+    assert [process.wait(240) for process in pair] == [0, 0], (server.folder / "curate.log").read_text()
     assert server.wait(run)["state"]["type"] == "COMPLETED", server.log_text(run)
     found = query(server.config("meeting")["database"], "SELECT state, rows_scored FROM runs ORDER BY started_at")
     assert [state for state, _ in found] == ["completed"] * 3

@@ -28,8 +28,17 @@ def killed(server: Server) -> Killed:
     run = server.create_run("score", config).json()["id"]
     server.wait_for_log(run, "index correlation")
     server.kill(server.worker)
-    server.worker = server.run("prefect", "worker", "start", "--pool", "oresight", "--type", "process", name="worker")
+    server.start_worker()
     return Killed(config, run)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(server: Server) -> tuple[dict[str, Any], str]:
+    """The configuration and the id of a run of `score` that nothing disturbed."""
+    config = server.config("undisturbed", dataset={"path": str(server.folder / "all.json")})
+    run = server.create_run("score", config).json()["id"]
+    assert server.wait(run)["state"]["type"] == "COMPLETED", server.log_text(run)
+    return config, run
 
 
 @pytest.fixture
@@ -145,13 +154,22 @@ def test_a_cancelled_run_leaves_what_the_next_continues_from(server: Server) -> 
     assert 0 < scored < rows == different
 
 
-def test_a_killed_run_is_noticed_and_ends_as_if_undisturbed(server: Server, killed: Killed) -> None:
+def test_score_reads_and_scores_and_decides_nothing(undisturbed: tuple[dict[str, Any], str]) -> None:
+    config, run = undisturbed
+    ((rows, scores, splits),) = query(
+        config["database"], "SELECT (SELECT count(*) FROM rows), (SELECT count(*) FROM scores), count(*) FROM splits"
+    )
+    assert (scores, splits) == (rows, 0) and rows > 300
+    assert query(config["database"], "SELECT prefect_flow_run_id FROM runs") == [(run,)]
+
+
+def test_a_killed_run_is_noticed_and_ends_as_if_undisturbed(
+    server: Server, killed: Killed, undisturbed: tuple[dict[str, Any], str]
+) -> None:
     ended = server.wait(killed.run, "COMPLETED", "FAILED", "CRASHED", seconds=300)
     assert ended["state"]["type"] == "COMPLETED" and ended["run_count"] == 2, server.log_text(killed.run)
-    undisturbed = server.config("undisturbed", dataset={"path": str(server.folder / "all.json")})
-    other = server.create_run("score", undisturbed).json()["id"]
-    assert server.wait(other)["state"]["type"] == "COMPLETED", server.log_text(other)
+    database = undisturbed[0]["database"]
     for name in ("rows", "scores", "scored once"):
-        assert query(killed.config["database"], COMPARED[name]) == query(undisturbed["database"], COMPARED[name]), name
+        assert query(killed.config["database"], COMPARED[name]) == query(database, COMPARED[name]), name
     states = query(killed.config["database"], "SELECT state FROM runs ORDER BY started_at")
     assert states == [("interrupted",), ("completed",)]

@@ -10,7 +10,6 @@ from prefect.runtime import deployment, flow_run
 
 from oresight.tasks.config import Curate
 from oresight.tasks.configfile import validated
-from oresight.tasks.scoring.device import devices
 
 MAX_STARTS = 5
 """Starts of one run. An automation restarts killed runs; this limit ends a run that always crashes its host."""
@@ -42,5 +41,7 @@ def run_name() -> str:
 @contextmanager
 def on_accelerator(device: str) -> Iterator[None]:
     """Hold a slot of the limit ACCELERATOR, unless the model runs on the CPU."""
+    from oresight.tasks.scoring.device import devices  # torch takes seconds to import; `watch` and `deploy` need none
+
     with nullcontext() if devices(device)[0] == "cpu" else concurrency(ACCELERATOR):
         yield

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from cleanlab.filter import find_label_issues
-from cleanlab.rank import get_label_quality_scores
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
@@ -93,6 +91,9 @@ def label_signals(
     names = label_names(answers[is_real], answers[trusted])
     if not names:
         return None
+    from cleanlab.filter import find_label_issues  # only here, because this imports `datasets`
+    from cleanlab.rank import get_label_quality_scores
+
     is_label = np.isin(answers, names)
     label = np.searchsorted(names, answers.astype(str))
     states_ND = states_ND / np.sqrt(np.square(states_ND[is_real]).mean() or 1)

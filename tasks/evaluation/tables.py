@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from statsmodels.stats.multitest import multipletests
 
 from oresight.tasks.evaluation.ledger import MethodComparison, Result
-from oresight.tasks.evaluation.measure import ALPHA, Comparison, mean_and_deviation
+from oresight.tasks.evaluation.measure import ALPHA, Comparison, holm, mean_and_deviation
 
 Rows = Sequence[dict[str, Any]]
 CHOICE = ("finetune", "match", "test loss")
@@ -117,7 +116,7 @@ def target_verdicts(compared: Rows, numbers: Rows) -> list[TargetVerdict]:
     corrected: dict[tuple[str, ...], float] = {}
     for budget in set(budgets.values()):
         keys = [key for key in targets if budgets[key] == budget]
-        ps = multipletests([targets[key]["random"]["p"] for key in keys], method="holm")[1]
+        ps = holm([targets[key]["random"]["p"] for key in keys])
         corrected |= dict(zip(keys, map(float, ps), strict=True))
     return [
         TargetVerdict(

@@ -14,10 +14,12 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 IMPORTED = [
+    "tests.support.uncollected",
     "oresight.flows.cli",
     "oresight.flows.curate",
     "oresight.flows.evaluate",
     "great_expectations.expectations",
+    "cleanlab",
     "tests.support.curated",
 ]
 
@@ -71,6 +73,7 @@ def _redirected(folder: str, environment: dict[str, str], target: Callable[..., 
     os.environ.update(environment)
     os.chdir(ROOT)
     gc.freeze()
+    gc.enable()
     target(*arguments)
 
 
