@@ -30,6 +30,7 @@ from oresight.tasks.scoring.precision import auto_dtype
 from oresight.tasks.scoring.prompt import Endless, Unscorable, encode, encode_texts
 from oresight.tasks.scoring.source import Source, UnusableModel, converted
 from oresight.tasks.scoring.vision import Vision, processor_of
+from oresight.tasks.scoring.weights import require_numbers
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 PROBE = 16
@@ -128,6 +129,7 @@ def load_pretrained(
         raise
     except Exception as error:  # damaged files and absurd values raise errors of every library
         raise UnusableModel(_loading_error(source, folder, error)) from error
+    require_numbers(model, source, folder)
     return model if source.adapter is None else merge_adapter(model, source.adapter), tokenizer, vision
 
 
