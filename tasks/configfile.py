@@ -40,6 +40,8 @@ KINDS = {
     "model_attributes_type": "keys with values, such as {key: value}",
 }
 """Kinds of errors of pydantic, and what the value must be."""
+MOST = 10_000_000
+"""Characters of a configuration. A file such as /dev/zero never ends."""
 SHORT_FORMS = {"dataset": "{name: rows, path: %s}", "reference": "{name: trusted, path: %s}", "model": "{name: %s}"}
 """Sections, and what somebody means who gives a text instead."""
 ROWS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".gz", ".zst", ".tar")
@@ -57,7 +59,10 @@ def read_config(path: Path, changes: list[str], *, is_absolute: bool = False) ->
     if file.suffix.lower() in ROWS:
         raise ValueError(f"{path}: holds rows, not a configuration; `oresight init {path}` writes one")
     try:
-        text = file.read_text(encoding="utf-8")
+        with file.open(encoding="utf-8") as stream:
+            text = stream.read(MOST + 1)
+        if len(text) > MOST:
+            raise ValueError(f"{path}: is longer than {MOST:,} characters, so it is no configuration; give a YAML file")
         node, tree = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text) or {}
     except OSError as error:
         cure = "give the path of a YAML file; `oresight init FILE` writes one for the rows in FILE"

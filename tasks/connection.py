@@ -27,6 +27,7 @@ OPEN = threading.RLock()
 """Held while this process has a database open: DuckDB opens a file once per process, to read or to write."""
 Connection = duckdb.DuckDBPyConnection
 DatabaseError = duckdb.Error
+Relation = duckdb.DuckDBPyRelation
 Statement = duckdb.Statement
 DAMAGE = re.compile("Corrupt database file|Could not read enough bytes")
 """What DuckDB says of a block whose checksum is wrong, and of a file that was cut off."""

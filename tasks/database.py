@@ -25,6 +25,7 @@ from oresight.tasks.connection import Connection as Connection
 from oresight.tasks.connection import DatabaseBusy as DatabaseBusy
 from oresight.tasks.connection import DatabaseDamaged as DatabaseDamaged
 from oresight.tasks.connection import DatabaseError as DatabaseError
+from oresight.tasks.connection import Relation as Relation
 from oresight.tasks.connection import Statement as Statement
 from oresight.tasks.connection import attach, opened
 from oresight.tasks.connection import is_select as is_select
