@@ -109,6 +109,13 @@ def test_another_error_of_the_system_is_a_line(
     assert code in (2, 3) and words in line.lower()
 
 
+def test_a_link_to_itself_is_the_users(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "link").symlink_to("link")
+    for work in ((tmp_path / "link").resolve, (tmp_path / "link").read_bytes):
+        code, line = ended(capsys, work)
+        assert code == 2 and str(tmp_path / "link") in line and "name another path" in line
+
+
 def test_our_own_sentences_are_not_explained(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended(capsys, lambda: read_config(Path("none.yaml"), []))[0] == 2
     code, line = ended(capsys, lambda: Curate.model_validate({}))

@@ -63,6 +63,8 @@ def _is_ours(error: ValueError) -> bool:
 
 def _unexpected(error: Exception) -> int:
     """The line for an error that nothing else explains."""
+    if str(error).startswith("Symlink loop from"):  # pathlib's words for ELOOP
+        return _complain(f"{error}; {PATHS[errno.ELOOP]}", 2)
     if os.environ.get("ORESIGHT_TRACEBACK"):
         traceback.print_exception(error)
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

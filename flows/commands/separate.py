@@ -17,11 +17,12 @@ from pathlib import Path
 import typer
 
 from oresight.flows.commands.ending import exit_code_of
+from oresight.tasks.connection import automatic_memory
 
 QUERY_S = 3600.0
 """Seconds after which a query is ended: a join without a condition may take years."""
-QUERY_MEMORY = 6_000_000_000
-"""Bytes that a query may take: three times what DuckDB's own limit lets it keep."""
+QUERY_MEMORY = 3_000_000 * int(automatic_memory().removesuffix("MB"))
+"""Bytes that a query may take: three times what DuckDB's own limit lets it keep, 6 GB on most machines."""
 LOOK_S = 0.1
 """Seconds between two looks at its memory."""
 END_WITH_PARENT = 1
@@ -77,7 +78,7 @@ def _watch(child: int, end: int) -> str:
             return f"did not end within {QUERY_S / 60:.0f} minutes"
         with suppress(OSError, IndexError):  # only Linux has such a file, and only while the process runs
             if int(memory.read_text().split()[1]) * PAGE > QUERY_MEMORY:
-                return f"took more than {QUERY_MEMORY // 1_000_000_000} GB of memory"
+                return f"took more than {QUERY_MEMORY / 1e9:.1f} GB of memory"
     return ""
 
 
