@@ -8,16 +8,29 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 import oresight.flows  # noqa: F401  sets Prefect's environment before Prefect is imported
 from oresight.flows.commands import evaluation, hub, init, operations, pipeline, plan, questions, review
 from oresight.flows.commands.ending import exit_code_of
 from oresight.flows.commands.output import LogLines, use_streams
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+
+class Commands(TyperGroup):
+    """The commands. Typer would take an EOFError of a library for a person's Ctrl-D, and say `Aborted`."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was given."""
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:
+            raise RuntimeError(f"a file ends before its time ({error})") from error
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Curate": (
         init.init, pipeline.curate, plan.plan, review.trust, pipeline.report, review.review, hub.push,

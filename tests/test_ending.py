@@ -22,6 +22,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from PIL import Image
 from prefect.exceptions import PrefectException
 
+from oresight.flows.cli import app
 from oresight.flows.commands.ending import exit_code_of
 from oresight.tasks.config import Curate
 from oresight.tasks.configfile import read_config
@@ -114,6 +115,15 @@ def test_a_link_to_itself_is_the_users(tmp_path: Path, capsys: pytest.CaptureFix
     for work in ((tmp_path / "link").resolve, (tmp_path / "link").read_bytes):
         code, line = ended(capsys, work)
         assert code == 2 and str(tmp_path / "link") in line and "name another path" in line
+
+
+def test_a_library_at_the_end_of_its_file_is_no_person_who_gives_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["oresight", "sql", "SELECT 1"])
+    monkeypatch.setattr("oresight.flows.commands.questions.run_separately", lambda _: raising(EOFError("cut"))())
+    code, line = ended(capsys, app)
+    assert code == 3 and "a file ends before its time (cut)" in line
 
 
 def test_our_own_sentences_are_not_explained(capsys: pytest.CaptureFixture[str]) -> None:

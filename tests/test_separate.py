@@ -10,7 +10,7 @@ import pytest
 
 from oresight.flows.commands import separate
 from oresight.tasks.config import Dataset
-from oresight.tasks.database import turn
+from oresight.tasks.database import limit_memory, reading, turn
 from tests.support.processes import Process, command, oresight, start_process
 from tests.support.runs import ingest_into
 
@@ -88,6 +88,13 @@ def test_a_query_that_takes_too_much_memory_is_a_sentence(database: str, questio
     assert done.returncode == 2 and done.stderr.startswith("oresight: ") and done.stderr.count("\n") == 1, done
 
 
+def spill(database: str, question: str) -> None:
+    """Print the answer to a question, with so little memory that most of the data moves to the disk."""
+    limit_memory("60MB")
+    with reading(database) as connection:
+        print(connection.execute(question).fetchall())
+
+
 def crash() -> None:
     def work() -> None:
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -118,3 +125,37 @@ def test_the_exit_code_of_a_query_is_that_of_its_command(database: str) -> None:
     for question, words in (("SELECT 1/'a'", "Conversion"), ("DELETE FROM store.runs", "read"), ("SELEC", "SELEC")):
         done = oresight("sql", question, "--database", database)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1) and words in done.stderr, done
+
+
+SPILLING = (
+    "SELECT max(x) FROM (SELECT md5(a.range::VARCHAR) || repeat('x', 300) AS x FROM range(100000000) AS a ORDER BY x)"
+)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_what_a_killed_query_moved_to_the_disk_is_deleted(database: str, number: int) -> None:
+    def scratch() -> list[Path]:
+        return list(Path(database).parent.glob("*.tmp*"))
+
+    process = started(database, SPILLING)
+    while not scratch():
+        time.sleep(0.05)
+    os.kill(process.process.pid, number)
+    process.wait(10)
+    if number == signal.SIGKILL:  # its child may be a zombie for a moment
+        (folder,) = scratch()
+        while Path(f"/proc/{folder.suffix[1:]}").exists():
+            time.sleep(0.05)
+        with turn(database):
+            pass
+    assert scratch() == []
+
+
+def test_processes_that_move_data_to_the_disk_at_once_do_not_meet(database: str) -> None:
+    """They crashed when they used one folder."""
+    texts = "SELECT md5(range::VARCHAR) || repeat('x', 99) AS x FROM range({}) ORDER BY x"
+    sums = f"SELECT sum(hash(x) % 1000) FROM ({texts})"
+    rows = 300_000, 400_000
+    alone = [start_process(spill, database, sums.format(n)).wait(120).stdout for n in rows]
+    both = [start_process(spill, database, sums.format(n)) for n in rows * 2]
+    assert [process.wait(240).stdout for process in both] == alone * 2 and all(alone)

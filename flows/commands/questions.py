@@ -32,6 +32,7 @@ from oresight.tasks.database import (
     DatabaseError,
     Relation,
     Statement,
+    clear_scratch,
     let,
     reading,
     records,
@@ -97,7 +98,10 @@ def sql(
     if bool(question) == bool(name):
         raise ValueError('sql: give "SELECT ..." or --named NAME; `oresight sql --list` lists the names')
     query = named_question(name, parameters or []) if name else Question("", "", _read_sql(question))
-    run_separately(lambda: _answer(database, query, format, safe))
+    try:
+        run_separately(lambda: _answer(database, query, format, safe))
+    finally:
+        clear_scratch(database)
 
 
 def explain(
