@@ -1,6 +1,7 @@
 """Weights come from the model's own files and from an adapter that fits; damaged files are a sentence."""
 
 import json
+import re
 import shutil
 import struct
 from collections.abc import Callable
@@ -182,6 +183,37 @@ def test_weights_that_hold_nothing_are_refused_by_the_name_of_their_file(
     if how == "one NaN" and parts == 2:
         (file,) = (file for file in folder.glob("*.safetensors") if LAYER in load_file(file))
         assert f"{file} is damaged" in str(refused.value)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_model_that_lacks_a_weight_is_refused_because_it_would_be_random(
+    stories: Path, tmp_path: Path, parts: int
+) -> None:
+    folder = tmp_path / "model"
+    sharded(stories, folder) if parts == 2 else copied(stories, folder)
+    for file in folder.glob("*.safetensors"):
+        save_file({key: weight for key, weight in load_file(file).items() if key != LAYER}, file, {"format": "pt"})
+    with pytest.raises(UnusableModel, match=rf"lacks {re.escape(LAYER)}, which would be drawn"):
+        load(find(str(folder)), "cpu", "float32")
+
+
+def test_weights_that_the_configuration_has_no_place_for_are_named(
+    stories: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = copied(stories, tmp_path / "model", num_hidden_layers=4)
+    load(find(str(folder)), "cpu", "float32")
+    assert (
+        "model: model.layers.4.input_layernorm.weight, " in caplog.text
+        and "and 6 more weights are not used" in caplog.text
+    )
+
+
+def test_a_model_that_gives_every_token_the_same_logit_is_refused(stories: Path, tmp_path: Path) -> None:
+    folder = copied(stories, tmp_path / "model")
+    file = folder / "model.safetensors"
+    save_file({key: weight * 1e30 for key, weight in load_file(file).items()}, file, {"format": "pt"})
+    with pytest.raises(UnusableModel, match=r"gives every token the same logit \(0\), so that rows would get no value"):
+        load(find(str(folder)), "cpu", "float32")
 
 
 def test_numbers_that_are_too_large_for_half_precision_have_their_own_cure(stories: Path, tmp_path: Path) -> None:

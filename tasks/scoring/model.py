@@ -30,7 +30,7 @@ from oresight.tasks.scoring.precision import auto_dtype
 from oresight.tasks.scoring.prompt import Endless, Unscorable, encode, encode_texts
 from oresight.tasks.scoring.source import Source, UnusableModel, converted
 from oresight.tasks.scoring.vision import Vision, processor_of
-from oresight.tasks.scoring.weights import require_numbers
+from oresight.tasks.scoring.weights import require_varied, require_weights
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 PROBE = 16
@@ -122,14 +122,14 @@ def load_pretrained(
         vision = Vision(processor_of(config, folder)) if reads_pictures else None
         tokenizer = vision.tokenizer if vision else AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         options = {"distributed_config": split(auto_class, config, parallel)} if parallel > 1 else {}
-        model = auto_class.from_pretrained(
-            folder, dtype=precision, use_safetensors=True, trust_remote_code=False, **options
+        model, keys = auto_class.from_pretrained(
+            folder, dtype=precision, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **options
         )
     except UnusableModel:
         raise
     except Exception as error:  # damaged files and absurd values raise errors of every library
         raise UnusableModel(_loading_error(source, folder, error)) from error
-    require_numbers(model, source, folder)
+    require_weights(model, keys, source, folder)
     return model if source.adapter is None else merge_adapter(model, source.adapter), tokenizer, vision
 
 
@@ -163,7 +163,7 @@ def take_apart(
     if decoder is not None:
         inputs["decoder_input_ids"] = decoder.to(loaded.device)
     with torch.inference_mode():
-        theirs = model(**inputs).logits[0]
+        theirs = require_varied(model(**inputs).logits[0], name)
         model.set_output_embeddings(tap)
         try:
             h = loaded.states(ids, lengths=[ids.shape[1]], decoder=decoder)
