@@ -122,12 +122,14 @@ def _connect(database: str, *, read_only: bool, wait_s: float) -> Connection:
 def clear_scratch(database: str) -> None:
     """Delete what killed processes of this host had moved out of memory."""
     path = Path(database)
-    for folder in path.absolute().parent.glob(f"{glob.escape(path.name)}.tmp.{glob.escape(_HOST)}.*"):
-        with suppress(ValueError, PermissionError):
+    with suppress(OSError, ValueError):  # the path of the database may be anything
+        for folder in path.absolute().parent.glob(f"{glob.escape(path.name)}.tmp.{glob.escape(_HOST)}.*"):
             try:
                 os.kill(int(folder.suffix[1:]), 0)
             except ProcessLookupError:
                 shutil.rmtree(folder, ignore_errors=True)
+            except PermissionError:  # a process of another user has it
+                continue
 
 
 def attach(connection: Connection, database: str, name: str, *, read_only: bool, wait_s: float = 60) -> None:

@@ -121,6 +121,12 @@ def test_json_is_one_document_of_all_rows(database: str) -> None:
         assert [row["range"] for row in json.loads(done.stdout)] == list(range(n)) and done.stderr == ""
 
 
+@pytest.mark.parametrize("path", ["y/" * 3000, "a\nb/c", "", "["])
+def test_a_path_that_cannot_be_is_one_sentence(path: str) -> None:
+    done = oresight("sql", "SELECT 1", "--database", path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done
+
+
 def test_the_exit_code_of_a_query_is_that_of_its_command(database: str) -> None:
     for question, words in (("SELECT 1/'a'", "Conversion"), ("DELETE FROM store.runs", "read"), ("SELEC", "SELEC")):
         done = oresight("sql", question, "--database", database)
