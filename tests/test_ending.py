@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import sqlite3
 import struct
 import zlib
@@ -26,6 +27,7 @@ from oresight.flows.cli import app
 from oresight.flows.commands.ending import exit_code_of
 from oresight.tasks.config import Curate
 from oresight.tasks.configfile import read_config
+from tests.support.processes import command, start_process
 
 LIBRARIES: list[type[Exception]] = [
     *(error for error in vars(duckdb).values() if isinstance(error, type) and issubclass(error, duckdb.Error)),
@@ -124,6 +126,20 @@ def test_a_library_at_the_end_of_its_file_is_no_person_who_gives_up(
     monkeypatch.setattr("oresight.flows.commands.questions.run_separately", lambda _: raising(EOFError("cut"))())
     code, line = ended(capsys, app)
     assert code == 3 and "a file ends before its time (cut)" in line
+
+
+def few_files(soft: int, hard: int) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    command(["sql", "--list"])
+
+
+def test_too_few_files_are_a_sentence_and_a_low_limit_is_raised() -> None:
+    assert start_process(few_files, 20, 4096).wait(60).returncode == 0
+    done = start_process(few_files, 20, 20).wait(60)
+    assert (done.returncode, done.stderr) == (
+        3,
+        "oresight: this process may open 20 files only, and needs 256; raise it: ulimit -n 1024\n",
+    )
 
 
 def test_our_own_sentences_are_not_explained(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@
 
 import errno
 import os
+import resource
 import sys
 import traceback
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from oresight.tasks.runs.record import Refused
 
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended, as of other programs."""
+FILES = 256
+"""Files that a process must be able to open: those of the database, of the rows and of libraries."""
 PATHS = {
     errno.EACCES: "give this user the permission, or name another path",
     errno.EPERM: "give this user the permission, or name another path",
@@ -31,6 +34,7 @@ def exit_code_of(work: Callable[[], None]) -> int:
     """Run a command; returns its exit code, after a line on standard error if it failed."""
     try:
         with explain_faults():
+            _require_files()
             work()
             sys.stdout.flush()
         return 0
@@ -53,6 +57,16 @@ def exit_code_of(work: Callable[[], None]) -> int:
         return _complain(str(error), 2) if _is_ours(error) else _unexpected(error)
     except Exception as error:
         return _unexpected(error)
+
+
+def _require_files() -> None:
+    """Let this process open FILES files: DuckDB ends one that cannot open what it needs. Raises ResourceExhausted."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= FILES or soft == resource.RLIM_INFINITY:
+        return
+    if hard != resource.RLIM_INFINITY and hard < FILES:
+        raise ResourceExhausted(f"this process may open {hard} files only, and needs {FILES}; raise it: ulimit -n 1024")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, hard))
 
 
 def _is_ours(error: ValueError) -> bool:
