@@ -7,24 +7,30 @@ import importlib.metadata
 import logging
 import os
 import sys
-import traceback
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from oresight.flows import collect_seldom  # sets Prefect's environment before Prefect is imported
 from oresight.flows.commands import evaluation, hub, init, operations, pipeline, plan, questions, review
+from oresight.flows.commands.ending import exit_code_of
 from oresight.flows.commands.output import LogLines, use_streams
-from oresight.tasks.database import DatabaseBusy, DatabaseDamaged
-from oresight.tasks.pages.texts import visible
-from oresight.tasks.runs.faults import ResourceExhausted, Unreachable, explain_faults
-from oresight.tasks.runs.record import Refused
 
-INTERRUPTED = 130
-"""Exit code of a command that Ctrl-C ended, as of other programs."""
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+
+class Commands(TyperGroup):
+    """The commands. Typer would take an EOFError of a library for a person's Ctrl-D, and say `Aborted`."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was given."""
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:
+            raise RuntimeError(f"a file ends before its time ({error})") from error
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Curate": (
         init.init, pipeline.curate, plan.plan, review.trust, pipeline.report, review.review, hub.push,
@@ -69,50 +75,7 @@ def main() -> NoReturn:
     logger.addHandler(LogLines())
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    code = 3
-    try:
-        with explain_faults():
-            app()  # raises SystemExit, after a message of its own for an unknown command or option
-    except SystemExit as ended:
-        code = _end(ended)
-    except Refused as error:
-        code = _complain(f"refused: {error}", 1)
-    except (DatabaseBusy, DatabaseDamaged, ResourceExhausted, Unreachable) as error:
-        code = _complain(str(error), 3)
-    except ValueError as error:
-        code = _complain(str(error), 2)
-    except PermissionError as error:
-        file = Path(str(error.filename or ".")).absolute()
-        code = _complain(f"{file}: {error.strerror}; give this user the permission, or name another path", 2)
-    except Exception as error:
-        if os.environ.get("ORESIGHT_TRACEBACK"):
-            traceback.print_exc()
-        name = type(error).__name__
-        what = f"{name}: {error}" if str(error) else name
-        code = _complain(f"{what}; run again to continue, with ORESIGHT_TRACEBACK=1 to see where it failed", 3)
-    except KeyboardInterrupt:
-        code = _complain("interrupted; what is stored stays", INTERRUPTED)
-    sys.exit(code)
-
-
-def _end(ended: SystemExit) -> int:
-    """The exit code of a command that ended. One whose reader has left (`| head -1`) has done its work."""
-    try:
-        sys.stdout.flush()
-        is_read = not isinstance(ended.__context__, BrokenPipeError)
-    except BrokenPipeError:
-        is_read = False
-    if not is_read:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes when it ends
-        return 0
-    code = int(ended.code or 0)
-    return _complain("interrupted; what is stored stays", code) if code == INTERRUPTED else code
-
-
-def _complain(message: str, code: int) -> int:
-    """Print one line on stderr; returns the exit code."""
-    sys.stderr.write(f"oresight: {visible(' '.join(message.split()))}\n")
-    return code
+    sys.exit(exit_code_of(app))
 
 
 if __name__ == "__main__":

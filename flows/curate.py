@@ -14,6 +14,7 @@ from oresight.flows.server.artifacts import show_findings, show_split
 from oresight.flows.server.events import emit_drift, emit_outcome
 from oresight.flows.server.start import on_accelerator, run_name, start_run
 from oresight.tasks.config import Curate
+from oresight.tasks.publishing.signature import private_key
 from oresight.tasks.runs.record import Waiting, recorded
 from oresight.tasks.split import Split, dropped_rows
 
@@ -48,6 +49,8 @@ def curate(config: Curate) -> Curated:
         config: The rows to choose from, the rows you trust, the model that compares them, and what to keep.
     """
     config = start_run(config)
+    if config.publishing.sign:
+        private_key(config.publishing.sign)  # before hours of scoring: without the key, nothing can be published
     with emit_outcome(config):
         try:
             return _curated(config)

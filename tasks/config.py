@@ -196,6 +196,8 @@ class Publishing(Section):
     """Copy the pictures to images/ beside the files. If false, the rows refer to the pictures where they are."""
     require: Require = Require()
     """Conditions that must hold before a version is published. `require: better_than_random` is a valid short form."""
+    sign: InputPath | None = None
+    """File with an ed25519 private key that signs the manifests. Then people without the database can check folders."""
     approval: Literal["none", "required"] = "none"
     """required: a person must approve a version before it is published."""
     approval_hours: float = Field(24, gt=0, le=8760)

@@ -40,6 +40,8 @@ KINDS = {
     "model_attributes_type": "keys with values, such as {key: value}",
 }
 """Kinds of errors of pydantic, and what the value must be."""
+MOST = 10_000_000
+"""Characters of a configuration. A file such as /dev/zero never ends."""
 SHORT_FORMS = {"dataset": "{name: rows, path: %s}", "reference": "{name: trusted, path: %s}", "model": "{name: %s}"}
 """Sections, and what somebody means who gives a text instead."""
 ROWS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".gz", ".zst", ".tar")
@@ -57,7 +59,10 @@ def read_config(path: Path, changes: list[str], *, is_absolute: bool = False) ->
     if file.suffix.lower() in ROWS:
         raise ValueError(f"{path}: holds rows, not a configuration; `oresight init {path}` writes one")
     try:
-        text = file.read_text(encoding="utf-8")
+        with file.open(encoding="utf-8") as stream:
+            text = stream.read(MOST + 1)
+        if len(text) > MOST:
+            raise ValueError(f"{path}: is longer than {MOST:,} characters, so it is no configuration; give a YAML file")
         node, tree = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text) or {}
     except OSError as error:
         cure = "give the path of a YAML file; `oresight init FILE` writes one for the rows in FILE"
@@ -66,6 +71,8 @@ def read_config(path: Path, changes: list[str], *, is_absolute: bool = False) ->
         raise ValueError(f"{path}: is not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(tree, dict):
         raise ValueError(f"{path}: must hold keys such as 'dataset:' and 'reference:', not a {type(tree).__name__}")
+    if problem := _not_plain(tree, set(), set()):
+        raise ValueError(f"{path}: {problem}")
     if repeated := _repeated_key(node):
         raise ValueError(f"{path}, line {repeated[1]}: {repeated[0]} is there twice; remove one of them")
     for change in changes:
@@ -203,6 +210,23 @@ def _apply_change(tree: dict[str, Any], change: str) -> None:
         tree[last] = _typed(yaml.safe_load(text))
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"--set {change}: the value is not YAML; put it in quotes") from error
+
+
+def _not_plain(value: Any, above: set[int], plain: set[int]) -> str:
+    """Why a value of YAML cannot be a configuration, or ''. An anchor lets a list hold itself, or the same list often.
+
+    above: ids of what holds the value. plain: ids of lists and mappings that were looked at already.
+    """
+    if not isinstance(value, dict | list) or id(value) in plain:
+        return ""
+    if id(value) in above:
+        return "an anchor (&) stands in itself; write the value out"
+    if isinstance(value, dict) and (keys := [key for key in value if not isinstance(key, str | int | float)]):
+        return f"the key {_shortened(str(keys[0]))} is no text; put it in quotes"
+    parts = value.values() if isinstance(value, dict) else value
+    problem = next(filter(None, (_not_plain(part, above | {id(value)}, plain) for part in parts)), "")
+    plain.add(id(value))
+    return problem
 
 
 def _typed(value: Any) -> Any:

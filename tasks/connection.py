@@ -1,8 +1,11 @@
 """Opens a DuckDB file, and waits for other processes that have it open. The only `import duckdb`."""
 
+import glob
 import logging
 import os
 import re
+import shutil
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -23,10 +26,12 @@ MEMORY = 2_000_000_000
 CGROUP = Path("/sys/fs/cgroup/memory.max")
 """Where Linux says how much memory a container may take."""
 LOG = logging.getLogger("oresight")
+_HOST = socket.gethostname()
 OPEN = threading.RLock()
 """Held while this process has a database open: DuckDB opens a file once per process, to read or to write."""
 Connection = duckdb.DuckDBPyConnection
 DatabaseError = duckdb.Error
+Relation = duckdb.DuckDBPyRelation
 Statement = duckdb.Statement
 DAMAGE = re.compile("Corrupt database file|Could not read enough bytes")
 """What DuckDB says of a block whose checksum is wrong, and of a file that was cut off."""
@@ -99,7 +104,7 @@ def _connect(database: str, *, read_only: bool, wait_s: float) -> Connection:
         "autoload_known_extensions": False,
         "preserve_insertion_order": False,
         "memory_limit": _memory_limit,
-        "temp_directory": f"{database}.tmp",
+        "temp_directory": f"{database}.tmp.{_HOST}.{os.getpid()}",  # two processes that use one folder crash
         "disabled_compression_methods": "dict_fsst",  # Zstandard stores texts in a third less space ...
         "zstd_min_string_length": 64,  # ... but not the short texts that tables are joined by
         "max_temp_directory_size": "500GB",
@@ -112,6 +117,19 @@ def _connect(database: str, *, read_only: bool, wait_s: float) -> Connection:
         connection.close()
         raise
     return connection
+
+
+def clear_scratch(database: str) -> None:
+    """Delete what killed processes of this host had moved out of memory."""
+    path = Path(database)
+    with suppress(OSError, ValueError):  # the path of the database may be anything
+        for folder in path.absolute().parent.glob(f"{glob.escape(path.name)}.tmp.{glob.escape(_HOST)}.*"):
+            try:
+                os.kill(int(folder.suffix[1:]), 0)
+            except ProcessLookupError:
+                shutil.rmtree(folder, ignore_errors=True)
+            except PermissionError:  # a process of another user has it
+                continue
 
 
 def attach(connection: Connection, database: str, name: str, *, read_only: bool, wait_s: float = 60) -> None:

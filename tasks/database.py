@@ -26,8 +26,10 @@ from oresight.tasks.connection import Connection as Connection
 from oresight.tasks.connection import DatabaseBusy as DatabaseBusy
 from oresight.tasks.connection import DatabaseDamaged as DatabaseDamaged
 from oresight.tasks.connection import DatabaseError as DatabaseError
+from oresight.tasks.connection import Relation as Relation
 from oresight.tasks.connection import Statement as Statement
 from oresight.tasks.connection import attach, opened
+from oresight.tasks.connection import clear_scratch as clear_scratch
 from oresight.tasks.connection import is_select as is_select
 from oresight.tasks.connection import limit_memory as limit_memory
 from oresight.tasks.connection import statements_that_read as statements_that_read
@@ -104,6 +106,7 @@ def turn(database: str, wait_s: float = A_DAY) -> Iterator[None]:
     try:
         note.write_text(json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv)}), encoding="utf-8")
         shutil.rmtree(f"{database}.staging", ignore_errors=True)  # texts that a killed run had read
+        clear_scratch(database)
         with writing(database) as connection:
             missing = _missing_migrations(connection)
             has_views = not missing and _has_views(connection)
@@ -192,7 +195,6 @@ def rewrite(database: str) -> None:
 
     A link to the database stays a link.
     """
-    shutil.rmtree(f"{database}.tmp", ignore_errors=True)  # data that a killed process moved out of memory
     path = str(Path(database).resolve())
     copy(path, path)
 

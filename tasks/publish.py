@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from importlib.metadata import version as version_of
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from oresight.tasks.config import Curate, Splitting
 from oresight.tasks.database import Connection, execute, newest_version, reading, records, transaction, writing
 from oresight.tasks.publishing.card import card_text
@@ -19,6 +21,7 @@ from oresight.tasks.publishing.gate import gate
 from oresight.tasks.publishing.integrity import MANIFEST, problems_of
 from oresight.tasks.publishing.lineage import event_of, event_text, send
 from oresight.tasks.publishing.rows import write_rows
+from oresight.tasks.publishing.signature import SIGNATURE, private_key
 from oresight.tasks.publishing.version import Version, read_version
 from oresight.tasks.runs.progress import log
 from oresight.tasks.runs.record import Run
@@ -56,7 +59,8 @@ def publish(run: Run, version: int | None = None) -> Published:
         digests = {digest for (digest,) in execute(connection, "publish_digests", decided.parameters).fetchall()}
         if new := not folder.exists():
             _require_publishable(connection, config, decided)
-    digest = _write_folder(config.database, folder, decided) if new else _verified(folder, decided, digests)
+    key = private_key(config.publishing.sign) if new and config.publishing.sign else None
+    digest = _write_folder(config.database, folder, decided, key) if new else _verified(folder, decided, digests)
     is_recorded = (decided.row["manifest_sha256"], decided.row["folder"]) == (digest, str(folder))
     if not is_recorded:
         send(event_of(folder, decided))
@@ -101,7 +105,7 @@ def _verified(folder: Path, version: Version, digests: set[str]) -> str:
         manifest = json.loads(text)
         ours = manifest["decision_hash"] == version.row["decision_hash"]
         names = {file["path"] for file in manifest["files"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{field} has no readable manifest.json and is no published version; move it away") from error
     if not ours:
         raise ValueError(f"{field} holds another database's version; give another folder or splitting.name")
@@ -114,22 +118,23 @@ def _verified(folder: Path, version: Version, digests: set[str]) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def _write_folder(database: str, folder: Path, version: Version) -> str:
-    """Write the folder of a version; returns the digest of its manifest.
+def _write_folder(database: str, folder: Path, version: Version, key: Ed25519PrivateKey | None) -> str:
+    """Write the folder of a version; returns the digest of its manifest. key: signs the manifest.
 
     The database knows the digest before the folder has its name, so that it never has to believe a folder.
     """
     with unfinished_folder(folder.parent, folder) as part:
         with reading(database) as connection:
-            digest = _write(connection, part, folder, version)
+            text = _write(connection, part, folder, version, key)
+        digest = hashlib.sha256(text).hexdigest()
         with writing(database) as connection:
             record = {"manifest_sha256": digest, "folder": str(folder.absolute())}
             execute(connection, "publish_insert", version.parameters | record)
     return digest
 
 
-def _write(connection: Connection, part: Path, folder: Path, version: Version) -> str:
-    """Write all files of the version to `part`, the manifest last; returns the digest of the manifest.
+def _write(connection: Connection, part: Path, folder: Path, version: Version, key: Ed25519PrivateKey | None) -> bytes:
+    """Write all files of the version to `part`, the manifest last; returns the manifest.
 
     part: the unfinished folder. folder: the path that it will be renamed to, which lineage names.
     """
@@ -143,17 +148,21 @@ def _write(connection: Connection, part: Path, folder: Path, version: Version) -
     (part / "croissant.json").write_text(describe(part, name, about, picture_columns, sha256_of), encoding="utf-8")
     (part / "openlineage.json").write_text(event_text(event_of(folder, version)), encoding="utf-8")
     approval = next(iter(records(connection, "approval", version.parameters)), None)
-    text = _manifest(part, version, rows.content, approval)
+    text = _manifest(part, version, rows.content, approval, key)
+    if key:
+        (part / SIGNATURE).write_bytes(key.sign(text))
     for written in part.rglob("*"):
         flush_to_disk(written)
     with (part / MANIFEST).open("wb") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
-    return hashlib.sha256(text).hexdigest()
+    return text
 
 
-def _manifest(part: Path, version: Version, content: str, approval: dict[str, object] | None) -> bytes:
+def _manifest(
+    part: Path, version: Version, content: str, approval: dict[str, object] | None, key: Ed25519PrivateKey | None
+) -> bytes:
     """The manifest: the files of the folder and what they were made from. content: digest of the kept records."""
     row = version.row
     files = sorted(file for file in part.rglob("*") if file.is_file())
@@ -174,6 +183,7 @@ def _manifest(part: Path, version: Version, content: str, approval: dict[str, ob
         "parents": [{**parent, "files": json.loads(parent["files"] or "null")} for parent in version.parents],
         "selection": version.rule,
         "approval": approval,
+        **({"signed_by": key.public_key().public_bytes_raw().hex()} if key else {}),
         "config": version.settings,
         "versions": {name: version_of(name) for name in PACKAGES},
         "run_id": row["run_id"],

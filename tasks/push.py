@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from oresight.tasks.database import reading, records
 from oresight.tasks.publishing.gate import gate
-from oresight.tasks.publishing.integrity import MANIFEST, problems_of
+from oresight.tasks.publishing.integrity import MANIFEST, listed, problems_of
+from oresight.tasks.publishing.signature import SIGNATURE
 from oresight.tasks.runs.faults import Unreachable
 from oresight.tasks.runs.progress import log
 from oresight.tasks.runs.record import Refused, Run
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 TOKEN = "set HF_TOKEN to one that may write (https://huggingface.co/settings/tokens), or run `hf auth login`"  # noqa: S105
 DROPPED = "dropped.parquet"
-OWN_FILES = {"train.parquet", "train.jsonl", "train.json", DROPPED, "croissant.json", "openlineage.json"}
+OWN_FILES = {"train.parquet", "train.jsonl", "train.json", DROPPED, "croissant.json", "openlineage.json", SIGNATURE}
 """Files that a version may have, beside those in images/. On the hub those that the pushed version lacks are deleted,
 because an earlier version may hold rows that were forgotten since."""
 
@@ -41,7 +42,7 @@ def push(run: Run, repository: str, version: int | None = None, *, public: bool 
     if not owner or not name or "/" in name:
         raise ValueError(f"{repository}: is not the name of a repository; give OWNER/NAME")
     number, folder = _published(run, version)
-    files = [*(file["path"] for file in json.loads((folder / MANIFEST).read_bytes())["files"]), MANIFEST]
+    files = listed(json.loads((folder / MANIFEST).read_bytes()))
     files = [file for file in files if not (public and file == DROPPED)]
     if not get_token():
         raise ValueError(f"no Hugging Face token is set; {TOKEN}")

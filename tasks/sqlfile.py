@@ -11,6 +11,7 @@ getvariable('n') with its default.
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -51,9 +52,19 @@ class Check:
         return RuntimeError(f"check {self.name} crashed, which says nothing about the data: {error}")
 
 
+def sql_of(file: Path) -> str:
+    """The text of an .sql file. Raises ValueError if it is none."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{file}: is no text in UTF-8 ({error.reason}, byte {error.start}); save it as UTF-8"
+        ) from error
+
+
 def read_check(file: Path) -> Check:
     """Read a check file. Raises ValueError, naming the file, if its first line lacks the severity and the reason."""
-    text = file.read_text(encoding="utf-8").strip().rstrip(";")
+    text = sql_of(file).strip().rstrip(";")
     head = re.match(r"-- (critical|warning|info): (.+)\n", text)
     if head is None:
         raise ValueError(
@@ -156,14 +167,16 @@ def named_question(name: str, given: Sequence[str] = ()) -> Question:
         if key not in parameters:
             declared = ", ".join(f"{key}={value}" for key, value in question.parameters.items()) or "none"
             raise ValueError(f"--with {assignment}: {name} has no such parameter; there are: {declared}")
-        parameters[key] = yaml.safe_load(value)
+        parameters[key] = None  # what is no YAML is of no type
+        with suppress(yaml.YAMLError, RecursionError):
+            parameters[key] = yaml.safe_load(value)
         if not isinstance(parameters[key], type(question.parameters[key])):
             raise ValueError(f"--with {assignment}: must be like {key}={question.parameters[key]}")
     return replace(question, parameters=parameters)
 
 
 def _read_question(file: Path) -> Question:
-    text = file.read_text(encoding="utf-8").strip()
+    text = sql_of(file).strip()
     about = re.match(r"-- (.+)\n", text)
     assert about, f"{file}: its first line must say what it answers"
     end, parameters = about.end(), {}

@@ -155,6 +155,35 @@ def test_a_text_of_a_table_that_is_not_utf8_costs_its_row_only(tmp_path: Path) -
     ]
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([0, 2**61], pa.timestamp("us")),
+        pa.array([0, -(2**62)], pa.timestamp("ms")),
+        pa.array([0, 2**31 - 1], pa.date32()),
+        pa.array([0, 2**62], pa.duration("s")),
+        pa.StructArray.from_arrays([pa.array([0, 2**61], pa.timestamp("us"))], ["inner"]),
+    ],
+    ids=lambda values: str(values.type),
+)
+def test_a_value_of_a_table_that_python_has_not_costs_its_row_only(tmp_path: Path, values: pa.Array) -> None:
+    pq.write_table(pa.table({"a": ["x", "y"], "b": values}), tmp_path / "a.parquet", coerce_timestamps=None)
+    first, second = lines(tmp_path / "a.parquet")
+    assert first.record is not None and first.record["a"] == "x"
+    assert second.record is None and second.reason.startswith("holds a value that cannot be read (")
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv"])
+def test_a_row_with_a_million_columns_costs_itself_only(tmp_path: Path, name: str) -> None:
+    columns = [f"c{i}" for i in range(1_000_000)]
+    wide = json.dumps(dict.fromkeys(columns, 1))
+    text = {"a.jsonl": f'{{"a": 1}}\n{wide}\n', "a.json": f'[{{"a": 1}}, {wide}]'}
+    (tmp_path / name).write_text(text.get(name) or ",".join(columns) + "\n" + ",".join("1" * len(columns)) + "\n")
+    *before, last = lines(tmp_path / name)
+    assert [line.record for line in before] == [{"a": 1}] * (name != "a.csv")
+    assert (last.record, last.reason) == (None, "has 1,000,000 columns; at most 100,000 are read")
+
+
 def test_folders_and_globs_are_read_in_order(tmp_path: Path) -> None:
     for name in ("b.jsonl", "a.csv", "README.md", ".hidden.jsonl"):
         written(tmp_path / name, "x\n1\n" if name == "a.csv" else GOOD)

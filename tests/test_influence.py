@@ -12,12 +12,12 @@ from sklearn.metrics import roc_auc_score
 
 from oresight.tasks.config import Curate
 from oresight.tasks.database import reading
-from oresight.tasks.evaluation.influence import measure_influence, score_in_process
+from oresight.tasks.evaluation.influence import measure_influence, plain_text, score_in_process
 from oresight.tasks.evaluation.pairs import PairScores, score_pairs
 from oresight.tasks.evaluation.trainable import ModelSpec, trainable
 from oresight.tasks.ingest import ingest
 from oresight.tasks.runs.record import recorded
-from oresight.tasks.scoring.prompt import Encoded, plain_text
+from oresight.tasks.scoring.prompt import Encoded
 from oresight.tasks.scoring.source import find
 from tests.support.curated import Curated
 

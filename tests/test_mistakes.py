@@ -2,6 +2,7 @@
 
 import json
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -78,12 +79,19 @@ MALFORMED = {
     "splitting.keep=[": "the value is not YAML; put it in quotes",
 }
 """Changes that cannot be applied."""
+OFTEN = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghijklm"))
+"""A list that holds the same lists so often that nobody can write it out."""
 FILES = {
     "tab.yaml": ("dataset:\n\tname: a\n", "{file}: is not YAML (while scanning"),
     "list.yaml": ("- dataset\n", "{file}: must hold keys such as 'dataset:' and 'reference:', not a list"),
     "twice.yaml": (GOOD + "splitting: {rows: 3}\n", "{file}, line 4: splitting is there twice; remove one of them"),
     "inner.yaml": ("dataset:\n  path: a\n  path: b\n", "{file}, line 3: path is there twice; remove one of them"),
     "rows.jsonl": ("{}\n", "{file}: holds rows, not a configuration; `oresight init {file}` writes one"),
+    "itself.yaml": ("dataset: &d {name: a, path: *d}\n", "{file}: an anchor (&) stands in itself; write the value out"),
+    "list_itself.yaml": ("a: [&d [1, *d]]\n", "{file}: an anchor (&) stands in itself; write the value out"),
+    "date.yaml": ("2026-01-01: 1\n", '{file}: the key "2026-01-01" is no text; put it in quotes'),
+    "often.yaml": (OFTEN, "{file}, line 1: a: is not a key"),
+    "endless.yaml": ("# \n" * 4_000_000, "{file}: is longer than 10,000,000 characters, so it is no configuration"),
     "binary.yaml": ("\x00", "{file}: is not YAML ("),
     "none.yaml": (None, "{file}: cannot be read (No such file or directory); give the path of a YAML file; `oresight"),
 }

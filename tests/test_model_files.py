@@ -1,6 +1,7 @@
 """Weights come from the model's own files and from an adapter that fits; damaged files are a sentence."""
 
 import json
+import re
 import shutil
 import struct
 from collections.abc import Callable
@@ -133,6 +134,103 @@ CONFIGS: list[dict[str, Any]] = [
     {"rope_theta": 0, "rope_scaling": {"type": "x"}},
     {"hidden_act": "no-such-function"},
 ]
+
+
+def changed(name: str, change: Callable[[torch.Tensor], Any]) -> Callable[[Weights], Weights]:
+    """Changes one weight, or all whose name begins so."""
+
+    def apply(weights: Weights) -> Weights:
+        for key, weight in weights.items():
+            if key.startswith(name):
+                change(weight)
+        return weights
+
+    return apply
+
+
+LAYER = "model.layers.2.mlp.up_proj.weight"
+EMPTY: dict[str, tuple[Callable[[Weights], Weights], str]] = {
+    "all zeros": (changed("", torch.Tensor.zero_), "holds 0 only"),
+    "all equal": (changed("", lambda weight: weight.fill_(0.5)), "holds 0.5 only"),
+    "a matrix of zeros": (changed(LAYER, torch.Tensor.zero_), f"its {LAYER} holds 0 only"),
+    "one NaN": (
+        changed(LAYER, lambda weight: weight[3, 4].fill_(torch.nan)),
+        f"its {LAYER} holds numbers that are not",
+    ),
+    "one Inf": (
+        changed(LAYER, lambda weight: weight[3, 4].fill_(torch.inf)),
+        f"its {LAYER} holds numbers that are not",
+    ),
+    "a norm with -Inf": (
+        changed("model.norm", lambda weight: weight[0].fill_(-torch.inf)),
+        "its model.norm.weight holds numbers that are not finite",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", EMPTY)
+@pytest.mark.parametrize("parts", [1, 2])
+def test_weights_that_hold_nothing_are_refused_by_the_name_of_their_file(
+    stories: Path, tmp_path: Path, how: str, parts: int
+) -> None:
+    folder, (change, words) = tmp_path / "model", EMPTY[how]
+    sharded(stories, folder) if parts == 2 else copied(stories, folder)
+    for file in folder.glob("*.safetensors"):
+        save_file(change(load_file(file)), file, {"format": "pt"})
+    with pytest.raises(UnusableModel, match=r"^model.name: .*model/[\w.-]*safetensors is damaged") as refused:
+        load(find(str(folder)), "cpu", "float32")
+    assert words in str(refused.value) and "download it again, or name another" in str(refused.value)
+    if how == "one NaN" and parts == 2:
+        (file,) = (file for file in folder.glob("*.safetensors") if LAYER in load_file(file))
+        assert f"{file} is damaged" in str(refused.value)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_model_that_lacks_a_weight_is_refused_because_it_would_be_random(
+    stories: Path, tmp_path: Path, parts: int
+) -> None:
+    folder = tmp_path / "model"
+    sharded(stories, folder) if parts == 2 else copied(stories, folder)
+    for file in folder.glob("*.safetensors"):
+        save_file({key: weight for key, weight in load_file(file).items() if key != LAYER}, file, {"format": "pt"})
+    with pytest.raises(UnusableModel, match=rf"lacks {re.escape(LAYER)}, which would be drawn"):
+        load(find(str(folder)), "cpu", "float32")
+
+
+def test_weights_that_the_configuration_has_no_place_for_are_named(
+    stories: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = copied(stories, tmp_path / "model", num_hidden_layers=4)
+    load(find(str(folder)), "cpu", "float32")
+    assert (
+        "model: model.layers.4.input_layernorm.weight, " in caplog.text
+        and "and 6 more weights are not used" in caplog.text
+    )
+
+
+def test_a_model_that_gives_every_token_the_same_logit_is_refused(stories: Path, tmp_path: Path) -> None:
+    folder = copied(stories, tmp_path / "model")
+    file = folder / "model.safetensors"
+    save_file({key: weight * 1e30 for key, weight in load_file(file).items()}, file, {"format": "pt"})
+    with pytest.raises(UnusableModel, match=r"gives every token the same logit \(0\), so that rows would get no value"):
+        load(find(str(folder)), "cpu", "float32")
+
+
+def test_numbers_that_are_too_large_for_half_precision_have_their_own_cure(stories: Path, tmp_path: Path) -> None:
+    folder = copied(stories, tmp_path / "model")
+    file = folder / "model.safetensors"
+    save_file(changed(LAYER, lambda weight: weight[3, 4].fill_(1e6))(load_file(file)), file, {"format": "pt"})
+    load(find(str(folder)), "cpu", "float32")
+    with pytest.raises(UnusableModel, match=r"set model\.dtype to bfloat16 if these numbers are too large for float16"):
+        load(find(str(folder)), "cpu", "float16")
+
+
+def test_an_adapter_with_a_number_that_is_not_finite_is_refused_by_its_name(stories: Path, tmp_path: Path) -> None:
+    adapted(stories, tmp_path)
+    file = tmp_path / "adapter_model.safetensors"
+    save_file(changed("", lambda weight: weight[0, 0].fill_(torch.nan))(load_file(file)), file)
+    with pytest.raises(UnusableModel, match=r"^model.adapter: "):
+        load(find(str(stories), adapter=str(tmp_path)), "cpu", "float32")
 
 
 @pytest.mark.parametrize("how", [*DAMAGES, *(json.dumps(config) for config in CONFIGS)])

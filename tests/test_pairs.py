@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from oresight.tasks.evaluation.influence import plain_text
 from oresight.tasks.evaluation.pairs import full_gradient, score_pairs
 from oresight.tasks.evaluation.trainable import ModelSpec, Trainable, trainable
 from oresight.tasks.evaluation.training import Recipe, TestRow, outcome_after, share_exact
-from oresight.tasks.scoring.prompt import Encoded, encode, plain_text
+from oresight.tasks.scoring.prompt import Encoded, encode
 from oresight.tasks.scoring.source import Source, find
 from oresight.tasks.workload.clock import peak_memory
 

@@ -9,7 +9,7 @@ import pytest
 from jinja2.sandbox import SandboxedEnvironment
 from transformers import AutoTokenizer
 
-from oresight.tasks.scoring import prompt
+from oresight.tasks.scoring import encoded, prompt
 from oresight.tasks.scoring.loaded import Loaded
 from oresight.tasks.scoring.model import load
 from oresight.tasks.scoring.prompt import Unscorable, encode, encode_texts
@@ -67,7 +67,7 @@ def test_a_row_of_a_million_tokens_is_cut_before_it_is_tokenized(
     monkeypatch.setattr(prompt, "_tokenized", lambda texts, t: tokenized.extend(map(len, texts)) or real(texts, t))
     cut = encode(turns, None, smollm.tokenizer, 64)
     assert cut.truncated and sum(tokenized) < 3 * 64 * 1024 + 1000 < len(long) * 3
-    monkeypatch.setattr(prompt, "FAR", 10_000)
+    monkeypatch.setattr(encoded, "FAR", 10_000)
     assert encode(turns, None, smollm.tokenizer, 64) == cut, "as if it were tokenized whole"
     assert sum(tokenized) > len(long)
 

@@ -518,3 +518,8 @@ def test_1500_rows_are_reviewed_by_filter_and_taken_back_with_one_click(many: Ma
         assert httpx.get(f"{address}flags.csv?verdict=x").status_code == 400
         assert httpx.get(f"{address}flags.exe").status_code == 422
         assert "<html" in httpx.get(f"{address}report").text
+
+
+def test_of_a_text_as_long_as_a_book_the_page_shows_the_beginning() -> None:
+    html = answer_html({"answer": "x" * 1_000_000, "token_shares": []})
+    assert html == "x" * 200_000 + " ... (800,000 more characters; oresight explain --full shows them)"

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from oresight.tasks.scoring import forward
+from oresight.tasks.scoring import encoded, forward
 from oresight.tasks.scoring.engine import Options, open_engine
 from oresight.tasks.scoring.model import take_apart
 from oresight.tasks.scoring.picture import Picture, Unreadable, pixels
@@ -227,6 +227,36 @@ def test_a_prompt_with_pictures_is_not_cut_but_the_answer_is(tmp_path: Path) -> 
     assert (cut.ids, cut.truncated, cut.end) == (whole.ids[: whole.start + 5], True, whole.start + 5)
     with pytest.raises(Unscorable, match=r"the prompt with its pictures has .* tokens .* raise scoring.max_tokens"):
         encode(asked(1, "what?", "red"), None, vision.tokenizer, whole.start, vision, shown)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("pictures", [1, 0])
+@pytest.mark.parametrize("part", ["question", "answer"])
+def test_a_row_of_a_million_characters_is_cut_before_the_processor_reads_it(
+    name: str, pictures: int, part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not pictures and name in ONE_PICTURE:
+        pytest.skip("this family takes rows with pictures only")
+    _, processor = build(name, torch.float32)
+    vision, shown = Vision(processor), [picture(tmp_path, 0)] * pictures
+    texts, read = {"question": "what is this?", "answer": "red"}, list[int]()
+    turns = asked(pictures, *(texts | {part: "yes, no, red, green " * 12_000}).values())
+    ids = vision.ids
+    monkeypatch.setattr(
+        vision, "ids", lambda text, *more: read.append(len(text + "".join(more[1:]))) or ids(text, *more)
+    )
+    if pictures and part == "question":
+        with pytest.raises(
+            Unscorable, match=r"the prompt with its pictures has 240,\d+ characters .* raise scoring.max"
+        ):
+            encode(turns, None, vision.tokenizer, 100, vision, shown)
+        assert not read
+        return
+    row = encode(turns, None, vision.tokenizer, 100, vision, shown)
+    assert row.truncated and len(row.ids) == 100 and max(read) < 70_000
+    monkeypatch.setattr(encoded, "FAR", 150)
+    assert encode(turns, None, vision.tokenizer, 100, vision, shown) == row, "the same from more of the text"
+    assert max(read) > 150_000
 
 
 def test_a_text_model_refuses_a_row_with_pictures(tmp_path: Path) -> None:

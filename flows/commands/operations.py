@@ -75,16 +75,27 @@ def merge(config: Config, changes: Changes = None) -> None:
 
 def verify(
     split: Annotated[
-        str, typer.Argument(metavar="[SPLIT|CONFIG.yaml]", help="A split, or a configuration. Default: all splits.")
+        str,
+        typer.Argument(
+            metavar="[SPLIT|CONFIG.yaml|FOLDER]",
+            help="A split, a configuration, or with --key a published folder. Default: all splits.",
+        ),
     ] = "",
     database: Database = "oresight.duckdb",
+    key: Annotated[
+        Path | None,
+        typer.Option(metavar="PUBLIC", help="Check a signed folder with this public key, without a database."),
+    ] = None,
 ) -> None:
     """Compare published folders with the digests in the database: changed, missing and additional files."""
     from oresight.tasks.publishing.integrity import verify as verify_folders
+    from oresight.tasks.publishing.integrity import verify_signed
 
+    if key and not (split and Path(split).is_dir()):
+        raise ValueError(f"--key: checks a published folder, such as out/curated/v1, and {split!r} is none")
     if Path(split).suffix in (".yaml", ".yml"):
         database, split = read_config(Path(split), []).database, ""
-    folders = verify_folders(database, split or None)
+    folders = [verify_signed(Path(split), key)] if key else verify_folders(database, split or None)
     for folder in folders:
         state = f"{len(folder.problems)} problems" if folder.problems else "as published"
         typer.echo(f"{folder.folder}: {state if folder.is_there else 'is not there'}")

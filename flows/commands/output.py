@@ -117,8 +117,13 @@ def json_only(is_on: bool) -> Iterator[None]:
 
 def print_json(document: Any) -> None:
     """Print one JSON document: numbers as numbers, timestamps in ISO 8601, and null for what is no finite number."""
+    print_data([json_text(document), "\n"])
+
+
+def json_text(document: Any) -> str:
+    """The JSON document of `print_json`, or a part of one. Characters that cannot be seen are written as escapes."""
     text = json.dumps(_plain(document), ensure_ascii=False)
-    print_data([HIDDEN.sub(lambda match: json.dumps(match[0])[1:-1], text), "\n"])
+    return HIDDEN.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def _plain(value: Any) -> Any:

@@ -19,17 +19,31 @@ from oresight.flows.commands.output import (
     Full,
     Json,
     echo,
+    json_text,
     print_data,
     print_facts,
     print_json,
     shortened,
 )
+from oresight.flows.commands.separate import run_separately
 from oresight.tasks.configfile import read_config
-from oresight.tasks.database import Connection, DatabaseError, Statement, let, reading, records, statements_that_read
+from oresight.tasks.database import (
+    Connection,
+    DatabaseError,
+    Relation,
+    Statement,
+    clear_scratch,
+    let,
+    reading,
+    records,
+    statements_that_read,
+)
 from oresight.tasks.pages.texts import no_formula, short_id, visible
 from oresight.tasks.runs.record import Run
-from oresight.tasks.sqlfile import Question, named_question, question_library
+from oresight.tasks.sqlfile import Question, named_question, question_library, sql_of
 
+CELL = 10_000
+"""Characters of a text that a table can show at most."""
 ROWS = 20
 """Rows that `diff` lists if nothing else is asked for."""
 
@@ -77,19 +91,17 @@ def sql(
 ) -> None:
     """Run SQL on the database, read-only: one query, or several with ; between them."""
     if list_names:
-        return typer.echo("\n".join(question.line() for question in question_library().values()))
+        typer.echo("\n".join(question.line() for question in question_library().values()))
+        return
     if safe and format is not Format.CSV:
         raise ValueError("--safe: is about spreadsheets; give --format csv with it")
     if bool(question) == bool(name):
         raise ValueError('sql: give "SELECT ..." or --named NAME; `oresight sql --list` lists the names')
     query = named_question(name, parameters or []) if name else Question("", "", _read_sql(question))
     try:
-        with reading(database, guarded=True) as connection:
-            let(connection, **query.parameters)
-            for statement in statements_that_read(connection, query.sql):
-                _print_answer(connection, statement, format, safe)
-    except DatabaseError as error:
-        raise ValueError(str(error)) from error
+        run_separately(lambda: _answer(database, query, format, safe))
+    finally:
+        clear_scratch(database)
 
 
 def explain(
@@ -146,7 +158,7 @@ def diff(
 def _read_sql(question: str) -> str:
     """The SQL of an argument: the text itself, the content of a file, or standard input."""
     if question.endswith(".sql") and Path(question).is_file():
-        return Path(question).read_text(encoding="utf-8")
+        return sql_of(Path(question))
     return sys.stdin.read() if question == "-" else as_text(question)
 
 
@@ -156,6 +168,17 @@ def _run_query(database: str, name: str, **parameters: Any) -> list[dict[str, An
         return records(connection, name, parameters)
 
 
+def _answer(database: str, query: Question, format: Format, safe: bool) -> None:
+    """Run the statements of a text, and print their answers."""
+    try:
+        with reading(database, guarded=True) as connection:
+            let(connection, **query.parameters)
+            for statement in statements_that_read(connection, query.sql):
+                _print_answer(connection, statement, format, safe)
+    except DatabaseError as error:
+        raise ValueError(str(error)) from error
+
+
 def _print_answer(connection: Connection, statement: Statement, format: Format, safe: bool) -> None:
     """Run a query and print its answer."""
     if format is Format.TABLE:
@@ -163,7 +186,7 @@ def _print_answer(connection: Connection, statement: Statement, format: Format, 
         if relation is not None:
             width = max(80, os.get_terminal_size().columns if sys.stdout.isatty() else 160)
             with redirect_stdout(io.StringIO()) as table:
-                relation.show(max_width=width, max_rows=100)
+                _clipped(relation).show(max_width=width, max_rows=100)
             echo(table.getvalue().rstrip("\n") + "\n")
         return
     answer = connection.execute(statement)
@@ -171,7 +194,27 @@ def _print_answer(connection: Connection, statement: Statement, format: Format, 
     if format is Format.CSV:
         print_data(_csv(names, answer, safe))
     else:
-        print_json([dict(zip(names, row, strict=True)) for row in answer.fetchall()])
+        print_data(_json(names, answer))
+
+
+def _clipped(relation: Relation) -> Relation:
+    """The relation with the beginnings of its texts: DuckDB measures each character of what it puts into a table."""
+    names = ['"' + name.replace('"', '""') + '"' for name in relation.columns]
+    if len({name.lower() for name in names}) < len(names):
+        return relation
+    texts = [str(kind) == "VARCHAR" for kind in relation.types]
+    cells = [f"left({name}, {CELL}) AS {name}" if is_text else name for name, is_text in zip(names, texts, strict=True)]
+    return relation.project(", ".join(cells)) if any(texts) else relation
+
+
+def _json(names: list[str], answer: Connection) -> Iterator[str]:
+    """The answer as one JSON document, in pieces."""
+    before = "["
+    while rows := answer.fetchmany(1000):
+        for row in rows:
+            yield before + json_text(dict(zip(names, row, strict=True)))
+            before = ", "
+    yield "[]\n" if before == "[" else "]\n"
 
 
 def _csv(names: list[str], answer: Connection, safe: bool) -> Iterator[str]:

@@ -14,7 +14,7 @@ from oresight.flows.server.review_filter import FilterBar
 from oresight.flows.server.review_list import show_list
 from oresight.flows.server.row_page import RowPage
 from oresight.tasks.pages.highlight import highlighted
-from oresight.tasks.pages.texts import short_id
+from oresight.tasks.pages.texts import beginning, short_id
 from oresight.tasks.review import Page, newest_bulk, precision, standing
 from oresight.tasks.reviewing.queue import (
     PAGE_ROWS,
@@ -244,7 +244,7 @@ def report_path(run: Run) -> Path:
 def answer_html(row: dict[str, Any]) -> str:
     """The answer as HTML, each token coloured by its value as in the report. Text of rows is escaped."""
     parts = []
-    for text, token in highlighted(row["answer"], row["token_shares"]):
+    for text, token in highlighted(beginning(row["answer"]), row["token_shares"]):
         if token is None:
             parts.append(escape(text))
             continue

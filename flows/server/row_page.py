@@ -8,7 +8,7 @@ from typing import Any
 from nicegui import ui
 
 from oresight.tasks.config import Curate
-from oresight.tasks.pages.texts import short_id
+from oresight.tasks.pages.texts import beginning, short_id
 from oresight.tasks.review import DecidedMeanwhile, Page, Verdict, decide
 
 KEYS: dict[str, Verdict] = {"k": "keep", "d": "drop", "u": "undo"}
@@ -122,7 +122,7 @@ class RowPage(ABC):
         ui.label(self.question).classes("muted")
         if row["verdict"]:
             verdict = self.relabel if row["verdict"] == "relabel" else row["verdict"]
-            text = f"{verdict} by {row['who']}" + (f": {row['right_answer']}" if row["right_answer"] else "")
+            text = f"{verdict} by {row['who']}" + (f": {beginning(row['right_answer'])}" if row["right_answer"] else "")
             chip = ui.chip(text, color=COLORS[row["verdict"]], text_color="white").props("data-testid=verdict")
             chip.classes("max-w-full")
         for picture in row["pictures"]:
@@ -130,7 +130,7 @@ class RowPage(ABC):
                 ui.image(f"data:image/jpeg;base64,{picture['data']}").classes("w-64").style(
                     "image-rendering: pixelated"
                 )
-        ui.label(row["prompt"]).classes("row-text w-full max-h-96 overflow-auto").props("data-testid=prompt")
+        ui.label(beginning(row["prompt"])).classes("row-text w-full max-h-96 overflow-auto").props("data-testid=prompt")
         self.show_answer(row)
         ui.label(f"{short_id(row['sample_id'])}, {row['source_file']}, line {row['source_line']}").classes(
             "text-xs muted"

@@ -12,6 +12,7 @@ from starlette.datastructures import QueryParams
 
 from oresight.flows.server.row_page import RowPage
 from oresight.tasks.config import Curate
+from oresight.tasks.pages.texts import beginning
 from oresight.tasks.review import Page
 
 
@@ -53,7 +54,7 @@ class Trust(RowPage):
         return f"{self.position + 1:,} of {len(self.rows):,} rows, {decided:,} decided"
 
     def show_answer(self, row: dict[str, Any]) -> None:
-        ui.label(row["answer"]).classes("row-text text-lg w-full")
+        ui.label(beginning(row["answer"])).classes("row-text text-lg w-full")
 
     def result(self) -> list[str]:
         """How many rows are trusted, and what to do next."""

@@ -17,6 +17,7 @@ from multiprocessing.connection import wait
 
 import numpy as np
 from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
 
 from oresight.tasks.evaluation.ledger import Ledger, Result, content_hashes
 from oresight.tasks.evaluation.measure import class_auc_and_recall
@@ -26,8 +27,8 @@ from oresight.tasks.evaluation.tables import comparison_tables, result_table
 from oresight.tasks.evaluation.trainable import ModelSpec
 from oresight.tasks.runs.progress import log
 from oresight.tasks.runs.record import Run
+from oresight.tasks.scoring.encoded import Encoded, Unscorable, far_from_answer
 from oresight.tasks.scoring.model import load_pretrained
-from oresight.tasks.scoring.prompt import Encoded, plain_text
 
 SHARE = 0.8
 """Share of the rows, and of the queries, that a seed draws."""
@@ -176,3 +177,15 @@ def _rows_with_classes(run: Run, dataset: str, classes: str, text: str | None) -
     encoded = encode_for_training(config, source, rows)
     class_of = {row["sample_id"]: row["first"] for row in rows}
     return _ClassedRows([row for _, row in encoded], [class_of[sample_id] for sample_id, _ in encoded])
+
+
+def plain_text(text: str, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> Encoded:
+    """A text without a template, in which every token but the first is scored.
+
+    Raises Unscorable if there is no second token.
+    """
+    first = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    ids = [*first, *tokenizer(text[: far_from_answer(max_tokens)], add_special_tokens=False)["input_ids"]][:max_tokens]
+    if len(ids) < 2:
+        raise Unscorable("the text has fewer than two tokens, so none can be scored")
+    return Encoded(ids, 1, len(ids), ids[:1])

@@ -21,10 +21,24 @@ from oresight.tasks.formats.values import Stream, too_many_values, values
 
 MAX_LINE = 64 << 20
 """Longest line in bytes, so that a file without line ends cannot fill the memory."""
+MOST_COLUMNS = 100_000
+"""Columns of a row. The name of each is compared with all that are known, which takes minutes for a million."""
 
 
 def read(file: File, advance: Advance) -> Iterator[Line]:
     """The lines of a file."""
+    return map(_narrow, _lines(file, advance))
+
+
+def _narrow(line: Line) -> Line:
+    """The line, or the reason why it is none if it has more columns than a table can have."""
+    if line.record is None or len(line.record) <= MOST_COLUMNS:
+        return line
+    reason = f"has {len(line.record):,} columns; at most {MOST_COLUMNS:,} are read"
+    return Line(line.number, None, line.text[:1000], reason)
+
+
+def _lines(file: File, advance: Advance) -> Iterator[Line]:
     if file.kind == ".parquet":
         return tables.parquet_lines(file, advance)
     if file.kind == "arrow":

@@ -7,6 +7,7 @@ delimiter is tried with the parser that reads the file: the right one gives rows
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator
 from itertools import chain, islice
 from typing import NamedTuple
@@ -97,7 +98,7 @@ def _unusable_names(names: list[str]) -> str:
     """Why the names of a header cannot be used, or ''."""
     if any("\udc80" <= char <= "\udcff" for name in names for char in name):
         return "the header is not UTF-8; save the file as UTF-8"
-    if repeated := [name for name in names if names.count(name) > 1]:
+    if repeated := [name for name, times in Counter(names).items() if times > 1]:
         return f"the header names the column {repeated[0]!r} twice"
     return ""
 

@@ -41,7 +41,7 @@ def _rows(batches: Iterable[pa.RecordBatch]) -> Iterator[Line]:
                 return
             for record in _records(batch):
                 number += 1
-                yield row_line(number, record) if record is not None else Line(number, None, "", "is not UTF-8")
+                yield Line(number, None, "", record) if isinstance(record, str) else row_line(number, record)
     except (pa.ArrowException, OSError) as error:
         if getattr(error, "errno", None):
             raise
@@ -63,20 +63,26 @@ def _repeated_name(fields: Iterable[pa.Field]) -> str | None:
     return None
 
 
-def _records(batch: pa.RecordBatch) -> Iterator[Record | None]:
-    """The records of a batch; None for one with a text that is not UTF-8."""
+def _records(batch: pa.RecordBatch) -> Iterator[Record | str]:
+    """The records of a batch; the reason instead of one with a value that Python has not."""
     if batch.num_rows > 1 and batch.nbytes > BATCH_BYTES:
         for row in range(batch.num_rows):
             yield from _records(batch.slice(row, 1))
         return
     try:
         yield from batch.to_pylist()
-    except UnicodeDecodeError:
+    except (ValueError, OverflowError, KeyError):
         for row in range(batch.num_rows):
-            try:
-                yield batch.slice(row, 1).to_pylist()[0]
-            except UnicodeDecodeError:
-                yield None
+            yield _one_record(batch.slice(row, 1))
+
+
+def _one_record(row: pa.RecordBatch) -> Record | str:
+    try:
+        return dict(row.to_pylist()[0])
+    except UnicodeDecodeError:
+        return "is not UTF-8"
+    except (ValueError, OverflowError, KeyError) as error:  # a time in the year 146,000, or in a zone that is none
+        return f"holds a value that cannot be read ({' '.join(str(error).split())[:200]})"
 
 
 def _parquet(file: File, advance: Advance) -> Iterator[pa.RecordBatch]:

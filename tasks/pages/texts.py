@@ -8,6 +8,8 @@ HIDDEN = re.compile(
 )
 """Characters that command a terminal, reorder a line or cannot be seen; line feed and tab are none of them."""
 SHORT_ID = 12
+PAGE_TEXT = 200_000
+"""Characters of a text that a page shows."""
 FORMULA = r"^[=+\-@\t\r\n\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}]"
 """The beginning of a text that a spreadsheet would take for a formula, as a regular expression of RE2. The last four
 are wide forms of = + - @."""
@@ -17,6 +19,13 @@ _FORMULA = re.compile(re.sub(r"\\x\{(\w+)\}", r"\\u\1", FORMULA))
 def visible(text: str) -> str:
     """The text with its hidden characters written as escapes, such as \\x1b, so that they do nothing."""
     return HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def beginning(text: str) -> str:
+    """A text as a page shows it. One that is as long as a book is cut, because a browser would stop at it."""
+    if len(text) <= PAGE_TEXT:
+        return text
+    return f"{text[:PAGE_TEXT]} ... ({len(text) - PAGE_TEXT:,} more characters; oresight explain --full shows them)"
 
 
 def short_id(sample_id: str) -> str:

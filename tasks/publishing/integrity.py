@@ -7,12 +7,13 @@ a folder shows: of a file, of the manifest that vouches for it, and files that n
 import hashlib
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from oresight.tasks.database import reading, records
 from oresight.tasks.publishing.folder import sha256_of
+from oresight.tasks.publishing.signature import SIGNATURE, is_signed, public_key
 
 MANIFEST = "manifest.json"
 
@@ -33,9 +34,44 @@ def problems_of(folder: Path, digests: Collection[str]) -> list[str]:
         return [f"{MANIFEST} cannot be read ({error.strerror})"]
     if hashlib.sha256(text).hexdigest() not in digests:
         return [f"{MANIFEST} is not the one that was written, so no file can be checked"]
-    files = {file["path"]: (file["bytes"], file["sha256"]) for file in json.loads(text)["files"]}
-    present = {name for name in _names(folder) if name != MANIFEST}
-    problems = [f"{name} is not in the manifest" for name in sorted(present - files.keys())]
+    return _differences(folder, text)
+
+
+def verify_signed(folder: Path, key_file: Path) -> Verified:
+    """Compare a folder with the manifest that the owner of a public key signed.
+
+    Raises ValueError if the file holds no public key.
+    """
+    key = public_key(key_file)
+    try:
+        text, signature = (folder / MANIFEST).read_bytes(), (folder / SIGNATURE).read_bytes()
+    except OSError as error:
+        problems = [f"{Path(str(error.filename)).name} cannot be read ({error.strerror})"]
+    else:
+        is_ours = is_signed(text, signature, key.public_bytes_raw())
+        unsigned = [f"{MANIFEST} is not signed with this key, so no file can be checked"]
+        problems = _differences(folder, text) if is_ours else unsigned
+    return Verified(folder, problems, True)
+
+
+def listed(manifest: Mapping[str, Any]) -> list[str]:
+    """All files of a published folder."""
+    return [
+        *(file["path"] for file in manifest["files"]),
+        *([SIGNATURE] if manifest.get("signed_by") else []),
+        MANIFEST,
+    ]
+
+
+def _differences(folder: Path, text: bytes) -> list[str]:
+    """How the files of a folder differ from its manifest, which is known to be ours."""
+    manifest = json.loads(text)
+    files = {file["path"]: (file["bytes"], file["sha256"]) for file in manifest["files"]}
+    own = set(listed(manifest)) - files.keys()
+    names = set(_names(folder))
+    present = names - own
+    problems = [f"{name} is gone" for name in sorted(own - names)]
+    problems += [f"{name} is not in the manifest" for name in sorted(present - files.keys())]
     for name, (size, sha256) in files.items():
         file = folder / name
         if name not in present:
@@ -44,6 +80,11 @@ def problems_of(folder: Path, digests: Collection[str]) -> list[str]:
             problems.append(f"{name} is no file, but a link or a folder")
         elif file.stat().st_size != size or sha256_of(file) != sha256:
             problems.append(f"{name} has another content")
+    signature = folder / SIGNATURE
+    if SIGNATURE in own & names and not (
+        signature.is_file() and is_signed(text, signature.read_bytes(), bytes.fromhex(manifest["signed_by"]))
+    ):
+        problems.append(f"{SIGNATURE} has another content")
     return problems
 
 

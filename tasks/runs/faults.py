@@ -19,6 +19,7 @@ FULL = "No space left on device", "Disk quota exceeded"
 READ_ONLY = "Read-only file system"
 FORBIDDEN = "Permission denied", "Operation not permitted"
 LESS_MODEL = "free some, lower scoring.batch_tokens, name a smaller model or set model.dtype: bfloat16"
+MANY_FILES = "Too many open files"
 MEMORY = "can't allocate memory", "not enough memory", "out of memory"
 
 
@@ -68,6 +69,11 @@ def _explain(error: Exception, paths: dict[str, str], memory_cure: str) -> None:
     if any(words in text for words in FULL) or shutil.disk_usage(folder).free < SCRAPS:
         raise ResourceExhausted(
             f"{folder}: the disk is full; free some space there, then run again to continue (what was stored stays)"
+        ) from error
+    if MANY_FILES in text:
+        raise ResourceExhausted(
+            f"{MANY_FILES.lower()} in this process ({text.splitlines()[0]}); raise the limit, for instance with"
+            " `ulimit -n 4096`, then run again to continue (what was stored stays)"
         ) from error
     reason = next((words for words in (READ_ONLY, *FORBIDDEN) if words in text), None)
     if reason and isinstance(cause, OSError | DatabaseError):

@@ -31,6 +31,7 @@ from oresight.tasks.scoring.precision import MIXED, auto_dtype, loaded_dtype, mi
 from oresight.tasks.scoring.prompt import Endless, Unscorable, encode, encode_texts
 from oresight.tasks.scoring.source import Source, UnusableModel, converted
 from oresight.tasks.scoring.vision import Vision, processor_of
+from oresight.tasks.scoring.weights import require_varied, require_weights
 
 PROBE = 16
 """Tokens of the text on which our logits are compared with the model's."""
@@ -115,13 +116,15 @@ def load_pretrained(
         vision = Vision(processor_of(config, folder)) if reads_pictures else None
         tokenizer = vision.tokenizer if vision else AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         options = {"distributed_config": split(auto_class, config, parallel)} if parallel > 1 else {}
-        model = auto_class.from_pretrained(
+        options["output_loading_info"] = True
+        model, keys = auto_class.from_pretrained(
             folder, dtype=loaded_dtype(dtype, config), use_safetensors=True, trust_remote_code=False, **options
         )
     except UnusableModel:
         raise
     except Exception as error:  # damaged files and absurd values raise errors of every library
         raise UnusableModel(_loading_error(source, folder, error)) from error
+    require_weights(model, keys, source, folder)
     model = model if source.adapter is None else merge_adapter(model, source.adapter)
     if dtype == MIXED:
         mix(model)
@@ -160,7 +163,7 @@ def take_apart(
     inputs = {"input_ids": ids.to(loaded.device), "use_cache": False}
     inputs |= {} if decoder is None else {"decoder_input_ids": decoder.to(loaded.device)}
     with loaded.running():
-        theirs = model(**inputs).logits[0]
+        theirs = require_varied(model(**inputs).logits[0], name)
         model.set_output_embeddings(tap)
         try:
             h = loaded.states(ids, lengths=[ids.shape[1]], decoder=decoder)

@@ -6,16 +6,18 @@ assistant's turn), and completely. The answer begins where the two id sequences 
 after the end-of-turn token (usually a line break) is never generated, and is not scored.
 """
 
-import hashlib
 from bisect import bisect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from oresight.tasks.scoring.encoded import Encoded as Encoded
+from oresight.tasks.scoring.encoded import Unscorable as Unscorable
+from oresight.tasks.scoring.encoded import cut, cut_answer, far_from_answer, near_answer, near_pictures
 from oresight.tasks.scoring.picture import Picture
 from oresight.tasks.scoring.sandbox import memory_limit
 from oresight.tasks.scoring.timelimit import TookTooLong, time_limit
@@ -23,8 +25,6 @@ from oresight.tasks.scoring.vision import Vision
 
 TEMPLATE_S = 5.0
 """Seconds that the model's template or processor may take for a conversation."""
-FAR = 64
-"""Characters per token of `max_tokens` beyond which a text is not tokenized. No text has so many on average."""
 BATCH = 4_000_000
 """Characters of texts that are tokenized together."""
 NO_PICTURES = "the row has pictures and the model reads texts only"
@@ -33,58 +33,8 @@ MASKING = "last assistant turn and its end-of-turn token, v1"
 Message = dict[str, Any]
 
 
-class Unscorable(ValueError):
-    """This model cannot score this row. The message is the reason for `rejects`."""
-
-
 class Endless(Unscorable):
     """The model's template or processor does not end on this row."""
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """A row as ids. Token i is part of the answer for start <= i < end, and the state at i - 1 predicts it."""
-
-    ids: list[int]
-    start: int
-    end: int
-    header: list[int]
-    """The ids before the answer when it is scored without its prompt: the template's header, or the first token."""
-    truncated: bool = False
-    pictures: tuple[Picture, ...] = ()
-    picture_positions: Sequence[int] = ()
-    """Positions of the ids that stand for pictures."""
-    token_types: Mapping[str, list[int]] = field(default_factory=dict)
-    """Further inputs with one number per id (vision.TOKEN_TYPES)."""
-
-    @property
-    def key(self) -> list[int]:
-        """The ids, with a hash of the pictures at the pictures' positions. Rows with equal keys have equal states."""
-        if not self.pictures:
-            return self.ids
-        content = hashlib.sha256(" ".join(picture.key for picture in self.pictures).encode()).digest()
-        key, mark = list(self.ids), -1 - int.from_bytes(content[:7])
-        for position in self.picture_positions:
-            key[position] = mark
-        return key
-
-    @property
-    def pictures_end(self) -> int:
-        """The position after the last picture, 0 without pictures. A prefix is shared only if it holds all pictures."""
-        return self.picture_positions[-1] + 1 if self.picture_positions else 0
-
-    @property
-    def answer(self) -> list[int]:
-        return self.ids[self.start : self.end]
-
-    def alone(self) -> "Encoded":
-        """The same answer tokens without the prompt."""
-        ids = [*self.header, *self.answer]
-        return Encoded(ids, len(self.header), len(ids), self.header, self.truncated)
-
-    def blanked(self) -> "Encoded":
-        """The same ids with grey pictures of the same sizes."""
-        return replace(self, pictures=tuple(replace(picture, blank=True) for picture in self.pictures))
 
 
 def encode(
@@ -107,17 +57,17 @@ def encode(
         if isinstance(row, Unscorable):
             raise row
         return row
-    prompt, with_header, full, token_types = _with_pictures(messages, tools, vision, pictures)
+    prompt, with_header, full, token_types = _with_pictures(messages, tools, vision, pictures, max_tokens)
     row = _encoded(prompt, with_header, full, tokenizer)
     if not pictures:
-        return _cut(row, max_tokens)
+        return cut(row, max_tokens)
     row = replace(
         row,
         pictures=tuple(pictures),
         picture_positions=[i for i in range(row.start) if full[i] in vision.picture_ids],
         token_types={name: numbers[: row.end] for name, numbers in token_types.items()},
     )
-    return _cut_answer(row, max_tokens)
+    return cut_answer(row, max_tokens)
 
 
 def encode_texts(
@@ -126,33 +76,21 @@ def encode_texts(
     """Encode conversations without pictures, each with its tools, like `encode`. A refused one gives its Unscorable."""
     render = _templated if tokenizer.chat_template else _plain
     rendered = [_or_refusal(render, messages, tools, tokenizer) for messages, tools in conversations]
-    far = FAR * max(max_tokens, 1024)  # the cut is far from every token that is used
-    near = [row if isinstance(row, Unscorable) else _near_answer(row, far) for row in rendered]
+    far = far_from_answer(max_tokens)
+    near = [row if isinstance(row, Unscorable) else near_answer(row, far) for row in rendered]
     texts = [text for row in near if not isinstance(row, Unscorable) for text in row]
     first, last = ([], []) if tokenizer.chat_template else (_ids(tokenizer.bos_token_id), _ids(tokenizer.eos_token_id))
     ids = iter(_tokenized(texts, tokenizer))
 
     def encoded(is_whole: bool) -> Encoded:
         prompt, with_header, full = ([*first, *next(ids)] for _ in range(3))
-        row = _cut(_encoded(prompt, with_header, [*full, *last], tokenizer), max_tokens)
+        row = cut(_encoded(prompt, with_header, [*full, *last], tokenizer), max_tokens)
         return row if is_whole else replace(row, truncated=True)
 
     return [
         row if isinstance(row, Unscorable) else _or_refusal(encoded, row == part)
         for row, part in zip(rendered, near, strict=True)
     ]
-
-
-def _near_answer(texts: tuple[str, str, str], far: int) -> tuple[str, str, str]:
-    """The texts without what is so many characters away from the answer's start that `_cut` would drop it anyway.
-
-    Tokenizing a text takes a hundred times its size in memory, and a row can have 64 MB.
-    """
-    prompt, with_header, full = texts
-    drop = max(len(prompt) - far, 0)
-    if not with_header.startswith(prompt[:drop]) or not full.startswith(prompt[:drop]):
-        drop = 0
-    return prompt[drop:], with_header[drop:], full[drop : len(with_header) + far]
 
 
 def _or_refusal(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -192,19 +130,26 @@ def _encoded(prompt: list[int], with_header: list[int], full: list[int], tokeniz
 
 
 def _with_pictures(
-    messages: list[Message], tools: Any, vision: Vision, pictures: Sequence[Picture]
+    messages: list[Message], tools: Any, vision: Vision, pictures: Sequence[Picture], max_tokens: int
 ) -> tuple[list[int], list[int], list[int], Mapping[str, list[int]]]:
     """The prompt's ids, the same with the header, the ids of the full conversation, and its token types."""
+    far = far_from_answer(max_tokens)
     with _foreign_code("the model's processor"):
         if vision.templated:
-            texts = [(messages[:-1], False), (messages[:-1], True), (messages, False)]
-            (prompt, _), (with_header, _), (full, token_types) = (
-                vision.ids(vision.rendered(turns, tools, header=header), pictures) for turns, header in texts
+            turns = [(messages[:-1], False), (messages[:-1], True), (messages, False)]
+            prompt_text, header_text, full_text = (
+                vision.rendered(part, tools, header=header) for part, header in turns
             )
+            texts = prompt_text, header_text, full_text
+            near = near_pictures(texts, far, max_tokens) if pictures else near_answer(texts, far)
+            (prompt, _), (with_header, _), (full, token_types) = (vision.ids(text, pictures) for text in near)
             return prompt, with_header, full, token_types
         parts = [part for turn in messages[:-1] for part in _parts(turn)]
         text = "".join(vision.mark if part["type"] == "image" else f"{part['text']}\n" for part in parts)
         answer = messages[-1]["content"]
+        whole = text, text, text + answer
+        text, _, full_text = near_pictures(whole, far, max_tokens) if pictures else near_answer(whole, far)
+        answer = full_text[len(text) :]
         if vision.takes_suffix:
             prompt, _ = vision.ids(text[:-1], pictures)
             full, token_types = vision.ids(text[:-1], pictures, answer)
@@ -241,6 +186,8 @@ def _foreign_code(name: str) -> Iterator[None]:
     try:
         with time_limit(TEMPLATE_S), memory_limit():
             yield
+    except Unscorable:
+        raise
     except TookTooLong:
         raise Endless(f"{name} does not end within {TEMPLATE_S:.0f} s on this conversation") from None
     except Exception as error:  # a template can raise anything
@@ -261,38 +208,3 @@ def _without_trailing_space(ids: list[int], start: int, tokenizer: PreTrainedTok
     while end > start and not tokenizer.decode([ids[end - 1]]).strip():
         end -= 1
     return end
-
-
-def _cut_answer(row: Encoded, max_tokens: int) -> Encoded:
-    """At most max_tokens ids, for a row with pictures: the prompt stays complete, and the answer loses its end."""
-    if len(row.ids) <= max_tokens:
-        return row
-    if row.start >= max_tokens:
-        raise Unscorable(
-            f"the prompt with its pictures has {row.start} tokens and leaves none for the answer; raise"
-            f" scoring.max_tokens ({max_tokens})"
-        )
-    token_types = {name: numbers[:max_tokens] for name, numbers in row.token_types.items()}
-    return replace(row, ids=row.ids[:max_tokens], end=max_tokens, token_types=token_types, truncated=True)
-
-
-def _cut(row: Encoded, max_tokens: int) -> Encoded:
-    """At most max_tokens ids. The prompt loses its beginning, down to max_tokens / 4; then the answer loses its end."""
-    if len(row.ids) <= max_tokens:
-        return row
-    answer = min(row.end - row.start, max_tokens - min(row.start, max(max_tokens // 4, 1)))
-    prompt = max_tokens - answer
-    ids = row.ids[row.start - prompt : row.start + answer]
-    return Encoded(ids, prompt, prompt + answer, row.header, truncated=True)
-
-
-def plain_text(text: str, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> Encoded:
-    """A text without a template, in which every token but the first is scored.
-
-    Raises Unscorable if there is no second token.
-    """
-    first = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    ids = [*first, *tokenizer(text, add_special_tokens=False)["input_ids"]][:max_tokens]
-    if len(ids) < 2:
-        raise Unscorable("the text has fewer than two tokens, so none can be scored")
-    return Encoded(ids, 1, len(ids), ids[:1])

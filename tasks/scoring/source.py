@@ -211,7 +211,14 @@ def converted(source: Source) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix="part-", dir=folder.parent))
     try:
-        model = AutoModelForCausalLM.from_pretrained(source.folder, gguf_file=source.gguf, dtype=torch.float32)
+        model, keys = AutoModelForCausalLM.from_pretrained(
+            source.folder, gguf_file=source.gguf, dtype=torch.float32, output_loading_info=True
+        )
+        if missing := sorted(keys["missing_keys"]):  # the converted folder would hold random numbers in their place
+            raise UnusableModel(
+                f"model.name: {source.folder / source.gguf} lacks {len(missing)} weights ({missing[0]}, ...); download"
+                " it again, or name another model"
+            )
         config = copy.deepcopy(model.config)
         if hasattr(config, "quantization_config"):
             del config.quantization_config  # with this entry, transformers refuses to save the model
