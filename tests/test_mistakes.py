@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from oresight.flows.cli import app
+from oresight.flows.commands.ending import exit_code_of
 from oresight.tasks.config import Curate
 from oresight.tasks.configfile import read_config
 from oresight.tasks.database import reading, turn
@@ -190,6 +191,16 @@ def ids_in(database: str | Path) -> tuple[list[str], str]:
     with reading(str(database)) as connection:
         ids = [name for (name,) in connection.execute("SELECT sample_id FROM rows").fetchall()]
     return ids, next(first for first in "0123456789abcdef" if sum(name.startswith(first) for name in ids) > 1)
+
+
+def test_a_cure_names_the_configuration_at_hand(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spaced = file.rename(file.with_name("my rows.yaml"))
+    (file.parent / "rows.jsonl").write_text("")
+    monkeypatch.setattr("sys.argv", ["oresight", "score", str(spaced), "--set", f"database={file.parent}/o.duckdb"])
+    assert exit_code_of(app) == 2
+    assert f"run `oresight ingest '{spaced}'` first" in capsys.readouterr().err
 
 
 def test_the_version_is_printed_without_a_command() -> None:

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from oresight.flows.commands.output import with_config
 from oresight.tasks.database import DatabaseBusy, DatabaseDamaged
 from oresight.tasks.pages.texts import visible
 from oresight.tasks.runs.faults import ResourceExhausted, Unreachable, explain_faults
@@ -105,5 +106,5 @@ def _unread() -> int:
 
 def _complain(message: str, code: int) -> int:
     """Print one line on stderr; returns the exit code."""
-    sys.stderr.write(f"oresight: {visible(' '.join(message.split()))}\n")
+    sys.stderr.write(f"oresight: {visible(with_config(' '.join(message.split())))}\n")
     return code

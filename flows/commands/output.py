@@ -4,12 +4,14 @@ import io
 import json
 import logging
 import math
+import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from datetime import date, datetime, time
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -35,12 +37,19 @@ def use_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def with_config(sentence: str) -> str:
+    """A sentence whose commands name the configuration that this process was started with, not CONFIG.yaml."""
+    files = (text for text in sys.argv[1:] if text.endswith((".yaml", ".yml")) and Path(text).is_file())
+    config = next(files, None)
+    return sentence.replace("CONFIG.yaml", shlex.quote(config)) if config else sentence
+
+
 class LogLines(logging.Handler):
     """Prints log messages on standard error, above the progress bar where there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print the message as one line."""
-        line = visible(record.getMessage())
+        line = visible(with_config(record.getMessage()))
         if CONSOLE.is_terminal:
             CONSOLE.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
         else:
