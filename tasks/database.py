@@ -222,11 +222,15 @@ def _missing_migrations(connection: Connection) -> list[str]:
 
 
 def _migrate(connection: Connection, missing: list[str]) -> None:
-    """Apply migrations, each committed with its record in one transaction, and then create the views again."""
-    for name in missing:
+    """Apply migrations, each committed with its record in one transaction, and then create the views again.
+
+    All migrations of a new database are one transaction, which takes half the time.
+    """
+    for names in [missing] if missing[:1] == FIRST else [[name] for name in missing]:
         with transaction(connection):
-            connection.execute((SQL / "migrations" / f"{name}.sql").read_text(encoding="utf-8"))
-            connection.execute("INSERT INTO store.migrations VALUES (?, now())", [name])
+            for name in names:
+                connection.execute((SQL / "migrations" / f"{name}.sql").read_text(encoding="utf-8"))
+                connection.execute("INSERT INTO store.migrations VALUES (?, now())", [name])
     text, digest = _views()
     with transaction(connection):
         connection.execute(text)

@@ -1,8 +1,13 @@
 """A database of a test's own, filled row by row."""
 
+import atexit
 import json
+import shutil
+import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -107,7 +112,16 @@ class Store:
 
 def new_store(database: str) -> Store:
     """A store whose database has the two datasets and a model, and no rows."""
-    with turn(database), writing(database) as connection:
+    shutil.copyfile(_made_store(), database)
+    return Store(database)
+
+
+@cache
+def _made_store() -> Path:
+    """The database of a new store. It is made once, because copying it takes a tenth of the time."""
+    database = Path(tempfile.mkdtemp(prefix="oresight-store-"), "o.duckdb")
+    atexit.register(shutil.rmtree, database.parent, True)  # whatever the errors
+    with turn(str(database)), writing(str(database)) as connection:
         for name in ("raw", "trusted"):
             connection.execute(
                 "INSERT INTO store.datasets SELECT $name, 'dataset', '', '', 'instruction', 0, 0, 0,"
@@ -117,4 +131,4 @@ def new_store(database: str) -> Store:
         connection.execute(
             "INSERT INTO store.models SELECT 'key', 'a@key', '', NULL, '', '', 64, 1, '{}', now(), now()"
         )
-    return Store(database)
+    return database
