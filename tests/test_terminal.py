@@ -197,9 +197,16 @@ def test_queries_of_all_kinds_are_answered(database: Path, query: str) -> None:
 
 
 def test_a_backup_goes_to_another_file(database: Path, tmp_path: Path) -> None:
-    for file, message in ((tmp_path, "is a folder"), (database, "is the database itself")):
+    pipe, link, disk = (tmp_path / name for name in ("pipe", "link", "disk"))
+    os.mkfifo(pipe)
+    link.symlink_to(disk)
+    cases = {tmp_path: "is a folder", database: "is the database itself", pipe: "is no plain file"}
+    for file, message in cases.items():
         with pytest.raises(ValueError, match=message):
             command("backup", str(file), "--database", str(database))
+    assert pipe.is_fifo()
+    command("backup", str(link), "--database", str(database))
+    assert link.is_symlink() and disk.is_file()
 
 
 @pytest.fixture(scope="module")

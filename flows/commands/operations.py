@@ -52,10 +52,12 @@ def backup(
         raise ValueError(f"{Path(database).absolute()}: no such database; give --database")
     if not to.absolute().parent.is_dir():
         raise ValueError(f"{to.absolute().parent}: no such folder; make it first")
-    if to.is_dir() or (to.exists() and to.samefile(database)):
-        raise ValueError(f"{to}: is {'a folder' if to.is_dir() else 'the database itself'}; name another file")
+    if to.exists() and not to.is_file():  # a device would be replaced for all programs
+        raise ValueError(f"{to}: is {'a folder' if to.is_dir() else 'no plain file'}; name another file")
+    if to.exists() and to.samefile(database):
+        raise ValueError(f"{to}: is the database itself; name another file")
     with turn(database):
-        copy(database, str(to))
+        copy(database, str(to.resolve()))  # a link stays one
     typer.echo(f"{to}: {to.stat().st_size:,} bytes")
 
 
