@@ -230,7 +230,8 @@ def test_a_row_is_forgotten_by_a_beginning_and_only_if_it_is_the_only_one(databa
         assert connection.execute("SELECT count(*) FROM rows").fetchone() == (len(ids) - 1,)
 
 
-def test_all_of_several_queries_are_answered(database: Path) -> None:
+def test_all_of_several_queries_are_answered(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oresight.flows.commands.questions.run_separately", lambda work: work())
     asked = ("sql", "SELECT 1 AS a; SELECT 2 AS b;", "--database", str(database), "--format", "csv")
     assert command(*asked) == "a\n1\nb\n2\n"
     with pytest.raises(ValueError, match="DROP"):

@@ -94,6 +94,12 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(config.database)
 
 
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Queries run in this process, so that what they print can be read here (else: tests/test_separate.py)."""
+    monkeypatch.setattr("oresight.flows.commands.questions.run_separately", lambda work: work())
+
+
 def id_of(database: Path, part: str) -> str:
     with reading(str(database)) as connection:
         found = connection.execute("SELECT sample_id FROM rows WHERE contains(answer, ?)", [part]).fetchone()
