@@ -13,7 +13,7 @@ database.py   migrate, copy, run a named .sql file
 scope.py      which dataset, against which reference, by which model
 trusted.py    the rows that people trust, as a JSONL file
 sqlfile.py    an .sql file with a head of comment lines: a check, or a named question
-runs/         the record of a run, its log lines, its progress, its faults in a sentence
+runs/         the record of a run, its log lines, its progress, its faults in a sentence, an end to queries
 formats/      files of any layout -> rows, and their pictures; nothing here knows the database
 ingest.py     files -> rows keyed by content; what cannot be read -> rejects, with line and reason
 check.py      every sql/checks/<stage>/*.sql as a Great Expectations expectation -> checks and flags

@@ -6,7 +6,6 @@ flags, because it returns at most a sample of rows, slowly. Checks can read the 
 
 import contextlib
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from oresight.tasks.pages.checks import PAGE, examples, write_checks
 from oresight.tasks.pages.texts import short_id
 from oresight.tasks.runs.progress import log, progress
 from oresight.tasks.runs.record import Refused, Run
+from oresight.tasks.runs.stopping import stoppable
 from oresight.tasks.scope import NO_ROWS, stored_datasets
 from oresight.tasks.sqlfile import Check, Severity, must_select, own_checks, read_check
 
@@ -206,19 +206,15 @@ def _crash(exception_info: dict[str, Any]) -> str | None:
 
 def _select_bad_rows(connection: Connection, check_file: Check) -> None:
     """Run the SQL of a check. Raises as `Check.crashed` says, for a check of the user's also if it takes too long."""
-    limit = threading.Timer(CHECK_S, connection.interrupt)
-    limit.daemon = True
-    if check_file.file:
-        limit.start()
-    keys = {"check_name": check_file.name, "severity": check_file.severity}
+    keys = {"check_name": check_file.name, "severity": check_file.severity, "check_sql": check_file.sql}
+    started = time.monotonic()
     try:
-        execute(connection, "check_select", keys | {"check_sql": check_file.sql})
+        with stoppable(connection, CHECK_S) if check_file.file else contextlib.nullcontext():
+            execute(connection, "check_select", keys)
     except DatabaseError as error:
-        has_ended = not check_file.file or limit.is_alive()
-        reason = str(error).splitlines()[0] if has_ended else f"it did not end within {CHECK_S / 60:.0f} minutes"
-        raise check_file.crashed(reason) from error
-    finally:
-        limit.cancel()
+        is_too_long = check_file.file and time.monotonic() - started >= CHECK_S
+        too_long = f"it did not end within {CHECK_S / 60:.0f} minutes"
+        raise check_file.crashed(too_long if is_too_long else str(error).splitlines()[0]) from error
     if check_file.file:
         unknown, example = execute(connection, "check_unknown", {"check_name": check_file.name}).fetchone() or (0, "")
         if unknown:

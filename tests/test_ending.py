@@ -3,8 +3,12 @@
 import errno
 import os
 import resource
+import signal
 import sqlite3
 import struct
+import subprocess
+import sys
+import time
 import zlib
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
@@ -27,6 +31,8 @@ from oresight.flows.cli import app
 from oresight.flows.commands.ending import exit_code_of
 from oresight.tasks.config import Curate
 from oresight.tasks.configfile import read_config
+from oresight.tasks.database import reading
+from tests.support.kills import DATA, write_config
 from tests.support.processes import command, start_process
 
 LIBRARIES: list[type[Exception]] = [
@@ -151,3 +157,31 @@ def test_our_own_sentences_are_not_explained(capsys: pytest.CaptureFixture[str])
 def test_a_line_cannot_command_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     _, line = ended(capsys, raising(RuntimeError("a\x1b[2J\u202eb\udcff")))
     assert "\x1b" not in line and "\u202e" not in line
+
+
+def test_ctrl_c_in_a_terminal_ends_a_run_within_a_query_and_is_recorded(tmp_path: Path, stories: Path) -> None:
+    """A terminal sends it to all processes of the command. DuckDB alone would not see it during this query."""
+    write_config(
+        tmp_path,
+        dataset={"name": "dolly", "path": str(DATA / "dolly.jsonl")},
+        reference={"name": "trusted", "path": str(DATA / "trusted.jsonl")},
+        model={"name": str(stories)},
+        flagging={"checks_folder": str(tmp_path)},
+    )
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "endless.sql").write_text(
+        "-- info: it has no end\nSELECT sample_id, dataset, 'x' AS reason FROM rows, range(10000000) AS a,"
+        " range(10000000) AS b WHERE dataset = getvariable('dataset') AND a.range * b.range % 7 = 8"
+    )
+    command = [sys.executable, "-m", "oresight.flows.cli", "curate", str(tmp_path / "config.yaml")]
+    run = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert run.stderr is not None
+    for line in run.stderr:
+        if line.startswith("trusted: 60 rows"):
+            break
+    time.sleep(5)
+    os.killpg(run.pid, signal.SIGINT)
+    said = run.communicate(timeout=100)[1]
+    assert (run.returncode, said.splitlines()[-1]) == (130, "oresight: interrupted; what is stored stays")
+    with reading(str(tmp_path / "o.duckdb")) as connection:
+        assert connection.execute("SELECT state FROM runs").fetchall() == [("interrupted",)]

@@ -42,8 +42,10 @@ def evaluate(
     if sum(map(bool, (truth, classes))) > 1 or (text and not classes):
         raise ValueError("--truth, --classes: give one of them, not both; --text needs --classes")
     from oresight.flows.evaluate import evaluate_truth, measure_method
+    from oresight.flows.server.temporary import start_temporary_server
 
     with json_only(as_json):
+        start_temporary_server()
         if truth:
             evaluation = evaluate_truth(settings, truth)
             lines, document = evaluation.lines(), asdict(evaluation)
@@ -105,8 +107,10 @@ def settle(
         metric=metric, against=against or None,
     )  # fmt: skip
     settings = read_config(config, [*(changes or []), *overrides])
+    from oresight.flows.server.temporary import start_temporary_server
     from oresight.flows.settle import Experiments, run_experiments
 
+    start_temporary_server()
     experiments = Experiments(test, truth, finetune, curves, datamodels)
     typer.echo("\n".join(run_experiments(settings, experiments)))
 

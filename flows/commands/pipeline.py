@@ -16,8 +16,10 @@ def curate(config: Config, changes: Changes = None, as_json: Json = False) -> No
     """Run the whole pipeline in this process. No server is needed."""
     settings = read_config(config, changes or [])
     from oresight.flows.curate import curate as curate_flow
+    from oresight.flows.server.temporary import start_temporary_server
 
     with json_only(as_json), warnings_logged() as warnings:
+        start_temporary_server()
         curated = curate_flow(settings)
     if as_json:
         print_json(document(curated, settings, config, warnings))
