@@ -174,7 +174,10 @@ def test_ctrl_c_in_a_terminal_ends_a_run_within_a_query_and_is_recorded(tmp_path
         " range(10000000) AS b WHERE dataset = getvariable('dataset') AND a.range * b.range % 7 = 8"
     )
     command = [sys.executable, "-m", "oresight.flows.cli", "curate", str(tmp_path / "config.yaml")]
-    run = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    run = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores Ctrl-C
+    )  # fmt: skip
     assert run.stderr is not None
     for line in run.stderr:
         if line.startswith("trusted: 60 rows"):

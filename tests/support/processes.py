@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -38,7 +39,9 @@ class Process:
     def wait(self, seconds: float | None = None) -> subprocess.CompletedProcess[str]:
         """Wait until it ends. Returns its exit code and output."""
         self.process.join(seconds)
-        assert self.process.exitcode is not None, f"still running after {seconds} s"
+        if self.process.exitcode is None:
+            self.process.kill()  # it would slow the other tests down
+            raise AssertionError(f"still running after {seconds} s")
         out, err = (self.output(name) for name in ("out", "err"))
         self.folder.cleanup()
         return subprocess.CompletedProcess((), self.process.exitcode, out, err)
@@ -72,6 +75,7 @@ def _redirected(folder: str, environment: dict[str, str], target: Callable[..., 
         os.dup2(os.open(f"{folder}/{name}", os.O_WRONLY), number)
     os.environ.update(environment)
     os.chdir(ROOT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores Ctrl-C
     gc.freeze()
     gc.enable()
     target(*arguments)
