@@ -4,10 +4,14 @@ import select
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from oresight.tasks.database import Connection
+
+ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+"""Signals that end a run."""
 
 
 @contextmanager
@@ -25,12 +29,15 @@ def stoppable(connection: Connection, seconds: float) -> Iterator[None]:
     pressed = threading.Event()
 
     def watch() -> None:
-        is_woken, _, _ = select.select([ours], [], [], seconds)
-        signals = ours.recv(64) if is_woken else b""
-        if signal.SIGINT in signals:
-            pressed.set()
-        if signals or not is_woken:
-            connection.interrupt()
+        deadline = time.monotonic() + seconds
+        while select.select([ours], [], [], max(deadline - time.monotonic(), 0))[0]:
+            if not (signals := ours.recv(64)):
+                return  # the query has ended
+            if signal.SIGINT in signals:
+                pressed.set()
+            if ENDING & set(signals):
+                break
+        connection.interrupt()
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
