@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from oresight.tasks.scoring.device import choose_float32_kernels
 from oresight.tasks.scoring.parallel import agreed
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
@@ -31,7 +30,6 @@ def auto_dtype(config: Any, device: torch.device, parallel: int = 1) -> str:
     width = getattr(config.get_text_config(decoder=True), "hidden_size", None) or 0
     if (width < NARROW) if mixes else (saved_dtype(config) not in HALF):
         return "float32"
-    choose_float32_kernels(device)
     a = torch.ones(512, width or 1024, device=device)
     b = torch.ones(2048, width or 1024, device=device)
     half_b = b.bfloat16()
