@@ -3,17 +3,22 @@
 The check looks_mislabeled flags rows by these suspicions afterwards.
 """
 
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from oresight.tasks.arrays.ondisk import beside, blocks, joined, matrix, stacked
+from oresight.tasks.arrays.scored import Part, read_part
 from oresight.tasks.config import Flagging
 from oresight.tasks.database import Connection, execute, reading, records, transaction, writing
-from oresight.tasks.detection.detector import MIN_EXAMPLES, Detection, SignalTable, detect, folds, reach
-from oresight.tasks.detection.labels import Labels, label_signals
+from oresight.tasks.detection.detector import MIN_EXAMPLES, Detection, detect, reach
+from oresight.tasks.detection.inputs import SignalTable, folds
+from oresight.tasks.detection.labels import Labels, label_names, label_signals, pool_of
 from oresight.tasks.detection.lengths import Features
 from oresight.tasks.detection.likeness import UNLIKE, Likeness, likeness
 from oresight.tasks.detection.peers import Peers
@@ -23,10 +28,22 @@ from oresight.tasks.runs.progress import log
 from oresight.tasks.runs.record import Run
 
 Floats = NDArray[np.float64]
-Columns = dict[str, NDArray[Any]]
-"""Rows, trusted rows and canaries in one table. The column `role` says which of them a row is."""
 WEAKENED = 0.8
 """The log says how much the trusted rows tell if that is less than this share of what as many others could."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is judged, what it is judged by, and the result."""
+
+    rows: Part
+    trusted: Part
+    canaries: Part
+    labels: Labels | None
+    """Of rows, trusted rows and canaries, one after the other; None if answers do not repeat."""
+    alike: Likeness | None
+    """How rows relate to trusted rows; None without rows, or with too few trusted rows to say."""
+    detection: Detection
 
 
 def flag(run: Run) -> None:
@@ -35,175 +52,165 @@ def flag(run: Run) -> None:
     Raises ValueError if the dataset or the reference is not there.
     """
     config = run.config
+    folder = Path(config.database).absolute().parent
     with reading(config.database) as connection:
-        parameters = run.scope(connection).parameters | {"run_id": run.run_id}
-        signals = _columns(execute(connection, "flag_signals", parameters).to_arrow_table())
-        has_canaries = bool((signals["role"] == "canary").any())
-        states = _exclude_twins(connection, signals, parameters) if has_canaries else None
-    rate, error = config.flagging.false_discovery_rate, config.flagging.error
-    labels = alike = detection = None
-    if states is not None:
-        labels, alike, peers = _labels(signals, states), _likeness(signals, states), _peers(signals, states)
-        detection = detect(_signal_table(signals, labels, alike, peers), rate, error=error)
+        parameters = run.scope(connection).parameters
+        trusted, canaries = (read_part(connection, role, parameters, folder) for role in ("reference", "canary"))
+        rows = read_part(connection, "dataset", parameters, folder) if len(canaries) else None
+        canaries = _without_twins(connection, trusted, canaries, parameters)
+    judged = _judged(rows, trusted, canaries, config.flagging, folder) if rows else None
+    parameters |= {"run_id": run.run_id}
     with writing(config.database) as connection, transaction(connection):
         for query in ("flag_clear_suspicions", "flag_clear_detectability", "flag_clear_calibration"):
             execute(connection, query, parameters)
-        if detection:
-            connection.register("new_suspicions", _suspicions(signals, detection, labels, alike))
-            execute(connection, "flag_insert_suspicions", parameters)
-            connection.register("new_detectability", pa.Table.from_pylist([asdict(kind) for kind in detection.kinds]))
+        if judged:
+            for suspicions in _suspicions(judged):
+                connection.register("new_suspicions", suspicions)
+                execute(connection, "flag_insert_suspicions", parameters)
+            kinds = [asdict(kind) for kind in judged.detection.kinds]
+            connection.register("new_detectability", pa.Table.from_pylist(kinds))
             execute(connection, "flag_insert_detectability", parameters)
-            rates = [asdict(calibration) for calibration in detection.calibration]
+            rates = [asdict(calibration) for calibration in judged.detection.calibration]
             connection.register("new_calibration", pa.Table.from_pylist(rates))
             execute(connection, "flag_insert_calibration", parameters)
         unlike = records(connection, "flag_unlike", parameters)
-    trusted = int((signals["role"] == "reference").sum())
-    _log_detection(detection, trusted, config.flagging)
-    if detection and (effective := detection.calibration[0].trusted_rows) < WEAKENED * trusted:
+    detection = judged.detection if judged else None
+    _log_detection(detection, len(trusted), config.flagging)
+    if detection and (effective := detection.calibration[0].trusted_rows) < WEAKENED * len(trusted):
         log().info(
             "flag: the dataset has the kinds of rows in other proportions than the trusted rows; these count"
             " accordingly, and %d of them tell as much as %d would in the dataset's proportions",
-            trusted,
+            len(trusted),
             effective,
         )
     if detection and unlike:
         _log_unlike(unlike, len(detection.p_N))
 
 
-def _columns(table: pa.Table) -> Columns:
-    """The result of flag_signals as arrays."""
-    texts = {
-        name: np.array(table[name].to_pylist(), dtype=object)
-        for name in ("role", "sample_id", "twin", "canary", "answer")
-    }
-    numbers = {
-        name: table[name].cast(pa.float64()).to_numpy(zero_copy_only=False).copy()
-        for name in (*DETECTED_BY, "answer_tokens")
-    }
-    return texts | numbers
-
-
-def _exclude_twins(connection: Connection, signals: Columns, parameters: dict[str, Any]) -> NDArray[np.float32]:
-    """Value each canary without its twin, in place. Returns the states before the answer of all rows."""
-    canary, trusted = np.flatnonzero(signals["role"] == "canary"), np.flatnonzero(signals["role"] == "reference")
-    vector_RM, state_RS = _vectors(connection, signals["sample_id"][trusted], parameters)
-    vector_CM, state_CS = _vectors(connection, signals["sample_id"][canary], parameters)
-    before = signals["value"][canary]
-    value, local = without_twin(
-        value_C=before,
-        vector_CM=vector_CM,
-        state_CS=state_CS,
-        twins_C=_twins(signals),
-        vector_RM=vector_RM,
-        state_RS=state_RS,
-    )
-    signals["value"][canary], signals["local_value"][canary] = value, local
-    signals["value_per_token"][canary] = value / signals["answer_tokens"][canary]
-    signals["value_cosine"][canary] *= np.divide(value, before, out=np.ones_like(value), where=before != 0)
-    rows = np.flatnonzero(signals["role"] == "dataset")
-    states = np.empty((len(signals["role"]), state_RS.shape[1]), dtype=np.float32)
-    states[trusted], states[canary] = state_RS, state_CS
-    states[rows] = _states(connection, signals["sample_id"][rows], parameters)
-    return states
-
-
-def _labels(signals: Columns, states: NDArray[np.float32]) -> Labels | None:
-    """Label signals of all rows; None if answers do not repeat."""
-    trusted, canary, rows = (np.flatnonzero(signals["role"] == role) for role in ("reference", "canary", "dataset"))
-    copy_of, fold = np.full(len(states), -1), np.zeros(len(states), dtype=np.int64)
-    copy_of[canary] = trusted[_twins(signals)]
-    fold[trusted], fold[rows] = folds(len(trusted)), folds(len(rows))
-    fold[canary] = fold[copy_of[canary]]
-    return label_signals(states, signals["answer"], signals["role"] == "reference", fold, copy_of)
-
-
-def _likeness(signals: Columns, states: NDArray[np.float32]) -> Likeness | None:
-    """How rows of the dataset relate to trusted rows; None without rows, or with too few trusted rows to say."""
-    is_row, is_trusted = signals["role"] == "dataset", signals["role"] == "reference"
-    if not is_row.any() or is_trusted.sum() < MIN_EXAMPLES:
-        return None
-    rows, trusted = (Features(states[part], signals["answer_tokens"][part]) for part in (is_row, is_trusted))
-    return likeness(rows, trusted)
-
-
-def _peers(signals: Columns, states: NDArray[np.float32]) -> Peers:
-    """The rows that ask most like each row."""
-    rows, trusted, canaries = (states[signals["role"] == role] for role in ("dataset", "reference", "canary"))
-    return Peers.of(rows, trusted, canaries, _twins(signals))
-
-
-def _twins(signals: Columns) -> NDArray[np.int64]:
-    """Positions of the canaries' twins among the trusted rows, which are in the order of their sample_ids."""
-    is_trusted, is_canary = signals["role"] == "reference", signals["role"] == "canary"
-    positions: NDArray[np.int64] = np.searchsorted(
-        signals["sample_id"][is_trusted].astype(str), signals["twin"][is_canary].astype(str)
-    )
-    return positions
-
-
-def _vectors(connection: Connection, sample_ids: NDArray[Any], parameters: dict[str, Any]) -> tuple[Floats, Floats]:
-    """Index vectors and projected first answer states of these rows, in their order."""
-    connection.register("vector_rows", pa.table({"sample_id": sample_ids, "position": np.arange(len(sample_ids))}))
-    stored = execute(connection, "flag_vectors", parameters).to_arrow_table()
-    assert stored.num_rows == len(sample_ids), "every scored row has its vector"
-    return _matrix(stored["vector"]).astype(np.float64), _matrix(stored["state"]).astype(np.float64)
-
-
-def _states(connection: Connection, sample_ids: NDArray[Any], parameters: dict[str, Any]) -> NDArray[np.float32]:
-    """Projected first answer states of these rows, in their order."""
-    connection.register("vector_rows", pa.table({"sample_id": sample_ids, "position": np.arange(len(sample_ids))}))
-    return _matrix(execute(connection, "flag_states", parameters).to_arrow_table()["state"])
-
-
-def _matrix(lists: pa.ChunkedArray) -> NDArray[np.float32]:
-    """N lists of m numbers as an array [N, m]."""
-    flat: NDArray[np.float32] = pa.compute.list_flatten(lists.combine_chunks()).to_numpy()
-    return flat.reshape(len(lists), -1)
-
-
-def _signal_table(signals: Columns, labels: Labels | None, alike: Likeness | None, peers: Peers) -> SignalTable:
-    """The signals as the detector takes them."""
-    columns = [signals[name] for name in DETECTED_BY] + ([labels.probe, labels.agreement] if labels else [])
-    x_NS = np.column_stack(columns)
-    rows_NS, trusted_RS, canaries_CS = (x_NS[signals["role"] == role] for role in ("dataset", "reference", "canary"))
-    return SignalTable(
+def _judged(rows: Part, trusted: Part, canaries: Part, flagging: Flagging, folder: Path) -> Judged | None:
+    """Judge the rows; None if there are too few trusted rows or canaries to learn from."""
+    twins_C = _twins(trusted, canaries)
+    labels = _labels(rows, trusted, canaries, twins_C, folder)
+    can_say = len(rows) and len(trusted) >= MIN_EXAMPLES
+    features = (Features(part.states_ND, part.answer_tokens_N) for part in (rows, trusted))
+    alike = likeness(*features) if can_say else None
+    rows_NS, trusted_RS, canaries_CS = (part.signals_NS for part in (rows, trusted, canaries))
+    if labels:
+        more_MS, ends = np.column_stack([labels.probe, labels.agreement]), [len(rows), len(rows) + len(trusted)]
+        parts = zip((rows_NS, trusted_RS, canaries_CS), np.split(more_MS, ends), strict=True)
+        rows_NS, trusted_RS, canaries_CS = (beside(part_NS, more_NS, folder) for part_NS, more_NS in parts)
+    table = SignalTable(
         names=DETECTED_BY + (LABEL_SIGNALS if labels else ()),
         rows_NS=rows_NS,
         trusted_RS=trusted_RS,
         canaries_CS=canaries_CS,
-        kinds_C=list(signals["canary"][signals["role"] == "canary"]),
-        twins_C=_twins(signals),
+        kinds_C=canaries.kinds.to_pylist(),
+        twins_C=twins_C,
         is_unlike_N=alike.is_unlike_N if alike else None,
         weights=alike.weights if alike else None,
-        peers=peers,
+        peers=Peers.of(rows.states_ND, trusted.states_ND, canaries.states_ND, twins_C),
+    )
+    detection = detect(table, flagging.false_discovery_rate, error=flagging.error)
+    if detection is None:
+        return None
+    return Judged(rows=rows, trusted=trusted, canaries=canaries, labels=labels, alike=alike, detection=detection)
+
+
+def _without_twins(connection: Connection, trusted: Part, canaries: Part, parameters: dict[str, Any]) -> Part:
+    """The canaries, each valued without its twin."""
+    if not len(canaries):
+        return canaries
+    signals = {name: canaries.signals_NS[:, i].copy() for i, name in enumerate(DETECTED_BY)}
+    before = signals["value"]
+    value, local = without_twin(
+        value_C=before,
+        vector_CM=_vectors(connection, canaries, parameters),
+        state_CS=canaries.states_ND.astype(np.float64),
+        twins_C=_twins(trusted, canaries),
+        vector_RM=_vectors(connection, trusted, parameters),
+        state_RS=trusted.states_ND.astype(np.float64),
+    )
+    signals |= {"value": value, "local_value": local, "value_per_token": value / canaries.answer_tokens_N}
+    signals["value_cosine"] *= np.divide(value, before, out=np.ones_like(value), where=before != 0)
+    return replace(canaries, signals_NS=np.column_stack([signals[name] for name in DETECTED_BY]))
+
+
+def _labels(rows: Part, trusted: Part, canaries: Part, twins_C: NDArray[np.int64], folder: Path) -> Labels | None:
+    """Label signals of rows, trusted rows and canaries; None if answers do not repeat."""
+    of_rows, of_trusted = pool_of(len(rows), len(trusted))
+    pool = joined(rows.answers[:of_rows], trusted.answers[:of_trusted])
+    if not label_names(pool, trusted.answers):
+        return None
+    copy_of = np.concatenate([np.full(len(rows) + len(trusted), -1), len(rows) + twins_C])
+    return label_signals(
+        stacked([part.states_ND for part in (rows, trusted, canaries)], folder),
+        joined(rows.answers, trusted.answers, canaries.answers),
+        np.repeat([False, True, False], [len(rows), len(trusted), len(canaries)]),
+        np.concatenate([folds(len(rows)), folds(len(trusted)), folds(len(trusted))[twins_C]]),
+        copy_of,
     )
 
 
-def _suspicions(signals: Columns, detection: Detection, labels: Labels | None, alike: Likeness | None) -> pa.Table:
-    """The table of suspicions. Those of trusted rows and canaries come from models that did not see the row."""
-    by_role = {"dataset": detection.suspicion_N, "reference": detection.trusted_R, "canary": detection.canaries_C}
-    n = len(signals["role"])
-    suspicion, p, q, local_fdr, cosine = (np.full(n, np.nan) for _ in range(5))
-    looks_like, top_signals = signals["canary"].copy(), np.full(n, None, dtype=object)
-    for role, values in by_role.items():
-        suspicion[signals["role"] == role] = values
-    is_row = signals["role"] == "dataset"
-    p[is_row], q[is_row], local_fdr[is_row] = detection.p_N, detection.q_N, detection.local_fdr_N
-    is_unlike, because, nearest = (np.full(n, None, dtype=object) for _ in range(3))
-    if alike:
-        is_unlike[is_row], because[is_row], cosine[is_row] = alike.is_unlike_N, alike.because_N, alike.cosine_N
-        nearest[is_row] = signals["sample_id"][signals["role"] == "reference"][alike.nearest_N]
-    looks_like[is_row] = np.array(detection.looks_like_N, dtype=object)
-    for position, top in zip(np.flatnonzero(is_row), detection.top_signals_N2, strict=True):
-        top_signals[position] = top
-    texts = {name: signals[name].tolist() for name in ("sample_id", "role")} | {"looks_like": looks_like.tolist()}
-    texts |= {"nearest": nearest.tolist(), "unlike_because": because.tolist()}
-    numbers = {"suspicion": suspicion, "p_value": p, "q_value": q, "local_fdr": local_fdr, "nearest_cosine": cosine}
-    numbers |= {"label_probe": labels.probe, "agreement": labels.agreement} if labels else {}
-    columns = {name: pa.array(values, pa.string()) for name, values in texts.items()}
-    columns |= {name: pa.array(values, pa.float64(), from_pandas=True) for name, values in numbers.items()}
-    columns["is_unlike"] = pa.array(is_unlike.tolist(), pa.bool_())
-    return pa.table(columns | {"signals": pa.array(top_signals.tolist(), pa.list_(pa.string()))})
+def _twins(trusted: Part, canaries: Part) -> NDArray[np.int64]:
+    """Positions of the canaries' twins among the trusted rows, which are in the order of their sample_ids."""
+    ids, twins = (column.to_numpy().astype(str) for column in (trusted.sample_ids, canaries.twins))
+    positions: NDArray[np.int64] = np.searchsorted(ids, twins)
+    return positions
+
+
+def _vectors(connection: Connection, part: Part, parameters: dict[str, Any]) -> Floats:
+    """Index vectors of trusted rows or canaries, in their order."""
+    ids = pa.table({"sample_id": part.sample_ids, "position": np.arange(len(part))})
+    connection.register("vector_rows", ids)
+    stored = execute(connection, "flag_vectors", parameters).to_arrow_table()
+    assert stored.num_rows == len(part), "every scored row has its vector"
+    return matrix(stored["vector"].combine_chunks()).astype(np.float64)
+
+
+def _suspicions(judged: Judged) -> Iterator[pa.Table]:
+    """The table of suspicions, block by block. Those of trusted rows and canaries come from models that did not see
+    the row."""
+    detection, labels, alike = judged.detection, judged.labels, judged.alike
+    kinds = pa.array([kind.kind for kind in detection.kinds])
+    names = np.array([*detection.names, None], dtype=object)  # the last one for -1
+    trusted_ids = judged.trusted.sample_ids.combine_chunks()
+    for block in blocks(len(judged.rows)):
+        columns: dict[str, Any] = {
+            "sample_id": judged.rows.sample_ids[block],
+            "suspicion": detection.suspicion_N[block],
+            "p_value": detection.p_N[block],
+            "q_value": detection.q_N[block],
+            "local_fdr": detection.local_fdr_N[block],
+            "looks_like": kinds.take(pa.array(detection.looks_like_N[block])),
+            "signals": [[name for name in pair if name] for pair in names[detection.top_signals_N2[block]]],
+        }
+        if alike:
+            columns |= {
+                "is_unlike": alike.is_unlike_N[block],
+                "unlike_because": pa.array(alike.because_N[block], pa.string()),
+                "nearest_cosine": alike.cosine_N[block],
+                "nearest": trusted_ids.take(pa.array(alike.nearest_N[block])),
+            }
+        yield _table("dataset", columns, labels, block)
+    first = len(judged.rows)
+    for role, part, suspicion in (
+        ("reference", judged.trusted, detection.trusted_R),
+        ("canary", judged.canaries, detection.canaries_C),
+    ):
+        columns = {"sample_id": part.sample_ids, "looks_like": part.kinds, "suspicion": suspicion}
+        yield _table(role, columns, labels, slice(first, first + len(part)))
+        first += len(part)
+
+
+def _table(role: str, columns: dict[str, Any], labels: Labels | None, at: slice) -> pa.Table:
+    """A part of the table of suspicions. NaN becomes null."""
+    columns = columns | {"role": pa.repeat(role, len(columns["suspicion"]))}
+    if labels:
+        columns |= {"label_probe": labels.probe[at], "agreement": labels.agreement[at]}
+    return pa.table({
+        name: pa.array(values, from_pandas=True) if isinstance(values, np.ndarray) else values
+        for name, values in columns.items()
+    })  # fmt: skip
 
 
 def _log_detection(detection: Detection | None, trusted: int, flagging: Flagging) -> None:

@@ -3,12 +3,15 @@
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
+from oresight.tasks.detection import labels
 from oresight.tasks.detection.calibration import Calibration, with_flags
-from oresight.tasks.detection.detector import FOLDS, SignalTable, detect, reach
+from oresight.tasks.detection.detector import detect, reach
+from oresight.tasks.detection.inputs import FOLDS, SignalTable
 from oresight.tasks.detection.labels import label_signals
 
 NAMES = ["a", "b", "c"]
@@ -135,8 +138,9 @@ def test_auc_has_the_size_that_the_shift_gives() -> None:
 
 def test_the_signals_that_weigh_most_are_named() -> None:
     done = found(0, 200, 20)
-    assert all(done.top_signals_N2[i][0] == "a" for i in range(20) if done.q_N[i] <= 0.1)
-    assert {done.looks_like_N[i] for i in range(20) if done.q_N[i] <= 0.1} == {"seen"}
+    flagged = np.flatnonzero(done.q_N[:20] <= 0.1)
+    assert {done.names[s] for s in done.top_signals_N2[flagged, 0]} == {"a"}
+    assert {done.kinds[j].kind for j in done.looks_like_N[flagged]} == {"seen"}
 
 
 def test_missing_signals_are_no_suspicion() -> None:
@@ -197,10 +201,22 @@ def clusters(seed: int, rows: int, trusted: int, wrong: int) -> tuple[Any, Any, 
 
 def test_wrong_labels_are_unlikely_and_unlike_their_neighbours() -> None:
     states, answers, trusted = clusters(0, 300, 100, wrong=60)
-    done = label_signals(states, answers, trusted, np.arange(400) % FOLDS, np.full(400, -1))
+    done = label_signals(states, pa.array(answers), trusted, np.arange(400) % FOLDS, np.full(400, -1))
     assert done is not None
     for signal in (done.probe, done.agreement):
         assert roc_auc_score(np.arange(300) < 60, -signal[:300]) > 0.97
+
+
+def test_labels_of_many_rows_are_learnt_from_some_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    states, answers, trusted = clusters(0, 900, 100, wrong=180)
+    order = np.random.default_rng(0).permutation(900)
+    states[:900], answers[:900] = states[order], answers[order]
+    monkeypatch.setattr(labels, "POOL", 300)
+    done = label_signals(states, pa.array(answers), trusted, np.arange(1000) % FOLDS, np.full(1000, -1))
+    assert done is not None
+    for signal in (done.probe, done.agreement):
+        assert np.isfinite(signal).all()
+        assert roc_auc_score(order < 180, -signal[:900]) > 0.97
 
 
 def test_a_canary_is_not_judged_by_its_twin() -> None:
@@ -211,8 +227,10 @@ def test_a_canary_is_not_judged_by_its_twin() -> None:
     both = np.concatenate([lone, lone[twins]])
     given = np.concatenate([answers, answers[twins]])
     fold = np.concatenate([np.arange(260) % FOLDS, np.arange(260)[twins] % FOLDS])
-    done = label_signals(both, given, np.append(trusted, [False] * 20), fold, np.append(np.full(260, -1), twins))
-    alone = label_signals(lone, answers, trusted, np.arange(260) % FOLDS, np.full(260, -1))
+    done = label_signals(
+        both, pa.array(given), np.append(trusted, [False] * 20), fold, np.append(np.full(260, -1), twins)
+    )
+    alone = label_signals(lone, pa.array(answers), trusted, np.arange(260) % FOLDS, np.full(260, -1))
     assert done is not None
     assert alone is not None
     assert np.allclose(done.probe[260:], alone.probe[twins], atol=1e-6)
@@ -222,4 +240,4 @@ def test_a_canary_is_not_judged_by_its_twin() -> None:
 def test_answers_of_their_own_have_no_label_signals() -> None:
     states, _, trusted = clusters(0, 100, 50, wrong=0)
     answers = np.array([f"answer {i}" for i in range(150)], dtype=object)
-    assert label_signals(states, answers, trusted, np.arange(150) % FOLDS, np.full(150, -1)) is None
+    assert label_signals(states, pa.array(answers), trusted, np.arange(150) % FOLDS, np.full(150, -1)) is None

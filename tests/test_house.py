@@ -40,6 +40,7 @@ MAY_IMPORT = {
     "tasks/formats": {"config", "scoring.picture"},
     "tasks/scoring": set[str](),
     "tasks/workload": {"config", "database", "runs", "scope", "scoring"},
+    "tasks/arrays": {"database", "detection"},
     "tasks/detection": set[str](),
     "tasks/matching": set[str](),
     "tasks/pages": {"database", "scope", "scoring.picture"},
@@ -57,7 +58,7 @@ MAY_IMPORT = {
         "pages",
     },
     "tasks": {*FOUNDATIONS, "runs", "formats", "scoring", "workload", "detection", "matching", "pages", "publishing"}
-    | {"reviewing"},
+    | {"reviewing", "arrays"},
 }
 ONE_HOME = {
     "ray": "tasks/workload/cluster.py",

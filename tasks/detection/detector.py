@@ -1,6 +1,6 @@
 """Signals of rows, trusted rows and canaries -> suspicions, p-values, and what this model can detect.
 
-Symbols: N rows of the dataset, R trusted rows, C canaries, S signals, J kinds of canary, K folds.
+Symbols: N rows of the dataset, R trusted rows, C canaries, S signals, J kinds of canary, F inputs, K folds.
 
     x_S      signals of a row: each is ranked among rows and trusted rows, and the rank made a normal quantile; then the
              same signals less what is usual for rows that ask the same (peers.py)
@@ -23,67 +23,30 @@ has no q-value.
 """
 
 import math
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import QuantileTransformer
 
 from oresight.tasks.detection.calibration import RATES, Calibration, Judge, calibrate, with_flags
 from oresight.tasks.detection.detectability import CanaryPairs, Detectability, measured
 from oresight.tasks.detection.estimate import local_fdr
+from oresight.tasks.detection.inputs import FOLDS, Inputs, SignalTable
 from oresight.tasks.detection.mixture import Weights, conformal, weight_above
-from oresight.tasks.detection.peers import Peers
+from oresight.tasks.detection.peers import chunks
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-FOLDS = 5
 MIN_EXAMPLES = 20
 """Fewest trusted rows, and fewest canaries of a kind, that a model is fitted on."""
 INVERSE_L2 = 0.05
 """Inverse of the strength of the L2 regularisation, as scikit-learn's C."""
 TYPICAL_BAD_SHARE = 0.05
 """Share of bad rows for which `reach` recommends a size of the reference."""
-
-
-@dataclass(frozen=True)
-class SignalTable:
-    """Signals of rows, trusted rows and canaries, one column per signal. A missing signal is NaN."""
-
-    names: Sequence[str]
-    rows_NS: Floats
-    trusted_RS: Floats
-    canaries_CS: Floats
-    kinds_C: Sequence[str]
-    twins_C: Ints
-    """Positions of the canaries' twins among the trusted rows."""
-    is_unlike_N: NDArray[np.bool_] | None = None
-    """Rows that are unlike all trusted rows; None if there are none."""
-    weights: Weights | None = None
-    """How much each trusted row counts, and each row; None for all the same."""
-    peers: Peers | None = None
-    """The rows that ask the same; None to judge each row without them."""
-
-    @cached_property
-    def fold_R(self) -> Ints:  # noqa: N802
-        """Fold of each trusted row."""
-        return folds(len(self.trusted_RS))
-
-    @cached_property
-    def is_like_N(self) -> NDArray[np.bool_]:  # noqa: N802
-        """Rows of which trusted rows can say something."""
-        return np.ones(len(self.rows_NS), dtype=bool) if self.is_unlike_N is None else ~self.is_unlike_N
-
-    @property
-    def fold_C(self) -> Ints:  # noqa: N802
-        """Fold of each canary: its twin's."""
-        return self.fold_R[self.twins_C]
 
 
 @dataclass(frozen=True)
@@ -98,10 +61,12 @@ class Detection:
     the trials do not explain the flags."""
     local_fdr_N: Floats
     """Estimated probability that the row is right; NaN for a row that is unlike all trusted rows."""
-    looks_like_N: list[str]
-    """The kind of canary that a row is most like."""
-    top_signals_N2: list[list[str]]
-    """At most two signals that contribute most to the suspicion."""
+    looks_like_N: NDArray[np.int8]
+    """The kind of canary that a row is most like, as a position in `kinds`."""
+    top_signals_N2: NDArray[np.int8]
+    """At most two signals that contribute most to the suspicion, as positions in `names`; -1 for none."""
+    names: list[str]
+    """The signals that the models read."""
     trusted_R: Floats
     """Suspicions of the trusted rows, by models that did not see them."""
     canaries_C: Floats
@@ -126,11 +91,6 @@ class _FoldModels:
         return np.concatenate([self.odds(k, x_NS[[i]]) for i, k in enumerate(fold_N)]) if len(x_NS) else x_NS
 
 
-def folds(n: int) -> Ints:
-    """Fold of each of n rows. Their order must carry no information; that of sample_ids, which are hashes, does not."""
-    return np.arange(n, dtype=np.int64) % FOLDS
-
-
 def detect(
     table: SignalTable, rate: float = 0.1, seed: int = 0, error: Literal["estimated", "guaranteed"] = "estimated"
 ) -> Detection | None:
@@ -148,11 +108,10 @@ def detect(
     kinds = [kind for kind, n in sorted(Counter(table.kinds_C).items()) if n >= MIN_EXAMPLES]
     if len(table.trusted_RS) < MIN_EXAMPLES or not kinds:
         return None
-    names, *quantiles = _rank_quantiles(table)
-    x_NS, t_RS, c_CS = table.peers.beside(*quantiles) if table.peers else quantiles
-    models = _fit_models(table, kinds, t_RS, c_CS)
-    odds_RJ = models.held_out_odds(t_RS, table.fold_R)
-    odds_CJ = models.held_out_odds(c_CS, table.fold_C)
+    inputs = Inputs.of(table)
+    t_RF, c_CF = inputs.trusted(), inputs.canaries()
+    models = _fit_models(table, kinds, t_RF, c_CF)
+    odds_RJ, odds_CJ = models.held_out_odds(t_RF, table.fold_R), models.held_out_odds(c_CF, table.fold_C)
     kinds_C = np.array(table.kinds_C)
     pairs = {k: CanaryPairs.of(np.flatnonzero(kinds_C == k), table.fold_C, table.fold_R, seed) for k in kinds}
     weight_J = np.array([_weight(pairs[kind].auc(odds_CJ[:, j], odds_RJ[:, j])) for j, kind in enumerate(kinds)])
@@ -161,15 +120,15 @@ def detect(
         weight_J[:] = 1
     trusted_R, canaries_C = _suspicion(odds_RJ, weight_J), _suspicion(odds_CJ, weight_J)
 
-    weights = table.weights or Weights.equal(len(trusted_R), len(x_NS))
-    judged = _judge_rows(models, weight_J, x_NS, judge := Judge(trusted_R, weights.trusted_R, error), table.fold_R)
+    weights = table.weights or Weights.equal(len(trusted_R), len(table.rows_NS))
+    judged = _judge_rows(models, weight_J, inputs, judge := Judge(trusted_R, weights.trusted_R, error))
     p_N, like = conformal(weights.rows_N, judged.more_N, judge.weight_R), judged.suspicion_N[table.is_like_N]
     local_fdr_N, q_N = np.full((2, len(p_N)), np.nan)
     q_N[table.is_like_N] = judge.q_values(like, p_N[table.is_like_N])
     local_fdr_N[table.is_like_N] = local_fdr(like, trusted_R, canaries_C, weight_C)
     trials = calibrate(judge, canaries_C, table.twins_C, rates=sorted({*RATES, rate}), seed=seed)
-    by_kind = [canaries_C[pair.canaries] for pair in pairs.values()]
-    trials = [with_flags(trial, q_N, judged.suspicion_N, by_kind) for trial in trials]
+    of_kinds = [canaries_C[pair.canaries] for pair in pairs.values()]
+    trials = [with_flags(trial, q_N, judged.suspicion_N, of_kinds) for trial in trials]
     if not next(trial for trial in trials if trial.stated == rate).is_explained:
         q_N[:] = np.nan
     return Detection(
@@ -177,15 +136,16 @@ def detect(
         p_N=p_N,
         q_N=q_N,
         local_fdr_N=local_fdr_N,
-        looks_like_N=[kinds[j] for j in judged.kind_NJ.argmax(1)],
-        top_signals_N2=judged.top_signals(names),
+        looks_like_N=judged.kind_N,
+        top_signals_N2=judged.top_signals_N2,
+        names=inputs.names,
         trusted_R=trusted_R,
         canaries_C=canaries_C,
         kinds=[
             measured(
                 kind,
                 interval=pairs[kind].auc(canaries_C, trusted_R),
-                signals={name: (c_CS[pairs[kind].canaries, s], t_RS[:, s]) for s, name in enumerate(names)},
+                signals={name: (c_CF[pairs[kind].canaries, s], t_RF[:, s]) for s, name in enumerate(inputs.names)},
             )
             for kind in kinds
         ],
@@ -205,31 +165,34 @@ class _JudgedRows(NamedTuple):
     more_N: Floats
     """Weight of the trusted rows that are at least as suspicious to the models of their folds."""
     suspicion_N: Floats
-    kind_NJ: Floats
-    """How much each kind of canary contributes."""
-    contribution_NF: Floats
-    """How much each input of the models contributes: the signals, and the signals less what is usual."""
-
-    def top_signals(self, names: Sequence[str]) -> list[list[str]]:
-        """At most two signals that contribute most to each suspicion."""
-        contribution_NS = self.contribution_NF.reshape(len(self.suspicion_N), -1, len(names)).sum(1)
-        top_N2 = np.argsort(-contribution_NS, axis=1)[:, :2]
-        return [[names[s] for s in top if contribution_NS[i, s] > 0] for i, top in enumerate(top_N2)]
+    kind_N: NDArray[np.int8]
+    """The kind of canary that contributes most."""
+    top_signals_N2: NDArray[np.int8]
+    """At most two signals that contribute most; -1 for none."""
 
 
-def _judge_rows(models: _FoldModels, weight_J: Floats, x_NS: Floats, judge: Judge, fold_R: Ints) -> _JudgedRows:
-    more_N, suspicion_N, kind_NJ = np.zeros(len(x_NS)), np.zeros(len(x_NS)), np.zeros((len(x_NS), len(weight_J)))
-    contribution_NF = np.zeros_like(x_NS)
-    for k in range(FOLDS):
-        odds_NJ = models.odds(k, x_NS)
-        fold_suspicion_N = _suspicion(odds_NJ, weight_J)
-        here = fold_R == k
-        more_N += weight_above(fold_suspicion_N, judge.trusted_R[here], judge.weight_R[here])
-        share_NJ = weight_J * np.exp(odds_NJ - fold_suspicion_N[:, None])
-        suspicion_N += fold_suspicion_N / FOLDS
-        kind_NJ += share_NJ
-        contribution_NF += (share_NJ @ models.weight_KJS[k]) * x_NS
-    return _JudgedRows(more_N, suspicion_N, kind_NJ, contribution_NF)
+def _judge_rows(models: _FoldModels, weight_J: Floats, inputs: Inputs, judge: Judge) -> _JudgedRows:
+    """Judge the rows a chunk at a time: the inputs of ten million rows take 2 GB."""
+    n, fold_R = len(inputs.table.rows_NS), inputs.table.fold_R
+    judged = _JudgedRows(np.zeros(n), np.zeros(n), np.zeros(n, np.int8), np.full((n, 2), -1, np.int8))
+    for chunk in chunks(n):
+        x_MF = inputs.rows(chunk)
+        kind_MJ, contribution_MF = np.zeros((len(x_MF), len(weight_J))), np.zeros_like(x_MF)
+        for k in range(FOLDS):
+            odds_MJ = models.odds(k, x_MF)
+            suspicion_M = _suspicion(odds_MJ, weight_J)
+            here = fold_R == k
+            judged.more_N[chunk] += weight_above(suspicion_M, judge.trusted_R[here], judge.weight_R[here])
+            share_MJ = weight_J * np.exp(odds_MJ - suspicion_M[:, None])
+            judged.suspicion_N[chunk] += suspicion_M / FOLDS
+            kind_MJ += share_MJ
+            contribution_MF += (share_MJ @ models.weight_KJS[k]) * x_MF
+        judged.kind_N[chunk] = kind_MJ.argmax(1)
+        contribution_MS = contribution_MF.reshape(len(x_MF), -1, len(inputs.names)).sum(1)
+        top_M2 = np.argsort(-contribution_MS, axis=1)[:, :2]
+        helps_M2 = np.take_along_axis(contribution_MS, top_M2, 1) > 0
+        judged.top_signals_N2[chunk, : top_M2.shape[1]] = np.where(helps_M2, top_M2, -1)
+    return judged
 
 
 def reach(trusted: int, rate: float, error: Literal["estimated", "guaranteed"]) -> str:
@@ -248,39 +211,20 @@ def reach(trusted: int, rate: float, error: Literal["estimated", "guaranteed"]) 
     return f"{head}flags need at least {least:.1%} bad rows{more}"
 
 
-def _rank_quantiles(table: SignalTable) -> tuple[list[str], Floats, Floats, Floats]:
-    """Turn signals into ranks and ranks into normal quantiles. A missing signal gets the median.
-
-    Signals that most trusted rows lack are left out. Rows and trusted rows are ranked together, so that a clean row and
-    a trusted row are treated alike. Returns the names of the signals, x_NS, t_RS and c_CS.
-    """
-    used = [i for i in range(len(table.names)) if np.isfinite(table.trusted_RS[:, i]).mean() > 0.5]
-    parts = [part[:, used] for part in (table.rows_NS, table.trusted_RS, table.canaries_CS)]
-    ranked = np.concatenate(parts[:2])
-    middle = np.nanmedian(np.where(np.isfinite(ranked), ranked, np.nan), axis=0)
-    parts = [np.where(np.isfinite(part), part, middle) for part in parts]
-    quantiles = QuantileTransformer(n_quantiles=1000, output_distribution="normal", random_state=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # fewer rows than quantiles
-        quantiles.fit(np.concatenate(parts[:2]))
-    x_NS, t_RS, c_CS = (np.clip(quantiles.transform(part), -4, 4) if len(part) else part for part in parts)
-    return [table.names[i] for i in used], x_NS, t_RS, c_CS
-
-
-def _fit_models(table: SignalTable, kinds: Sequence[str], t_RS: Floats, c_CS: Floats) -> _FoldModels:
+def _fit_models(table: SignalTable, kinds: Sequence[str], t_RF: Floats, c_CF: Floats) -> _FoldModels:
     kinds_C = np.array(table.kinds_C)
     weights, biases = [], []
     for k in range(FOLDS):
-        clean = t_RS[table.fold_R != k]
+        clean = t_RF[table.fold_R != k]
         for kind in kinds:
-            bad = c_CS[(table.fold_C != k) & (kinds_C == kind)]
+            bad = c_CF[(table.fold_C != k) & (kinds_C == kind)]
             y = np.repeat([0, 1], [len(clean), len(bad)])
             model: Any = LogisticRegression(C=INVERSE_L2, max_iter=500, class_weight="balanced")
             model.fit(np.concatenate([clean, bad]), y)
             weights.append(model.coef_[0])
             biases.append(model.intercept_[0])
     shape = (FOLDS, len(kinds))
-    return _FoldModels(np.reshape(weights, (*shape, t_RS.shape[1])), np.reshape(biases, shape))
+    return _FoldModels(np.reshape(weights, (*shape, t_RF.shape[1])), np.reshape(biases, shape))
 
 
 def _suspicion(odds_NJ: Floats, weight_J: Floats) -> Floats:

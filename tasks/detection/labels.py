@@ -7,27 +7,29 @@ Chuang, 2021): few wrong labels do little harm, and many right ones help more. R
 finds to be wrong are left out in a second round.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from oresight.tasks.detection.peers import chunks
 from oresight.tasks.detection.twins import NEAREST, unit
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 OFTEN = 10
-"""An answer that is given at least so many times is a label."""
+"""An answer that is given at least so many times in the pool is a label."""
 MIN_LABEL_SHARE = 0.5
 """Smallest share of trusted rows whose answers are labels. Below it, answers do not repeat enough to learn from."""
+POOL = 20_000
+"""Most trusted rows and rows that labels are learnt from. Probabilities of all labels are computed for these only."""
 MAX_PROBE_ROWS = 5000
 """Most rows that one probe is fitted on."""
-CHUNK = 4096
-"""Rows whose nearest trusted rows are looked up at once."""
 INVERSE_L2 = 0.01
 """Inverse of the probe's L2 regularisation, on states that are scaled to a mean square of one."""
 
@@ -47,36 +49,55 @@ class _Answers:
     """States and labels of rows, trusted rows and canaries in one table."""
 
     states_ND: NDArray[Any]
+    scale: float
+    """States are divided by it."""
     label_N: Ints
-    """Position of the answer among the label names; meaningless where `is_label_N` is false."""
-    is_label_N: Bools
-    is_trusted_N: Bools
+    """Position of the answer among the label names; -1 where it is no label."""
     fold_N: Ints
+    pool_P: Ints
+    """Positions of the rows and trusted rows that labels are learnt from, trusted rows first."""
 
-    def probabilities(self, learnable_N: Bools) -> Floats:
-        """Probability of each label [N, L] for each row, by a probe fitted on the learnable rows of the other folds.
+    def states(self, positions: Ints) -> NDArray[Any]:
+        """The states of these rows, scaled."""
+        scaled: NDArray[Any] = self.states_ND[positions] / self.scale
+        return scaled
 
-        Trusted rows come first where there are more rows than MAX_PROBE_ROWS.
-        """
-        probs_NL = np.zeros((len(self.label_N), self.label_N[self.is_label_N].max() + 1))
+    def probes(self, learnable_P: Bools) -> dict[int, Any]:
+        """For each fold a probe that is fitted on learnable rows of the pool that are in other folds."""
+        probes = {}
         for k in np.unique(self.fold_N):
-            training = np.flatnonzero(learnable_N & (self.fold_N != k))
-            training = training[np.argsort(~self.is_trusted_N[training], kind="stable")][:MAX_PROBE_ROWS]
-            judged = np.flatnonzero(self.is_label_N & (self.fold_N == k))
+            training = self.pool_P[learnable_P & (self.fold_N[self.pool_P] != k)][:MAX_PROBE_ROWS]
             probe: Any = LogisticRegression(C=INVERSE_L2, max_iter=200)
-            probe.fit(self.states_ND[training], self.label_N[training])
-            probs_NL[np.ix_(judged, probe.classes_)] = probe.predict_proba(self.states_ND[judged])
-        return probs_NL
+            probes[int(k)] = probe.fit(self.states(training), self.label_N[training])
+        return probes
+
+    def probabilities(self, probes: dict[int, Any], positions: Ints, labels: int) -> Floats:
+        """Probability of each label for rows [M, L], by the probes that were not fitted on them."""
+        probs_ML = np.zeros((len(positions), labels))
+        for k, probe in probes.items():
+            judged = np.flatnonzero(self.fold_N[positions] == k)
+            if len(judged):
+                probs_ML[np.ix_(judged, probe.classes_)] = probe.predict_proba(self.states(positions[judged]))
+        return probs_ML
 
 
-def label_names(answers: NDArray[Any], trusted_answers: NDArray[Any]) -> list[str]:
+def label_names(answers: pa.ChunkedArray, trusted_answers: pa.ChunkedArray) -> list[str]:
     """The answers that are labels, in order; none where the answers of most trusted rows do not repeat."""
-    names = sorted(answer for answer, n in Counter(answers).items() if n >= OFTEN and answer)
-    return names if len(names) > 1 and np.isin(trusted_answers, names).mean() >= MIN_LABEL_SHARE else []
+    counts = pc.value_counts(answers)
+    names = counts.field("values").filter(pc.greater_equal(counts.field("counts"), OFTEN))
+    names = sorted(name for name in names.to_pylist() if name)
+    share = pc.mean(pc.is_in(trusted_answers, pa.array(names, pa.string()))).as_py() or 0
+    return names if len(names) > 1 and share >= MIN_LABEL_SHARE else []
+
+
+def pool_of(rows: int, trusted: int) -> tuple[int, int]:
+    """How many rows, and how many trusted rows, labels are learnt from: the first ones."""
+    of_trusted = min(trusted, POOL)
+    return min(rows, POOL - of_trusted), of_trusted
 
 
 def label_signals(
-    states_ND: NDArray[Any], answers: NDArray[Any], trusted: Bools, fold: Ints, copy_of: Ints
+    states_ND: NDArray[Any], answers: pa.ChunkedArray, trusted: Bools, fold: Ints, copy_of: Ints
 ) -> Labels | None:
     """Label signals of rows, trusted rows and canaries in one table; None if answers do not repeat.
 
@@ -88,38 +109,42 @@ def label_signals(
         copy_of: Position of a canary's twin; -1 for a row that is no canary.
     """
     is_real = copy_of < 0
-    names = label_names(answers[is_real], answers[trusted])
+    trusted_R, rows = np.flatnonzero(trusted), np.flatnonzero(is_real & ~trusted)
+    of_rows, of_trusted = pool_of(len(rows), len(trusted_R))
+    pool_P = np.concatenate([trusted_R[:of_trusted], rows[:of_rows]])
+    names = label_names(answers.take(pa.array(pool_P)), answers.take(pa.array(trusted_R)))
     if not names:
         return None
     from cleanlab.filter import find_label_issues  # only here, because this imports `datasets`
-    from cleanlab.rank import get_label_quality_scores
 
-    is_label = np.isin(answers, names)
-    label = np.searchsorted(names, answers.astype(str))
-    states_ND = states_ND / np.sqrt(np.square(states_ND[is_real]).mean() or 1)
-    table = _Answers(states_ND=states_ND, label_N=label, is_label_N=is_label, is_trusted_N=trusted, fold_N=fold)
-    learnable = is_real & is_label
-    probs = table.probabilities(learnable)
-    positions = np.flatnonzero(learnable)
-    wrong = positions[find_label_issues(label[positions], probs[positions], n_jobs=1)]
-    learnable[wrong[~trusted[wrong]]] = False
-    probs = table.probabilities(learnable)
-    probe, agreement = (np.full(len(answers), np.nan) for _ in range(2))
-    probe[is_label] = get_label_quality_scores(label[is_label], probs[is_label], method="self_confidence")
-    source = np.where(is_real, np.arange(len(answers)), copy_of)
-    for chunk in np.array_split(np.flatnonzero(is_label), len(answers) // CHUNK + 1):
-        agreement[chunk] = _agreement(states_ND, answers, trusted, source, chunk)
+    label_N = pc.index_in(answers, pa.array(names)).fill_null(-1).to_numpy().astype(np.int64)
+    scale = float(np.sqrt(np.square(states_ND[pool_P]).mean(dtype=np.float64))) or 1.0
+    table = _Answers(states_ND, scale, label_N, fold, pool_P)
+    learnable_P = label_N[pool_P] >= 0
+    positions = pool_P[learnable_P]
+    probs = table.probabilities(table.probes(learnable_P), positions, len(names))
+    wrong = np.flatnonzero(learnable_P)[find_label_issues(label_N[positions], probs, n_jobs=1)]
+    learnable_P[wrong[~trusted[pool_P[wrong]]]] = False
+    probes = table.probes(learnable_P)
+    probe, agreement = (np.full(len(label_N), np.nan) for _ in range(2))
+    trusted_unit_RD = unit(table.states(trusted_R))
+    source = np.where(is_real, np.arange(len(label_N)), copy_of)
+    labelled = np.flatnonzero(label_N >= 0)
+    for part in chunks(len(labelled)):
+        chunk = labelled[part]
+        probs = table.probabilities(probes, chunk, len(names))
+        probe[chunk] = probs[np.arange(len(chunk)), label_N[chunk]]
+        cosine_MR = unit(table.states(chunk)) @ trusted_unit_RD.T
+        cosine_MR[source[chunk][:, None] == trusted_R] = -np.inf
+        agreement[chunk] = _agreement(cosine_MR, label_N[trusted_R], label_N[chunk])
     return Labels(probe, agreement)
 
 
-def _agreement(states_ND: NDArray[Any], answers: NDArray[Any], trusted: Bools, source: Ints, chunk: Ints) -> Floats:
-    """Agreement of the rows in `chunk` with the nearest trusted rows, without the row itself or its twin (`source`)."""
-    trusted_R = np.flatnonzero(trusted)
-    cosine_MR = unit(states_ND[chunk]) @ unit(states_ND[trusted_R]).T
-    cosine_MR[source[chunk][:, None] == trusted_R] = -np.inf
-    k = min(NEAREST, len(trusted_R) - 1)
+def _agreement(cosine_MR: NDArray[Any], label_R: Ints, label_M: Ints) -> Floats:
+    """Share of the nearest trusted rows, weighted by their cosine, that have the same answer [M]."""
+    k = min(NEAREST, len(label_R) - 1)
     nearest = np.argpartition(-cosine_MR, k - 1, axis=1)[:, :k]
     weight = np.clip(np.take_along_axis(cosine_MR, nearest, 1), 1e-9, None)
-    is_same = answers[trusted_R][nearest] == answers[chunk][:, None]
+    is_same = label_R[nearest] == label_M[:, None]
     agreement: Floats = (weight * is_same).sum(1) / weight.sum(1)
     return agreement

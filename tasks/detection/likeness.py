@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 from sklearn.linear_model import LogisticRegression
 
-from oresight.tasks.detection.detector import FOLDS, folds
 from oresight.tasks.detection.estimate import with_normal_tail
+from oresight.tasks.detection.inputs import FOLDS, folds
 from oresight.tasks.detection.lengths import Features, beyond
 from oresight.tasks.detection.mixture import Weights, weights
-from oresight.tasks.detection.peers import spread
+from oresight.tasks.detection.peers import chunks, mean_of, spread
 from oresight.tasks.detection.twins import unit
 
 Floats = NDArray[Any]
@@ -43,8 +43,6 @@ INVERSE_L2 = 0.001
 """As scikit-learn's C, on states that are scaled to a mean square of one."""
 MOST_ROWS = 5000
 """Most rows of the dataset that a classifier is fitted on."""
-CHUNK = 4096
-"""Rows that are judged at once."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +67,9 @@ class Likeness:
 def likeness(rows: Features, trusted: Features) -> Likeness:
     """Compare rows of the dataset, in an order that carries no information, with trusted rows."""
     state_NS, state_RS = rows.state_MS, trusted.state_MS
-    mean_S = state_NS.mean(0)
-    scale = np.sqrt(np.square(state_NS - mean_S).mean()) or 1.0
+    mean_S = mean_of(state_NS)
+    squares = sum(np.square(state_NS[part] - mean_S).sum(dtype=np.float64) for part in chunks(len(state_NS)))
+    scale = np.sqrt(squares / max(state_NS.size, 1)).astype(state_NS.dtype) or 1.0
     trusted_RS = (state_RS - mean_S) / scale
     sample_MS = (state_NS[spread(len(state_NS), MOST_ROWS)] - mean_S) / scale
     fold_R = folds(len(trusted_RS))
@@ -78,8 +77,7 @@ def likeness(rows: Features, trusted: Features) -> Likeness:
     sorted_odds = [np.sort(model.decision_function(trusted_RS[fold_R == k])) for k, model in enumerate(models)]
     lower_N, mean_N, nearest_N = (np.zeros(len(state_NS), dtype=kind) for kind in (float, float, np.int64))
     cosine_N, trusted_unit_RS = np.zeros(len(state_NS)), unit(trusted_RS)
-    for start in range(0, len(state_NS), CHUNK):
-        chunk = slice(start, start + CHUNK)
+    for chunk in chunks(len(state_NS)):
         rows_CS = (state_NS[chunk] - mean_S) / scale
         for model, odds in zip(models, sorted_odds, strict=True):
             odds_C = model.decision_function(rows_CS)

@@ -23,7 +23,7 @@ from scipy.stats import chi2_contingency
 from sklearn.cluster import KMeans
 
 from oresight.tasks.detection.lengths import Features, bins
-from oresight.tasks.detection.peers import spread
+from oresight.tasks.detection.peers import chunks, mean_of, spread
 from oresight.tasks.detection.twins import unit
 
 Floats = NDArray[Any]
@@ -68,14 +68,16 @@ def weights(rows: Features, trusted: Features, is_like_N: NDArray[np.bool_]) -> 
 
 def _clusters(state_NS: Floats, state_RS: Floats, is_like_N: NDArray[np.bool_]) -> tuple[Ints, Ints]:
     """Clusters of the rows and of the trusted rows; one cluster if there are few of either."""
-    clusters, like_NS = min(MOST_CLUSTERS, len(state_RS) // ROWS_A_CLUSTER), state_NS[is_like_N]
-    if clusters < 2 or len(like_NS) < clusters:
+    clusters, like = min(MOST_CLUSTERS, len(state_RS) // ROWS_A_CLUSTER), np.flatnonzero(is_like_N)
+    if clusters < 2 or len(like) < clusters:
         return np.zeros(len(state_NS), dtype=np.int64), np.zeros(len(state_RS), dtype=np.int64)
-    mean_S = like_NS.mean(0)
-    rows_NS, trusted_RS = unit(state_NS - mean_S), unit(state_RS - mean_S)
-    sample = rows_NS[is_like_N][spread(len(like_NS), MOST_ROWS)]
+    mean_S = mean_of(state_NS, is_like_N)
+    sample, trusted_RS = unit(state_NS[like[spread(len(like), MOST_ROWS)]] - mean_S), unit(state_RS - mean_S)
     model = KMeans(clusters, n_init=5, random_state=0).fit(np.concatenate([sample, trusted_RS]))
-    return model.predict(rows_NS), model.predict(trusted_RS)
+    cluster_N = np.empty(len(state_NS), dtype=np.int64)
+    for part in chunks(len(state_NS)):
+        cluster_N[part] = model.predict(unit(state_NS[part] - mean_S))
+    return cluster_N, model.predict(trusted_RS)
 
 
 def _reweighted(before: Weights, kind_N: Ints, kind_R: Ints, is_like_N: NDArray[np.bool_]) -> Weights:

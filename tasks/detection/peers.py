@@ -6,6 +6,7 @@ trusted rows by the cosine of the states before the answer, without the row itse
 These states depend on the prompt alone. Most peers are right, and a few that are not hardly move a median.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,72 +21,94 @@ States = NDArray[Any]
 NEAREST = 10
 """Peers of a row."""
 MOST = 2000
-"""About how many rows of the dataset, and how many trusted rows, can be peers."""
+"""About how many rows of the dataset, and how many trusted rows, can be peers: the pool."""
 CHUNK = 4096
 """Rows that are compared at once."""
 
 
 @dataclass(frozen=True)
 class Peers:
-    """The peers of all rows, as positions [K] in one table: rows of the dataset, then trusted rows."""
+    """States of rows, trusted rows and canaries, and the pool. Peers are positions in the pool."""
 
-    rows_NK: Ints
-    trusted_RK: Ints
-    canaries_CK: Ints
+    state_NS: States
+    state_RS: States
+    state_CS: States
+    twins_C: Ints
+    """Positions of the canaries' twins among the trusted rows."""
+    rows: Ints
+    """Positions of the rows that are in the pool; they come first there."""
+    trusted: Ints
+    """Positions of the trusted rows that are in the pool."""
+    pool_PS: States
+    """States of the pool, scaled to length one."""
 
     @staticmethod
     def of(state_NS: States, state_RS: States, state_CS: States, twins_C: Ints) -> "Peers":
-        """The peers by the states of rows, trusted rows and canaries, in an order that carries no information.
-
-        twins_C: positions of the canaries' twins among the trusted rows.
-        """
-        n = len(state_NS)
-        rows, trusted = spread(n, MOST), spread(len(state_RS), MOST)
-        pool_P = np.concatenate([rows, n + trusted])
-        pool_PS = unit(np.concatenate([state_NS[rows], state_RS[trusted]]))
-        trusted_R = n + np.arange(len(state_RS))
+        """The peers by the states of rows, trusted rows and canaries, in an order that carries no information."""
+        rows, trusted = spread(len(state_NS), MOST), spread(len(state_RS), MOST)
         return Peers(
-            rows_NK=_nearest(state_NS, np.arange(n), pool_PS, pool_P),
-            trusted_RK=_nearest(state_RS, trusted_R, pool_PS, pool_P),
-            canaries_CK=_nearest(state_CS, trusted_R[twins_C], pool_PS, pool_P),
+            state_NS=state_NS,
+            state_RS=state_RS,
+            state_CS=state_CS,
+            twins_C=twins_C,
+            rows=rows,
+            trusted=trusted,
+            pool_PS=unit(np.vstack([pool for pool in (state_NS[rows], state_RS[trusted]) if len(pool)])),
         )
 
-    def beside(self, x_NS: Floats, t_RS: Floats, c_CS: Floats) -> tuple[Floats, Floats, Floats]:
-        """Signals of rows, trusted rows and canaries, with the same signals less their medians over the peers."""
-        table = np.concatenate([x_NS, t_RS])
-        peers = (self.rows_NK, self.trusted_RK, self.canaries_CK)
-        x, t, c = (
-            np.concatenate([x_MS, x_MS - _medians(table, peers_MK)], axis=1)
-            for x_MS, peers_MK in zip((x_NS, t_RS, c_CS), peers, strict=True)
-        )
-        return x, t, c
+    def of_rows(self, part: slice) -> Ints:
+        """The peers of a part of the rows [M, K]."""
+        return self._nearest(self.state_NS[part], np.arange(*part.indices(len(self.state_NS))), self.rows, 0)
+
+    def of_trusted(self) -> Ints:
+        """The peers of the trusted rows [R, K]."""
+        return self._apart_from(self.state_RS, np.arange(len(self.state_RS)))
+
+    def of_canaries(self) -> Ints:
+        """The peers of the canaries [C, K]."""
+        return self._apart_from(self.state_CS, self.twins_C)
+
+    def _apart_from(self, state_MS: States, excluded_M: Ints) -> Ints:
+        """The peers [M, K], without the trusted row that is excluded for each."""
+        first = len(self.rows)
+        nearest = [self._nearest(state_MS[p], excluded_M[p], self.trusted, first) for p in chunks(len(state_MS))]
+        return np.concatenate(nearest) if nearest else np.empty((0, 1), dtype=np.int64)
+
+    def _nearest(self, state_MS: States, excluded_M: Ints, candidates: Ints, first: int) -> Ints:
+        """The nearest of the pool [M, K].
+
+        excluded_M: the position, among the candidates' kind, that a row must not have as its peer: its own, or its
+        twin's. candidates: positions of that kind in the pool, rising, from `first` on.
+        """
+        k = min(NEAREST, len(self.pool_PS) - 1)
+        cosine_MP = unit(state_MS) @ self.pool_PS.T
+        at_M = np.searchsorted(candidates, excluded_M)
+        is_there_M = at_M < len(candidates)
+        is_there_M[is_there_M] = candidates[at_M[is_there_M]] == excluded_M[is_there_M]
+        cosine_MP[np.flatnonzero(is_there_M), first + at_M[is_there_M]] = -np.inf
+        return np.argpartition(-cosine_MP, k - 1, axis=1)[:, :k]
+
+
+def beside(x_MS: Floats, peers_MK: Ints, pool_PS: Floats) -> Floats:
+    """Signals, and the same signals less their medians over the peers [M, 2 S]. pool_PS: signals of the pool."""
+    usual_MS = np.median(pool_PS[peers_MK], axis=1) if len(x_MS) else x_MS
+    return np.concatenate([x_MS, x_MS - usual_MS], axis=1)
+
+
+def chunks(n: int) -> Iterator[slice]:
+    """The positions of n rows, CHUNK at a time."""
+    return (slice(start, min(start + CHUNK, n)) for start in range(0, n, CHUNK))
+
+
+def mean_of(state_NS: States, is_counted_N: NDArray[np.bool_] | None = None) -> States:
+    """The mean of the states [S], of those that are counted, a chunk at a time."""
+    total_S, n = np.zeros(state_NS.shape[1]), 0
+    for part in chunks(len(state_NS)):
+        counted = state_NS[part] if is_counted_N is None else state_NS[part][is_counted_N[part]]
+        total_S, n = total_S + counted.sum(0, dtype=np.float64), n + len(counted)
+    return (total_S / max(n, 1)).astype(state_NS.dtype)
 
 
 def spread(n: int, most: int) -> Ints:
     """Every k-th of n positions, so that they are about so many at most."""
     return np.arange(0, n, max(1, n // most))
-
-
-def _nearest(state_MS: States, excluded_M: Ints, pool_PS: States, pool_P: Ints) -> Ints:
-    """Positions in the table of the rows of the pool with the nearest states [M, K].
-
-    excluded_M: the position that each row must not have among its peers: its own, or its twin's. pool_P: the positions
-    of the pool, rising.
-    """
-    k = min(NEAREST, len(pool_P) - 1)
-    nearest_MK = np.empty((len(state_MS), k), dtype=np.int64)
-    for start in range(0, len(state_MS), CHUNK):
-        chunk = slice(start, start + CHUNK)
-        cosine_MP = unit(state_MS[chunk]) @ pool_PS.T
-        cosine_MP[excluded_M[chunk, None] == pool_P] = -np.inf
-        nearest_MK[chunk] = pool_P[np.argpartition(-cosine_MP, k - 1, axis=1)[:, :k]]
-    return nearest_MK
-
-
-def _medians(table_TS: Floats, peers_MK: Ints) -> Floats:
-    """Median of each signal over the peers of each row [M, S]."""
-    medians_MS = np.empty((len(peers_MK), table_TS.shape[1]))
-    for start in range(0, len(peers_MK), CHUNK):
-        chunk = slice(start, start + CHUNK)
-        medians_MS[chunk] = np.median(table_TS[peers_MK[chunk]], axis=1)
-    return medians_MS

@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from oresight.tasks.detection.detector import SignalTable, detect, folds
+from oresight.tasks.detection.detector import detect
+from oresight.tasks.detection.inputs import SignalTable, folds
 from oresight.tasks.detection.labels import label_signals
 from oresight.tasks.detection.lengths import Features
 from oresight.tasks.detection.likeness import likeness
@@ -153,7 +155,7 @@ def signal_table(pool: Arrays, rows: Drawn) -> SignalTable:
     fold, copy_of = np.concatenate([folds(n), folds(c - n), folds(n)[twins_C]]), np.full(len(every), -1)
     copy_of[c:] = twins_C
     answers = pool["answer"][every].astype(object)
-    labels = label_signals(state.astype(np.float32), answers, np.arange(len(every)) < n, fold, copy_of)
+    labels = label_signals(state.astype(np.float32), pa.array(answers), np.arange(len(every)) < n, fold, copy_of)
     columns |= dict(zip(LABEL_SIGNALS, (labels.probe, labels.agreement), strict=True)) if labels else {}
     names = DETECTED_BY + (LABEL_SIGNALS if labels else ())
     x = np.column_stack([columns[name] for name in names])

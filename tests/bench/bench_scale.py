@@ -1,8 +1,10 @@
-"""Time and memory at scale: python tests/bench/bench_scale.py [ROWS]. Each line comes from a process of its own.
+"""Time and memory at scale: python tests/bench/bench_scale.py [ROWS [smallest]]. A process of its own for each line.
 
 The low-rank form at V = 150,000 and D = 4,096 on made-up states. Then all steps of a run over 10,000 and 100,000 short
 rows, and a second run over 1% more, with the smallest real model, which lies beside the project (shared/data): for each
-step its seconds, its CPU time in ms per row of the first run, and the peak memory (MB) until its end.
+step its seconds, its CPU time in ms per row of the first run, and the peak memory (MB) until its end. They are also
+written to the standard error as each step ends. smallest: one layer of width 16 with random weights and that model's
+tokenizer, which leaves the cost of everything but the model.
 """
 
 import json
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from oresight.tasks.scoring import reference as reference_module
 from oresight.tasks.scoring.formula import Head
@@ -22,6 +25,8 @@ from oresight.tasks.scoring.reference import fit
 from oresight.tasks.workload.clock import peak_memory
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
+SMALLEST = {"num_hidden_layers": 1, "hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 1,
+            "num_key_value_heads": 1, "head_dim": 16}  # fmt: skip
 
 
 def factorisation() -> dict[str, Any]:
@@ -64,7 +69,18 @@ def factorisation() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def pipeline(rows: int) -> dict[str, Any]:
+def make_smallest(folder: Path) -> Path:
+    """A model that costs next to nothing, with the tokenizer of the smallest real one."""
+    config = AutoConfig.from_pretrained(SHARED / "stories260k")
+    for name, value in SMALLEST.items():
+        setattr(config, name, value)
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(SHARED / "stories260k").save_pretrained(folder)
+    return folder
+
+
+def pipeline(rows: int, *, smallest: bool = False) -> dict[str, Any]:
     """All steps over so many short rows, and over 1% more."""
     from oresight.flows.pipeline import Pipeline, Step
     from oresight.tasks.config import Curate
@@ -73,11 +89,13 @@ def pipeline(rows: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
 
         def put(name: str, numbers: range) -> None:
-            lines = (json.dumps({"prompt": f"Count from {i}.", "completion": f"{i}, {i + 1}"}) for i in numbers)
-            Path(folder, f"{name}.jsonl").write_text("\n".join(lines))
+            with Path(folder, f"{name}.jsonl").open("w") as file:
+                for i in numbers:
+                    file.write(json.dumps({"prompt": f"Count from {i}.", "completion": f"{i}, {i + 1}"}) + "\n")
 
+        model = make_smallest(Path(folder, "smallest")) if smallest else SHARED / "stories260k"
         config = Curate.model_validate({
-            "database": f"{folder}/o.duckdb", "model": {"name": str(SHARED / "stories260k")},
+            "database": f"{folder}/o.duckdb", "model": {"name": str(model)},
             "dataset": {"name": "rows", "path": f"{folder}/rows.jsonl"},
             "reference": {"name": "trusted", "path": f"{folder}/trusted.jsonl"},
             "splitting": {"keep": 0.1}, "publishing": {"folder": f"{folder}/splits"},
@@ -88,7 +106,7 @@ def pipeline(rows: int) -> dict[str, Any]:
             put("rows", range(count))
             steps: dict[str, list[float]] = {}
 
-            def clocked(name: str, step: Step, steps: dict[str, list[float]] = steps) -> Step:
+            def clocked(name: str, step: Step, steps: dict[str, list[float]] = steps, what: str = what) -> Step:
                 def run(*args: Any) -> Any:
                     wall, cpu = time.perf_counter(), time.process_time()
                     result = step(*args)
@@ -98,6 +116,7 @@ def pipeline(rows: int) -> dict[str, Any]:
                         round(before[1] + (time.process_time() - cpu) / rows * 1000, 3),
                         round(peak_memory() / 2**20),
                     ]
+                    sys.stderr.write(f"{what}, {name}: {steps[name]}\n")
                     return result
 
                 return run
@@ -118,7 +137,11 @@ def main() -> None:
             sys.stdout.write(f"{what}: {run.stdout.splitlines()[-1]}\n")
             sys.stdout.flush()
         return
-    report = factorisation() if sys.argv[1] == "factorisation" else pipeline(int(sys.argv[1]))
+    report = (
+        factorisation()
+        if sys.argv[1] == "factorisation"
+        else pipeline(int(sys.argv[1]), smallest=sys.argv[2:] == ["smallest"])
+    )
     peak = peak_memory() / 2**20
     sys.stdout.write(json.dumps(report | {"peak": peak}) + "\n")
 

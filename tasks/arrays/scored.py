@@ -1,0 +1,68 @@
+"""Scores -> the signals and states of rows, trusted rows and canaries, as arrays on the disk."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from oresight.tasks.arrays.ondisk import READ, Growing, matrix
+from oresight.tasks.database import Connection, execute
+from oresight.tasks.detection.signals import DETECTED_BY
+
+TEXTS = "sample_id", "answer", "twin", "canary"
+"""The first columns of a part."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of one role, in the order of their sample_ids."""
+
+    sample_ids: pa.ChunkedArray
+    answers: pa.ChunkedArray
+    """Empty for a long answer."""
+    twins: pa.ChunkedArray
+    """Of canaries: the trusted row that it is a copy of."""
+    kinds: pa.ChunkedArray
+    """Of canaries: its defect."""
+    signals_NS: NDArray[np.float64]
+    """Columns as in DETECTED_BY; NaN where a row lacks the signal."""
+    answer_tokens_N: NDArray[np.int64]
+    states_ND: NDArray[np.float32]
+    """Projected states before the answer."""
+
+    def __len__(self) -> int:
+        return len(self.answer_tokens_N)
+
+
+def read_part(connection: Connection, role: str, parameters: Mapping[str, Any], folder: Path) -> Part:
+    """The scored rows of a role: dataset, reference or canary. folder: where the files without a name are."""
+    texts, tokens = [], []
+    signals, states = Growing(folder, np.float64, len(DETECTED_BY)), Growing(folder, np.float32)
+    reader = execute(connection, "flag_signals", {**parameters, "role": role}).to_arrow_reader(READ)
+    for batch in reader:
+        texts.append(batch.select(TEXTS))
+        tokens.append(batch["answer_tokens"].to_numpy())
+        signals.append(np.column_stack([_numbers(batch[name]) for name in DETECTED_BY]))
+        assert batch["state"].null_count == 0, "every scored row has its state"
+        states.append(matrix(batch["state"]) * batch["state_unit"].to_numpy()[:, None])
+    schema = pa.schema([reader.schema.field(name) for name in TEXTS])
+    table = pa.Table.from_batches(texts, schema)
+    return Part(
+        sample_ids=table["sample_id"],
+        answers=table["answer"],
+        twins=table["twin"],
+        kinds=table["canary"],
+        signals_NS=signals.array(),
+        answer_tokens_N=np.concatenate(tokens) if tokens else np.empty(0, np.int64),
+        states_ND=states.array(),
+    )
+
+
+def _numbers(column: pa.Array) -> NDArray[np.float64]:
+    """A column of numbers; NaN where there is none."""
+    numbers: NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return numbers
