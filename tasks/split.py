@@ -5,32 +5,29 @@ A new version is stored only if something changed.
 
 import hashlib
 import json
-from collections import defaultdict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
+from oresight.tasks.arrays.vectors import read_vectors
 from oresight.tasks.config import WITHOUT_TRUSTED, Splitting
 from oresight.tasks.database import Connection, execute, reading, records, transaction, writing
 from oresight.tasks.matching.coverage import COVERAGE, Coverage
-from oresight.tasks.matching.policy import Candidates, choose, random_similarity
+from oresight.tasks.matching.policy import choose, random_similarity
 from oresight.tasks.matching.repeats import NO_REPEATS, near_repeats
-from oresight.tasks.matching.similarity import Cosines, Ints, Some, Vectors
+from oresight.tasks.matching.similarity import Cosines, Some
 from oresight.tasks.runs.progress import log
 from oresight.tasks.runs.record import Run
 from oresight.tasks.scope import Scope, json_pointer
 
 DUCKDB_MEMORY = "600MB"
 """Vectors of a million rows take another GB (tests/bench/bench_match.py)."""
-READ = 16_384
-"""Rows whose vectors are read at a time."""
 MATCHES = pa.schema([
-    ("sample_id", pa.string()), ("place", pa.int64()), ("matched_to", pa.string()), ("round", pa.int32()),
-    ("similarity", pa.float32()), ("is_suspicious", pa.bool_()),
+    ("sample_id", pa.string()), ("place", pa.int64()), ("matched_to", pa.dictionary(pa.int32(), pa.string())),
+    ("round", pa.int32()), ("similarity", pa.float32()), ("is_suspicious", pa.bool_()),
 ])  # fmt: skip
 
 
@@ -58,7 +55,7 @@ def split(run: Run) -> Split:
     with writing(config.database) as connection:
         connection.execute(f"SET memory_limit = '{DUCKDB_MEMORY}'")
         scope = run.scope(connection)
-        totals = _totals(connection, scope, splitting)
+        totals = _totals(connection, scope, splitting, Path(config.database).absolute().parent)
         basis = [
             totals.decisions, splitting.model_dump_json(), scope.dataset_hash, scope.reference_hash, scope.model_key,
         ]  # fmt: skip
@@ -110,7 +107,7 @@ class _Totals(NamedTuple):
         return {"rows_kept": self.kept, "rows_dropped": self.dropped, "tokens_kept": self.tokens}
 
 
-def _totals(connection: Connection, scope: Scope, splitting: Splitting) -> _Totals:
+def _totals(connection: Connection, scope: Scope, splitting: Splitting, folder: Path) -> _Totals:
     """Fill the table `decided`. Raises ValueError if nothing is kept or no row has the column `splitting.per`."""
     if splitting.per is not None:
         columns = [name for (name,) in execute(connection, "split_columns", scope.parameters).fetchall()]
@@ -126,10 +123,10 @@ def _totals(connection: Connection, scope: Scope, splitting: Splitting) -> _Tota
     if splitting.by == "match" and not scope.has_trusted:
         settings["by"] = WITHOUT_TRUSTED
     values = scope.parameters | settings | {"seed": str(splitting.seed), "pointer": pointer}
-    coverage = _decide(connection, values, NO_REPEATS)
+    coverage = _decide(connection, values, NO_REPEATS, folder)
     if splitting.distinct:
         candidates = execute(connection, "split_candidates", values).to_arrow_table()
-        coverage = _decide(connection, values, near_repeats(candidates, splitting.distinct))
+        coverage = _decide(connection, values, near_repeats(candidates, splitting.distinct), folder)
     kept, dropped, tokens, decisions = execute(connection, "split_totals").fetchone() or (0, 0, 0, "")
     totals = _Totals(kept, dropped, tokens, decisions, coverage)
     if totals.kept == 0:
@@ -142,45 +139,29 @@ def _totals(connection: Connection, scope: Scope, splitting: Splitting) -> _Tota
     return totals
 
 
-def _decide(connection: Connection, values: dict[str, Any], repeats: pa.Table) -> pa.Table:
+def _decide(connection: Connection, values: dict[str, Any], repeats: pa.Table, folder: Path) -> pa.Table:
     """Fill the table `decided`. repeats: the result of `near_repeats`. Returns what the rows have for trusted rows."""
     connection.register("new_near_repeats", repeats)
     for query in ("split_near", "split_judge", "split_budgets"):
         execute(connection, query, values)
     none = MATCHES.empty_table(), COVERAGE.empty_table()
-    matches, coverage = _match(connection, values) if values["by"] == "match" else none
+    matches, coverage = _match(connection, values, folder) if values["by"] == "match" else none
     connection.register("new_matches", matches)
     execute(connection, "split_matches")
     execute(connection, "split_rank", values)
     return coverage
 
 
-class _Vectors(NamedTuple):
-    """Rows with their vectors."""
-
-    sample_ids: pa.Array
-    parts: list[str | None]
-    """The part of the dataset, by splitting.per, that each row is in."""
-    vectors: Vectors
-    candidates: Candidates
-    order_N: Ints
-    """The rows in the random order that the seed decides, or in the order of the query."""
-
-
-def _match(connection: Connection, values: dict[str, Any]) -> tuple[pa.Table, pa.Table]:
+def _match(connection: Connection, values: dict[str, Any], folder: Path) -> tuple[pa.Table, pa.Table]:
     """Match the rows of each part within its budget. Returns tables of MATCHES and of COVERAGE."""
-    trusted = _read_vectors(connection, "split_trusted", values)
-    rows = _read_vectors(connection, "split_vectors", values)
+    trusted, rows = (read_vectors(connection, query, values, folder) for query in ("split_trusted", "split_vectors"))
     if len(trusted.sample_ids) == 0 or len(rows.sample_ids) == 0:
         return MATCHES.empty_table(), COVERAGE.empty_table()
     similarity = Cosines.between(rows.vectors, trusted.vectors, order_N=rows.order_N)
     floor, covered, tables = random_similarity(similarity), Coverage(len(trusted.sample_ids)), []
-    rows_of: dict[str | None, list[int]] = defaultdict(list)
-    for number in rows.order_N.tolist():
-        rows_of[rows.parts[number]].append(number)
     budgets = {budget["part"]: budget for budget in records(connection, "split_parts", values)}
-    for part, numbers in rows_of.items():
-        part_N, budget = np.array(numbers), budgets[part]
+    for part, part_N in rows.parts():
+        budget = budgets[part]
         choice = choose(
             Some(similarity, part_N),
             rows.candidates.some(part_N),
@@ -193,54 +174,9 @@ def _match(connection: Connection, values: dict[str, Any]) -> tuple[pa.Table, pa
         place_N = np.empty(len(part_N), dtype=np.int64)
         place_N[choice.order_N] = np.arange(1, len(part_N) + 1)
         rounds = pa.array(matches.round_N, pa.int32(), mask=matches.round_N == 0)
-        takers = trusted.sample_ids.take(pa.array(matches.trusted_N))
+        takers = pa.DictionaryArray.from_arrays(pa.array(matches.trusted_N, pa.int32()), trusted.sample_ids)
         ids = rows.sample_ids.take(pa.array(part_N))
         columns = [ids, place_N, takers, rounds, matches.similarity_N, choice.is_suspicious_N]
         tables.append(pa.table([pa.array(column) for column in columns], schema=MATCHES))
         covered.add(part_N, matches)
     return pa.concat_tables(tables), covered.table(trusted.sample_ids, rows.sample_ids, similarity, floor)
-
-
-def _read_vectors(connection: Connection, query: str, values: dict[str, Any]) -> _Vectors:
-    """Read rows with their packed vectors, a batch at a time: a million rows take 0.4 GB."""
-    (most,) = execute(connection, "split_count").fetchone() or (0,)
-    reader = execute(connection, query, values).to_arrow_reader(READ)
-    matrices: dict[str, NDArray[np.int8]] = {}
-    others, n = [], 0
-    for batch in reader:
-        for name in ("vector", "text_state"):
-            block_BM = _matrix(batch[name])
-            if name not in matrices or len(matrices[name]) < n + len(block_BM):
-                whole = np.empty((max(most, n + len(block_BM)), block_BM.shape[1]), dtype=np.int8)
-                whole[:n] = matrices[name][:n] if name in matrices else 0
-                matrices[name] = whole
-            matrices[name][n : n + len(block_BM)] = block_BM
-        others.append(batch.drop_columns(["vector", "text_state"]))
-        n += len(batch)
-    left = [reader.schema.field(name) for name in reader.schema.names if name not in ("vector", "text_state")]
-    table = pa.Table.from_batches(others, pa.schema(left)).combine_chunks()
-
-    def numbers(name: str, dtype: type) -> Any:
-        missing = np.full(n, np.nan) if dtype is not np.int64 else np.zeros(n)
-        column = table[name].to_numpy() if name in table.column_names else missing
-        return column.astype(dtype)
-
-    none = np.empty((0, 0), dtype=np.int8)
-    vectors = Vectors(
-        matrices.get("vector", none)[:n], matrices.get("text_state", none)[:n], numbers("text_unit", np.float32)
-    )
-    candidates = Candidates(
-        numbers("answer_tokens", np.int64), numbers("suspicion", np.float64), numbers("p_value", np.float64)
-    )
-    order_N = np.arange(n)
-    if "draw" in table.column_names:
-        keys = [("draw", "ascending"), ("sample_id", "ascending")]
-        order_N = pc.sort_indices(table, sort_keys=keys).to_numpy().astype(np.int64)
-    parts = table["part"].to_pylist() if "part" in table.column_names else [None] * n
-    return _Vectors(table["sample_id"].combine_chunks(), parts, vectors, candidates, order_N)
-
-
-def _matrix(lists: pa.ListArray) -> NDArray[np.int8]:
-    """N lists of m 8-bit integers as an array [N, m]."""
-    flat: NDArray[np.int8] = lists.flatten().to_numpy()
-    return flat.reshape(len(lists), -1)

@@ -263,7 +263,8 @@ def test_the_signals_are_listed_once_and_are_columns(store: Store) -> None:
     columns = dict(store.execute("SELECT name, type FROM pragma_table_info('store.scores')"))
     stored = {name for name, signal in SIGNALS.items() if signal.origin == "score"}
     assert stored == {name for name, kind in columns.items() if kind == "DOUBLE"}
-    names = {"dataset": "raw", "reference": "trusted", "reference_hash": "", "model_key": "key", "pointer": "/truth"}
+    names = {"dataset": "raw", "reference": "trusted", "reference_hash": "", "model_key": "key"}
+    names |= {"pointer": "/truth", "role": "dataset"}
     with reading(store.database) as connection:
         for query, signals in (("evaluate_rows", MEASURED), ("flag_signals", DETECTED_BY)):
             answer = execute(connection, query, names).description

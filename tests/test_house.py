@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "tasks/formats": {"config", "scoring.picture"},
     "tasks/scoring": set[str](),
     "tasks/workload": {"config", "database", "runs", "scope", "scoring"},
-    "tasks/arrays": {"database", "detection"},
+    "tasks/arrays": {"database", "detection", "matching"},
     "tasks/detection": set[str](),
     "tasks/matching": set[str](),
     "tasks/pages": {"database", "scope", "scoring.picture"},

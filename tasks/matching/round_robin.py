@@ -68,10 +68,10 @@ def round_robin(
     rest = left[np.argsort(-best[left], kind="stable")]
     trusted_N = np.where(turns.round_N > 0, turns.trusted_N, nearest)
     similarity_N = np.where(turns.round_N > 0, turns.similarity_N, best)
-    order_N = np.concatenate([np.array(turns.order, dtype=np.int64), rest])
+    order_N = np.concatenate([turns.order_N[: turns.taken], rest])
     return Matches(
         order_N=order_N,
-        taken=len(turns.order),
+        taken=turns.taken,
         trusted_N=trusted_N,
         round_N=turns.round_N,
         similarity_N=similarity_N,
@@ -90,7 +90,7 @@ class _Turns:
         trusted, n = similarity.shape
         self.rows_left, self.tokens_left = n, np.inf
         self.length = min(n, max(LISTED // trusted, 1))
-        self.order: list[int] = []
+        self.order_N, self.taken = np.empty(n, dtype=np.int64), 0
         self.trusted_N, self.round_N = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
         self.similarity_N = np.zeros(n, dtype=np.float32)
         self.nearest_N, self.best_N = np.zeros(n, dtype=np.int64), np.full(n, -np.inf, dtype=np.float32)
@@ -141,7 +141,7 @@ class _Turns:
                 continue
             row, near = match
             self.free_N[row] = False
-            self.order.append(row)
+            self.order_N[self.taken], self.taken = row, self.taken + 1
             self.trusted_N[row], self.round_N[row], self.similarity_N[row] = t, self.round, near
             self.rows_left, self.tokens_left = self.rows_left - 1, self.tokens_left - int(self.tokens_N[row])
             self.at += 1

@@ -30,16 +30,6 @@ class Vectors:
     """Text states, in steps of text_unit_N."""
     text_unit_N: Floats
 
-    def centred(self, mean_S: NDArray[np.float64]) -> NDArray[np.int8]:
-        """The text states less their mean, in steps of their own."""
-        result = np.empty_like(self.text_NS)
-        for start in range(0, len(result), BLOCK):
-            block = slice(start, start + BLOCK)
-            x_BS = self.text_NS[block] * self.text_unit_N[block, None] - mean_S.astype(np.float32)
-            step_B1 = np.maximum(np.abs(x_BS).max(1, keepdims=True), np.float32(1e-30)) / np.float32(127)
-            result[block] = np.rint(x_BS / step_B1)
-        return result
-
     def text_mean(self, order_N: Ints) -> NDArray[np.float64]:
         """The mean text state [S], added up in this order of the rows: another order may differ in the last digit."""
         total_S = np.zeros(self.text_NS.shape[1])
@@ -47,6 +37,23 @@ class Vectors:
             block = order_N[start : start + BLOCK]
             total_S += self.text_unit_N[block].astype(np.float64) @ self.text_NS[block].astype(np.float64)
         return total_S / max(len(self.text_NS), 1)
+
+
+@dataclass(frozen=True)
+class Centred:
+    """Text states less a mean, in steps of their own, of the rows that are asked for."""
+
+    vectors: Vectors
+    mean_S: Floats
+
+    def __len__(self) -> int:
+        return len(self.vectors.text_NS)
+
+    def __getitem__(self, rows: Ints) -> NDArray[np.int8]:
+        x_BS = self.vectors.text_NS[rows] * self.vectors.text_unit_N[rows, None] - self.mean_S
+        step_B1 = np.maximum(np.abs(x_BS).max(1, keepdims=True), np.float32(1e-30)) / np.float32(127)
+        steps_BS: NDArray[np.int8] = np.rint(x_BS / step_B1).astype(np.int8)
+        return steps_BS
 
 
 class Similarity(Protocol):
@@ -64,7 +71,7 @@ class Similarity(Protocol):
 class Cosines:
     """The mean of cosines, as a rule of those of index vectors and of text states."""
 
-    parts: list[tuple[Floats, NDArray[np.int8]]]
+    parts: Sequence[tuple[Floats, NDArray[np.int8] | Centred]]
     """Vectors of the trusted rows and of the rows, which are whole numbers below 128. Each part has its cosine."""
 
     @staticmethod
@@ -75,12 +82,15 @@ class Cosines:
 
         parts: which cosines the mean is over. order_N: the order of the rows in which their mean is computed.
         """
-        mean_S = rows.text_mean(np.arange(len(rows.text_NS)) if order_N is None else order_N)
-        made = [
-            (trusted.index_NM, rows.index_NM) if part == "index" else (trusted.centred(mean_S), rows.centred(mean_S))
-            for part in parts
-        ]
-        return Cosines([(trusted_RD.astype(np.float32), rows_ND) for trusted_RD, rows_ND in made])
+        mean_S = rows.text_mean(np.arange(len(rows.text_NS)) if order_N is None else order_N).astype(np.float32)
+        made: dict[str, tuple[Floats, NDArray[np.int8] | Centred]] = {
+            "index": (trusted.index_NM.astype(np.float32), rows.index_NM),
+            "text": (
+                Centred(trusted, mean_S)[np.arange(len(trusted.text_NS))].astype(np.float32),
+                Centred(rows, mean_S),
+            ),
+        }
+        return Cosines([made[part] for part in parts])
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from oresight.tasks.flag import flag
 from oresight.tasks.report import report
 from oresight.tasks.runs.record import Run, recorded
 from oresight.tasks.scope import ModelIdentity
+from oresight.tasks.workload.clock import peak_memory
 
 TRUSTED, CANARIES = 200, 250
 FILL = """
@@ -47,9 +48,10 @@ SELECT sample_id, 'k' AS model_key, 't' AS reference, 'y' AS reference_hash, ran
        ['a', 'b', 'c'] AS tokens,
        [0.1, 0.2, -0.3] AS token_values, [-1.0, -2.0, -3.0] AS token_logprobs, now() AS scored_at, 'r' AS run_id
 FROM made;
-INSERT INTO store.packed
-SELECT sample_id, 'k', [(random() * 254 - 127)::TINYINT FOR x IN range(256)], 1e-4,
-       [(random() * 254 - 127)::TINYINT FOR x IN range(128)], 0.01
+INSERT INTO store.packed BY NAME
+SELECT sample_id, 'k' AS model_key, [(random() * 254 - 127)::TINYINT FOR x IN range(256)] AS vector, 1e-4 AS unit,
+       [(random() * 254 - 127)::TINYINT FOR x IN range(128)] AS state, 0.01 AS state_unit,
+       [(random() * 254 - 127)::TINYINT FOR x IN range(128)] AS text_state, 0.01 AS text_unit
 FROM made;
 """
 
@@ -58,7 +60,8 @@ FROM made;
 def timed(what: str) -> Iterator[None]:
     started = time.perf_counter()
     yield
-    sys.stdout.write(f"{time.perf_counter() - started:6.1f} s  {what}\n")
+    peak = peak_memory() / 2**20
+    sys.stdout.write(f"{time.perf_counter() - started:6.1f} s, {peak:6,.0f} MB at most so far  {what}\n")
     sys.stdout.flush()
 
 
@@ -76,6 +79,7 @@ def main() -> None:
                 for name, number in (("$ROWS", rows), ("$TRUSTED", TRUSTED), ("$CANARIES", CANARIES)):
                     text = text.replace(name, str(number))
                 connection.execute(text)
+            sys.stdout.write(f"{peak_memory() / 2**20:,.0f} MB at most to make the rows\n")
             with timed(f"flag: {rows:,} rows judged"):
                 flag(run)
             with timed("check: the checks of scores, flags written"):
