@@ -7,11 +7,12 @@ import pyarrow as pa
 import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
+from sklearn.preprocessing import QuantileTransformer
 
-from oresight.tasks.detection import labels
+from oresight.tasks.detection import labels, peers
 from oresight.tasks.detection.calibration import Calibration, with_flags
 from oresight.tasks.detection.detector import detect, reach
-from oresight.tasks.detection.inputs import FOLDS, SignalTable
+from oresight.tasks.detection.inputs import FOLDS, Inputs, SignalTable
 from oresight.tasks.detection.labels import label_signals
 
 NAMES = ["a", "b", "c"]
@@ -186,6 +187,25 @@ def test_what_few_trusted_rows_make_impossible_is_said() -> None:
     expected = "with 400 trusted rows, at a guaranteed 10% rate, flags need at least 2.5% bad rows"
     assert reach(400, 0.1, "guaranteed") == expected
     assert "an estimate from 60 trusted rows" in reach(60, 0.1, "estimated")
+
+
+def test_rows_are_ranked_among_ten_thousand_of_them() -> None:
+    of_many = table(5, 12_000, 600)
+    both = np.concatenate([of_many.rows_NS, of_many.trusted_RS])
+    usual = QuantileTransformer(n_quantiles=1000, output_distribution="normal", random_state=0).fit(both)
+    expected = np.clip(usual.transform(of_many.rows_NS), -4, 4)
+    assert np.array_equal(Inputs.of(of_many).rows(slice(None)), expected)
+
+
+def test_how_many_rows_are_judged_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    together = detect(table(6, 500, 50))
+    monkeypatch.setattr(peers, "CHUNK", 7)
+    apart = detect(table(6, 500, 50))
+    assert together is not None
+    assert apart is not None
+    assert np.allclose(together.suspicion_N, apart.suspicion_N, rtol=1e-12)
+    for name in ("p_N", "q_N", "looks_like_N", "top_signals_N2"):
+        assert np.array_equal(getattr(together, name), getattr(apart, name), equal_nan=name == "q_N"), name
 
 
 def clusters(seed: int, rows: int, trusted: int, wrong: int) -> tuple[Any, Any, Any]:

@@ -1,0 +1,40 @@
+"""Arrays on the disk hold what was written, and leave nothing behind."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from oresight.tasks.arrays.ondisk import READ, Growing, beside, blocks, joined, matrix, stacked
+
+
+def test_an_array_holds_the_blocks_that_were_written_and_its_file_has_no_name(tmp_path: Path) -> None:
+    growing = Growing(tmp_path, np.float32)
+    rows = np.arange(12, dtype=np.float64).reshape(4, 3)
+    growing.append(rows[:3:2])
+    growing.append(rows[1:, ::-1])
+    array = growing.array()
+    assert array.dtype == np.float32
+    assert array.tolist() == [*rows[:3:2].tolist(), *rows[1:, ::-1].tolist()]
+    assert array[np.array([4, 0])].tolist() == [rows[3, ::-1].tolist(), rows[0].tolist()]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_array_without_rows_keeps_its_width(tmp_path: Path) -> None:
+    assert Growing(tmp_path, np.int8, 5).array().shape == (0, 5)
+    assert beside(np.empty((0, 2)), np.empty((0, 3)), tmp_path).shape == (0, 5)
+    assert stacked([np.empty((0, 0)), np.ones((2, 3))], tmp_path).tolist() == [[1, 1, 1]] * 2
+
+
+def test_arrays_are_put_beside_and_below_each_other_block_by_block(tmp_path: Path) -> None:
+    left, right = np.random.default_rng(0).normal(size=(2, READ + 3, 2))
+    assert [len(left[block]) for block in blocks(len(left))] == [READ, 3]
+    assert (beside(left, right, tmp_path) == np.hstack([left, right])).all()
+    assert (stacked([left, right], tmp_path) == np.vstack([left, right]).astype(np.float32)).all()
+
+
+def test_lists_become_rows_also_from_the_middle_of_a_column() -> None:
+    lists = pa.array([[1, 2], [3, 4], [5, 6]], pa.list_(pa.int8()))
+    assert matrix(lists[1:]).tolist() == [[3, 4], [5, 6]]
+    texts = joined(pa.chunked_array([["a"], ["b"]]), pa.chunked_array([["c", "d"]])[1:])
+    assert texts.to_pylist() == ["a", "b", "d"]
