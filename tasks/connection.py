@@ -23,6 +23,8 @@ STORAGE = "v1.2.0"
 """The oldest DuckDB that can read the file: the first with Zstandard."""
 MEMORY = 2_000_000_000
 """Bytes that DuckDB takes at most where nothing else is set. It writes to the disk what does not fit."""
+SCRATCH = 0.9
+"""Share of the free disk that a connection may fill with what does not fit into memory."""
 CGROUP = Path("/sys/fs/cgroup/memory.max")
 """Where Linux says how much memory a container may take."""
 LOG = logging.getLogger("oresight")
@@ -85,6 +87,9 @@ def opened(database: str, *, read_only: bool, wait_s: float = 60) -> Iterator[Co
         connection = _connect(database, read_only=read_only, wait_s=wait_s)
         try:
             connection.execute("SET enable_progress_bar = false")
+            free = shutil.disk_usage(Path(database).absolute().parent).free
+            # DuckDB obeys this only after it is connected.
+            connection.execute(f"SET max_temp_directory_size = '{int(free * SCRATCH)}B'")
             yield connection
         except DatabaseError as error:
             if DAMAGE.search(str(error)):
@@ -107,7 +112,6 @@ def _connect(database: str, *, read_only: bool, wait_s: float) -> Connection:
         "temp_directory": f"{database}.tmp.{_HOST}.{os.getpid()}",  # two processes that use one folder crash
         "disabled_compression_methods": "dict_fsst",  # Zstandard stores texts in a third less space ...
         "zstd_min_string_length": 64,  # ... but not the short texts that tables are joined by
-        "max_temp_directory_size": "500GB",
     }
     connection = duckdb.connect(config=settings)
     try:

@@ -177,6 +177,16 @@ def test_a_disk_that_fills_up_during_ingest_keeps_the_dataset_that_was_read(undi
     same(work, undisturbed, "rows")
 
 
+def test_a_run_whose_database_may_take_too_little_memory_names_the_key(undisturbed: Work, tmp_path: Path) -> None:
+    work = placed(undisturbed, tmp_path, after="")
+    ended = ran(tmp_path, [*work.step("ingest"), "--set", "memory_limit=1MB"], work.step("ingest"))
+    assert ended.codes == [3, 0]
+    assert ended.complaints == [
+        "oresight: memory_limit: the database needs more memory than it may take; raise it, for instance to 8GB, then"
+        " run again to continue (what was stored stays)"
+    ]
+
+
 def test_a_disk_that_is_full_before_a_run_begins_refuses_it_in_one_line(undisturbed: Work, disk: Path) -> None:
     work = placed(undisturbed, disk, after="split")
     full_disk(ran(disk, work.step("publish"), moment="oresight.tasks.runs.record.journal"), disk)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from oresight.flows.commands import separate
+from oresight.tasks import connection
 from oresight.tasks.config import Dataset
 from oresight.tasks.database import limit_memory, reading, turn
 from tests.support.processes import Process, command, oresight, start_process
@@ -86,6 +87,28 @@ FAT = [
 def test_a_query_that_takes_too_much_memory_is_a_sentence(database: str, question: str) -> None:
     done = started(database, question, memory=1_500_000_000).wait(120)
     assert done.returncode == 2 and done.stderr.startswith("oresight: ") and done.stderr.count("\n") == 1, done
+
+
+def little(arguments: list[str], share: float) -> None:
+    """The command line with little memory, and little of the disk for what does not fit into it."""
+    connection.SCRATCH = share
+    limit_memory("30MB")
+    command(arguments)
+
+
+@pytest.mark.parametrize(
+    "question, share, lacks",
+    [
+        ("SELECT count(x) FROM (SELECT list(hash(i)) AS x FROM range(30000000) t(i) GROUP BY i % 3)", 0.9, "memory"),
+        ("SELECT count(DISTINCT hash(i)) FROM range(10000000) t(i)", 1e-6, "disk"),
+    ],
+)
+def test_a_query_that_needs_more_than_the_database_may_take_is_a_sentence(
+    database: str, question: str, share: float, lacks: str
+) -> None:
+    done = start_process(little, ["sql", question, "--database", database], share).wait(120)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done
+    assert f"the query needs more {lacks}" in done.stderr and "ask for less" in done.stderr, done
 
 
 def spill(database: str, question: str) -> None:

@@ -27,6 +27,7 @@ from oresight.flows.commands.output import (
 )
 from oresight.flows.commands.separate import run_separately
 from oresight.tasks.configfile import read_config
+from oresight.tasks.connection import automatic_memory
 from oresight.tasks.database import (
     Connection,
     DatabaseError,
@@ -39,6 +40,7 @@ from oresight.tasks.database import (
     statements_that_read,
 )
 from oresight.tasks.pages.texts import no_formula, short_id, visible
+from oresight.tasks.runs.faults import OFFLOADED, TOO_LITTLE
 from oresight.tasks.runs.record import Run
 from oresight.tasks.sqlfile import Question, named_question, question_library, sql_of
 
@@ -176,6 +178,9 @@ def _answer(database: str, query: Question, format: Format, safe: bool) -> None:
             for statement in statements_that_read(connection, query.sql):
                 _print_answer(connection, statement, format, safe)
     except DatabaseError as error:
+        if TOO_LITTLE in str(error):
+            kind = "disk for what it moves there" if OFFLOADED in str(error) else f"memory than {automatic_memory()}"
+            raise ValueError(f"sql: the query needs more {kind}; ask for less (WHERE, LIMIT, fewer columns)") from None
         raise ValueError(str(error)) from error
 
 

@@ -15,11 +15,15 @@ from platformdirs import user_cache_path
 
 from oresight.tasks.database import DatabaseError
 
-FULL = "No space left on device", "Disk quota exceeded"
+OFFLOADED = "max_temp_directory_size"
+"""What DuckDB says where what does not fit into memory would fill the disk."""
+FULL = "No space left on device", "Disk quota exceeded", OFFLOADED
 READ_ONLY = "Read-only file system"
 FORBIDDEN = "Permission denied", "Operation not permitted"
 LESS_MODEL = "free some, lower scoring.batch_tokens, name a smaller model or set model.dtype: bfloat16"
 MANY_FILES = "Too many open files"
+TOO_LITTLE = "Out of Memory Error"
+"""What DuckDB says where `memory_limit` is too low for a statement."""
 MEMORY = "can't allocate memory", "not enough memory", "out of memory"
 
 
@@ -85,6 +89,11 @@ def _explain(error: Exception, paths: dict[str, str], memory_cure: str) -> None:
             ) from error
         if reason == READ_ONLY:
             raise Unwritable(f"{path} cannot be written ({reason}); make it writable") from error
+    if TOO_LITTLE in text and isinstance(cause, DatabaseError):
+        raise ResourceExhausted(
+            "memory_limit: the database needs more memory than it may take; raise it, for instance to 8GB, then"
+            " run again to continue (what was stored stays)"
+        ) from error
     if isinstance(cause, MemoryError) or (
         isinstance(cause, RuntimeError | DatabaseError) and any(words in text for words in MEMORY)
     ):
