@@ -58,8 +58,8 @@ def flag(run: Run) -> None:
         trusted, canaries = (read_part(connection, role, parameters, folder) for role in ("reference", "canary"))
         rows = read_part(connection, "dataset", parameters, folder) if len(canaries) else None
         canaries = _without_twins(connection, trusted, canaries, parameters)
-    judged = _judged(rows, trusted, canaries, config.flagging, folder) if rows else None
-    parameters |= {"run_id": run.run_id}
+    judged = _judged(rows, trusted, canaries, config.flagging, folder) if rows is not None else None
+    parameters = parameters | {"run_id": run.run_id}
     with writing(config.database) as connection, transaction(connection):
         for query in ("flag_clear_suspicions", "flag_clear_detectability", "flag_clear_calibration"):
             execute(connection, query, parameters)
@@ -74,7 +74,7 @@ def flag(run: Run) -> None:
             connection.register("new_calibration", pa.Table.from_pylist(rates))
             execute(connection, "flag_insert_calibration", parameters)
         unlike = records(connection, "flag_unlike", parameters)
-    detection = judged.detection if judged else None
+    detection = judged and judged.detection
     _log_detection(detection, len(trusted), config.flagging)
     if detection and (effective := detection.calibration[0].trusted_rows) < WEAKENED * len(trusted):
         log().info(

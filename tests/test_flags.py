@@ -11,6 +11,8 @@ import pytest
 
 from oresight.tasks.check import check
 from oresight.tasks.config import Flagging
+from oresight.tasks.database import copy, reading, writing
+from oresight.tasks.flag import flag
 from oresight.tasks.runs.record import Run, recorded
 from tests.support.curated import Curated
 
@@ -132,6 +134,23 @@ def test_a_bound_on_what_was_not_measured_is_missed(curated: Curated) -> None:
     assert done.returncode == 1
     assert "detectability was not measured, because there are no canaries" in done.stderr
     assert re.search(r"no row is judged", done.stderr)
+
+
+def test_kinds_of_defects_are_measured_also_where_every_row_is_trusted(curated: Curated, tmp_path: Path) -> None:
+    config = curated.config.model_copy(update={"database": str(tmp_path / "o.duckdb")})
+    copy(curated.config.database, config.database)
+    with recorded(config, "flag") as run:
+        with writing(config.database) as connection:
+            connection.execute("UPDATE store.rows SET retired_at = now() WHERE dataset = 'easy'")
+        flag(run)
+    with reading(config.database) as connection:
+        judged = dict(connection.execute("SELECT role, count(*) FROM store.suspicions GROUP BY role").fetchall())
+        kinds = connection.execute("SELECT canary, auc FROM detectability ORDER BY canary").fetchall()
+    assert judged.keys() == {"reference", "canary"}
+    assert [kind for kind, _ in kinds] == [
+        kind for (kind,) in curated.ask("SELECT canary FROM detectability ORDER BY 1")
+    ]
+    assert dict(kinds)["another_label"] > 0.9
 
 
 def own_checks(folder: Path, **files: str) -> Path:

@@ -51,7 +51,7 @@ def check_night(database: str, night: int, erased: int, scored: int) -> int:
     with reading(database) as connection:
         ((rows, without, back),) = connection.execute(
             "SELECT count(*), count(*) FILTER (WHERE value IS NULL), count(*) FILTER (WHERE sample_id IN (SELECT"
-            " sample_id FROM forgotten)) FROM samples WHERE dataset = 'rows'"
+            " sample_id FROM forgotten)) FROM rows LEFT JOIN scores USING (sample_id) WHERE rows.dataset = 'rows'"
         ).fetchall()
     expected = FIRST + MORE * night - erased
     if (rows, without, back) != (expected, 0, 0) or (night and scored != MORE + 1):
