@@ -74,7 +74,7 @@ def flag(run: Run) -> None:
             connection.register("new_calibration", pa.Table.from_pylist(rates))
             execute(connection, "flag_insert_calibration", parameters)
         unlike = records(connection, "flag_unlike", parameters)
-    detection = judged and judged.detection
+    detection = judged.detection if judged is not None else None
     _log_detection(detection, len(trusted), config.flagging)
     if detection and (effective := detection.calibration[0].trusted_rows) < WEAKENED * len(trusted):
         log().info(
