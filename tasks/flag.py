@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from oresight.tasks.arrays.ondisk import beside, blocks, joined, matrix, stacked
 from oresight.tasks.arrays.scored import Part, read_part
 from oresight.tasks.config import Flagging
+from oresight.tasks.connection import spare_memory
 from oresight.tasks.database import Connection, execute, reading, records, transaction, writing
 from oresight.tasks.detection.detector import MIN_EXAMPLES, Detection, detect, reach
 from oresight.tasks.detection.inputs import SignalTable, folds
@@ -28,6 +29,8 @@ from oresight.tasks.runs.progress import log
 from oresight.tasks.runs.record import Run
 
 Floats = NDArray[np.float64]
+DUCKDB_MEMORY = "1GB"
+"""Rows, their ids and suspicions take another GB for each six million."""
 WEAKENED = 0.8
 """The log says how much the trusted rows tell if that is less than this share of what as many others could."""
 
@@ -54,6 +57,7 @@ def flag(run: Run) -> None:
     config = run.config
     folder = Path(config.database).absolute().parent
     with reading(config.database) as connection:
+        spare_memory(connection, DUCKDB_MEMORY)
         parameters = run.scope(connection).parameters
         trusted, canaries = (read_part(connection, role, parameters, folder) for role in ("reference", "canary"))
         rows = read_part(connection, "dataset", parameters, folder) if len(canaries) else None
@@ -61,6 +65,7 @@ def flag(run: Run) -> None:
     judged = _judged(rows, trusted, canaries, config.flagging, folder) if rows is not None else None
     parameters = parameters | {"run_id": run.run_id}
     with writing(config.database) as connection, transaction(connection):
+        spare_memory(connection, DUCKDB_MEMORY)
         for query in ("flag_clear_suspicions", "flag_clear_detectability", "flag_clear_calibration"):
             execute(connection, query, parameters)
         if judged:

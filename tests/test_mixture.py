@@ -81,3 +81,14 @@ def test_answers_of_a_length_count_as_often_as_the_dataset_has_them_beside_what_
     assert found.trusted_R[lengths[1] == 30].mean() == pytest.approx(5 / 9, rel=0.1)
     more = weights(Features(states((300, 100), 0), lengths[0]), Features(asks[1], lengths[1]), np.ones(400, bool))
     assert more.trusted_R[:50].sum() == pytest.approx(3 * more.trusted_R[50:].sum(), rel=0.15)
+
+
+def test_trusted_rows_of_lengths_that_the_dataset_lacks_keep_their_weights() -> None:
+    draw = np.random.default_rng(0)
+    trusted = Features(draw.normal(size=(40, 4)).astype(np.float32), np.full(40, 5))
+    lengths = draw.integers(50, 90, 4000)
+    rows = Features(draw.normal(size=(4000, 4)).astype(np.float32), np.append(lengths[:3000], np.full(1000, 5)))
+    is_like = rows.length_M > 5
+    made = weights(rows, trusted, is_like)
+    assert made.trusted_R.tolist() == [1.0] * 40
+    assert np.isfinite(made.rows_N).all()

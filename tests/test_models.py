@@ -1,7 +1,9 @@
 """What can be loaded is loaded, adapters included; what cannot is refused with one line."""
 
 import json
+import os
 import shutil
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from oresight.tasks.scoring import precision
 from oresight.tasks.scoring.device import choose_float32_kernels, devices
 from oresight.tasks.scoring.model import load
 from oresight.tasks.scoring.source import UnusableModel, find
+from tests.support.processes import start_process
 
 IDS = torch.arange(3, 40)[None]
 
@@ -149,6 +152,23 @@ def test_products_of_float32_stay_those_of_float32(monkeypatch: pytest.MonkeyPat
     choose_float32_kernels.__wrapped__(torch.device("cpu"))
     assert device_module._is_exact()
     setting.fp32_precision = before
+
+
+def _multiply_in_many_shapes() -> None:
+    def memory() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    choose_float32_kernels(torch.device("cpu"))
+    weight, before = torch.randn(512, 512), memory()
+    for n in range(900):
+        torch.nn.functional.linear(torch.randn(n + 1, 512), weight)
+    print((memory() - before) // 2**20)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc says how much memory a process has")
+def test_products_of_ever_new_shapes_do_not_fill_the_memory() -> None:
+    done = start_process(_multiply_in_many_shapes).wait(120)
+    assert int(done.stdout) < 400, "MB; compiled products of 900 shapes take 650"
 
 
 def test_every_cuda_device_takes_part(monkeypatch: pytest.MonkeyPatch) -> None:

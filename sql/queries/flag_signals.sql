@@ -11,7 +11,7 @@ part AS (
     SELECT sample_id, twin, canary, answer FROM store.canaries
     WHERE reference = $reference AND reference_hash = $reference_hash AND twin IN (SELECT sample_id FROM fresh) AND $role = 'canary'
 )
-SELECT p.sample_id, p.twin, p.canary, CASE WHEN length(p.answer) <= 100 THEN trim(p.answer) ELSE '' END AS answer,
+SELECT p.sample_id, p.twin, p.canary, CASE WHEN length(p.answer) <= 100 AND trim(p.answer) != '' THEN hash(trim(p.answer)) END AS answer,
        s.answer_tokens, s.value, s.value_per_token, s.value_cosine, s.self_value, s.nll, s.worst_token, s.conditional_gain,
        s.conditional_gain * s.answer_tokens AS total_gain, s.image_gain, s.local_value,
        s.token_logprobs[1]::DOUBLE AS first_token, s.token_logprobs[-1]::DOUBLE AS last_token, v.state, v.state_unit

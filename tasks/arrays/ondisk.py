@@ -68,4 +68,4 @@ def matrix(lists: pa.ListArray) -> NDArray[Any]:
 
 def joined(*columns: pa.ChunkedArray) -> pa.ChunkedArray:
     """Columns one after the other."""
-    return pa.chunked_array([chunk for column in columns for chunk in column.chunks], pa.string())
+    return pa.chunked_array([chunk for column in columns for chunk in column.chunks], columns[0].type)

@@ -23,7 +23,7 @@ class Part:
 
     sample_ids: pa.ChunkedArray
     answers: pa.ChunkedArray
-    """Empty for a long answer."""
+    """Hashes; null for a long answer and an empty one."""
     twins: pa.ChunkedArray
     """Of canaries: the trusted row that it is a copy of."""
     kinds: pa.ChunkedArray
@@ -44,18 +44,19 @@ def read_part(connection: Connection, role: str, parameters: Mapping[str, Any], 
     signals, states = Growing(folder, np.float64, len(DETECTED_BY)), Growing(folder, np.float32)
     reader = execute(connection, "flag_signals", {**parameters, "role": role}).to_arrow_reader(READ)
     for batch in reader:
-        texts.append(batch.select(TEXTS))
+        texts.append(batch.select(TEXTS if role == "canary" else TEXTS[:2]))
         tokens.append(batch["answer_tokens"].to_numpy())
         signals.append(np.column_stack([_numbers(batch[name]) for name in DETECTED_BY]))
         assert batch["state"].null_count == 0, "every scored row has its state"
         states.append(matrix(batch["state"]) * batch["state_unit"].to_numpy()[:, None])
-    schema = pa.schema([reader.schema.field(name) for name in TEXTS])
+    schema = pa.schema([reader.schema.field(name) for name in (texts[0].schema.names if texts else TEXTS)])
     table = pa.Table.from_batches(texts, schema)
+    none = pa.chunked_array([pa.nulls(len(table))])
     return Part(
         sample_ids=table["sample_id"],
         answers=table["answer"],
-        twins=table["twin"],
-        kinds=table["canary"],
+        twins=table["twin"] if "twin" in table.column_names else none,
+        kinds=table["canary"] if "canary" in table.column_names else none,
         signals_NS=signals.array(),
         answer_tokens_N=np.concatenate(tokens) if tokens else np.empty(0, np.int64),
         states_ND=states.array(),

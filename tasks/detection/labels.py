@@ -81,12 +81,12 @@ class _Answers:
         return probs_ML
 
 
-def label_names(answers: pa.ChunkedArray, trusted_answers: pa.ChunkedArray) -> list[str]:
+def label_names(answers: pa.ChunkedArray, trusted_answers: pa.ChunkedArray) -> list[Any]:
     """The answers that are labels, in order; none where the answers of most trusted rows do not repeat."""
     counts = pc.value_counts(answers)
     names = counts.field("values").filter(pc.greater_equal(counts.field("counts"), OFTEN))
     names = sorted(name for name in names.to_pylist() if name)
-    share = pc.mean(pc.is_in(trusted_answers, pa.array(names, pa.string()))).as_py() or 0
+    share = pc.mean(pc.is_in(trusted_answers, pa.array(names, answers.type))).as_py() or 0
     return names if len(names) > 1 and share >= MIN_LABEL_SHARE else []
 
 
@@ -103,7 +103,7 @@ def label_signals(
 
     Args:
         states_ND: Hidden states that predict the first answer token.
-        answers: Answers as text.
+        answers: Answers as texts or hashes; null or empty for none.
         trusted: Which rows are trusted rows.
         fold: Fold of each row; for a canary, its twin's.
         copy_of: Position of a canary's twin; -1 for a row that is no canary.
@@ -117,7 +117,7 @@ def label_signals(
         return None
     from cleanlab.filter import find_label_issues  # only here, because this imports `datasets`
 
-    label_N = pc.index_in(answers, pa.array(names)).fill_null(-1).to_numpy().astype(np.int64)
+    label_N = pc.index_in(answers, pa.array(names, answers.type)).fill_null(-1).to_numpy().astype(np.int64)
     scale = float(np.sqrt(np.square(states_ND[pool_P]).mean(dtype=np.float64))) or 1.0
     table = _Answers(states_ND, scale, label_N, fold, pool_P)
     learnable_P = label_N[pool_P] >= 0

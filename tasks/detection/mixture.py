@@ -90,6 +90,8 @@ def _reweighted(before: Weights, kind_N: Ints, kind_R: Ints, is_like_N: NDArray[
         return before
     counted_c = np.bincount(kind_R, before.trusted_R, kinds) + 0.5 * before.trusted_R.mean()
     ratio_c = rows_c / rows_c.sum() / (counted_c / counted_c.sum())
+    if not ratio_c[kind_R].any():  # no row is of a trusted row's kind
+        return before
     return Weights(before.trusted_R * ratio_c[kind_R], before.rows_N * ratio_c[kind_N])
 
 

@@ -1,9 +1,15 @@
 """The devices that run models, and how a CPU multiplies."""
 
+import os
 from functools import cache
 from pathlib import Path
 
 import torch
+
+for cached in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+    # oneDNN, and torch's layer on it, keep 1,024 compiled products each, one for every shape. Batches have new shapes
+    # all the time, so these took 0.5 GB and saved nothing (docs/log.md). They are read at the first product.
+    os.environ.setdefault(cached, "64")
 
 
 def devices(setting: str) -> list[str]:
