@@ -31,6 +31,12 @@ from oresight.tasks.runs.record import Run
 Floats = NDArray[np.float64]
 DUCKDB_MEMORY = "1GB"
 """Rows, their ids and suspicions take another GB for each six million."""
+SUSPICIONS = pa.schema([
+    *((name, pa.string()) for name in ("role", "sample_id", "looks_like", "unlike_because", "nearest")),
+    *((name, pa.float64()) for name in ("suspicion", "p_value", "q_value", "local_fdr", "nearest_cosine")),
+    *((name, pa.float64()) for name in ("label_probe", "agreement")),
+    ("is_unlike", pa.bool_()), ("signals", pa.list_(pa.string())),
+])  # fmt: skip
 WEAKENED = 0.8
 """The log says how much the trusted rows tell if that is less than this share of what as many others could."""
 
@@ -69,9 +75,9 @@ def flag(run: Run) -> None:
         for query in ("flag_clear_suspicions", "flag_clear_detectability", "flag_clear_calibration"):
             execute(connection, query, parameters)
         if judged:
-            for suspicions in _suspicions(judged):
-                connection.register("new_suspicions", suspicions)
-                execute(connection, "flag_insert_suspicions", parameters)
+            # One reader: within a transaction, DuckDB keeps every table that was registered.
+            connection.register("new_suspicions", pa.RecordBatchReader.from_batches(SUSPICIONS, _suspicions(judged)))
+            execute(connection, "flag_insert_suspicions", parameters)
             kinds = [asdict(kind) for kind in judged.detection.kinds]
             connection.register("new_detectability", pa.Table.from_pylist(kinds))
             execute(connection, "flag_insert_detectability", parameters)
@@ -172,8 +178,8 @@ def _vectors(connection: Connection, part: Part, parameters: dict[str, Any]) -> 
     return matrix(stored["vector"].combine_chunks()).astype(np.float64)
 
 
-def _suspicions(judged: Judged) -> Iterator[pa.Table]:
-    """The table of suspicions, block by block. Those of trusted rows and canaries come from models that did not see
+def _suspicions(judged: Judged) -> Iterator[pa.RecordBatch]:
+    """The table SUSPICIONS, block by block. Those of trusted rows and canaries come from models that did not see
     the row."""
     detection, labels, alike = judged.detection, judged.labels, judged.alike
     kinds = pa.array([kind.kind for kind in detection.kinds])
@@ -196,26 +202,33 @@ def _suspicions(judged: Judged) -> Iterator[pa.Table]:
                 "nearest_cosine": alike.cosine_N[block],
                 "nearest": trusted_ids.take(pa.array(alike.nearest_N[block])),
             }
-        yield _table("dataset", columns, labels, block)
+        yield _batch("dataset", columns, labels, block)
     first = len(judged.rows)
     for role, part, suspicion in (
         ("reference", judged.trusted, detection.trusted_R),
         ("canary", judged.canaries, detection.canaries_C),
     ):
         columns = {"sample_id": part.sample_ids, "looks_like": part.kinds, "suspicion": suspicion}
-        yield _table(role, columns, labels, slice(first, first + len(part)))
+        yield _batch(role, columns, labels, slice(first, first + len(part)))
         first += len(part)
 
 
-def _table(role: str, columns: dict[str, Any], labels: Labels | None, at: slice) -> pa.Table:
-    """A part of the table of suspicions. NaN becomes null."""
-    columns = columns | {"role": pa.repeat(role, len(columns["suspicion"]))}
+def _batch(role: str, columns: dict[str, Any], labels: Labels | None, at: slice) -> pa.RecordBatch:
+    """A block of the table SUSPICIONS. NaN becomes null, as does a column that is not given."""
+    rows = len(columns["suspicion"])
+    columns = columns | {"role": pa.repeat(role, rows)}
     if labels:
         columns |= {"label_probe": labels.probe[at], "agreement": labels.agreement[at]}
-    return pa.table({
-        name: pa.array(values, from_pandas=True) if isinstance(values, np.ndarray) else values
-        for name, values in columns.items()
-    })  # fmt: skip
+    arrays = []
+    for field in SUSPICIONS:
+        values = columns.get(field.name)
+        if values is None:
+            arrays.append(pa.nulls(rows, field.type))
+        elif isinstance(values, pa.ChunkedArray):
+            arrays.append(pa.concat_arrays(values.cast(field.type).chunks) if rows else pa.nulls(0, field.type))
+        else:
+            arrays.append(pa.array(values, field.type, from_pandas=True))
+    return pa.RecordBatch.from_arrays(arrays, schema=SUSPICIONS)
 
 
 def _log_detection(detection: Detection | None, trusted: int, flagging: Flagging) -> None:
