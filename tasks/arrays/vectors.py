@@ -50,7 +50,7 @@ def read_vectors(connection: Connection, query: str, values: Mapping[str, Any], 
         others.append(batch.drop_columns(list(LISTS)))
         n += len(batch)
     schema = pa.schema([reader.schema.field(name) for name in reader.schema.names if name not in LISTS])
-    table = pa.Table.from_batches(others, schema).combine_chunks()
+    table = pa.Table.from_batches(others, schema)
     vector_NM, text_NS = (arrays[name].array() for name in LISTS)
     order_N = np.arange(n)
     if "draw" in table.column_names:
