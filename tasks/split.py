@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from oresight.tasks.arrays.vectors import read_vectors
 from oresight.tasks.config import WITHOUT_TRUSTED, Splitting
-from oresight.tasks.connection import spare_memory
 from oresight.tasks.database import Connection, execute, reading, records, transaction, writing
 from oresight.tasks.matching.coverage import COVERAGE, Coverage
 from oresight.tasks.matching.policy import choose, random_similarity
@@ -24,8 +23,6 @@ from oresight.tasks.runs.progress import log
 from oresight.tasks.runs.record import Run
 from oresight.tasks.scope import Scope, json_pointer
 
-DUCKDB_MEMORY = "600MB"
-"""Rows and their order take as much again for each three million (tests/bench/bench_match.py)."""
 MATCHES = pa.schema([
     ("sample_id", pa.string()), ("place", pa.int64()), ("matched_to", pa.dictionary(pa.int32(), pa.string())),
     ("round", pa.int32()), ("similarity", pa.float32()), ("is_suspicious", pa.bool_()),
@@ -54,7 +51,6 @@ def split(run: Run) -> Split:
     """
     config, splitting = run.config, run.config.splitting
     with writing(config.database) as connection:
-        spare_memory(connection, DUCKDB_MEMORY)
         scope = run.scope(connection)
         totals = _totals(connection, scope, splitting, Path(config.database).absolute().parent)
         basis = [
