@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from oresight.tasks.arrays.ondisk import beside, blocks, joined, matrix, stacked
 from oresight.tasks.arrays.scored import Part, read_part
 from oresight.tasks.config import Flagging
-from oresight.tasks.connection import spare_memory
+from oresight.tasks.connection import sparing_memory
 from oresight.tasks.database import Connection, execute, reading, records, transaction, writing
 from oresight.tasks.detection.detector import MIN_EXAMPLES, Detection, detect, reach
 from oresight.tasks.detection.inputs import SignalTable, folds
@@ -62,16 +62,18 @@ def flag(run: Run) -> None:
     """
     config = run.config
     folder = Path(config.database).absolute().parent
-    with reading(config.database) as connection:
-        spare_memory(connection, DUCKDB_MEMORY)
+    with reading(config.database) as connection, sparing_memory(connection, DUCKDB_MEMORY):
         parameters = run.scope(connection).parameters
         trusted, canaries = (read_part(connection, role, parameters, folder) for role in ("reference", "canary"))
         rows = read_part(connection, "dataset", parameters, folder) if len(canaries) else None
         canaries = _without_twins(connection, trusted, canaries, parameters)
     judged = _judged(rows, trusted, canaries, config.flagging, folder) if rows is not None else None
     parameters = parameters | {"run_id": run.run_id}
-    with writing(config.database) as connection, transaction(connection):
-        spare_memory(connection, DUCKDB_MEMORY)
+    with (
+        writing(config.database) as connection,
+        sparing_memory(connection, DUCKDB_MEMORY),
+        transaction(connection),
+    ):
         for query in ("flag_clear_suspicions", "flag_clear_detectability", "flag_clear_calibration"):
             execute(connection, query, parameters)
         if judged:
