@@ -64,17 +64,6 @@ def limit_memory(setting: str) -> None:
     _memory_limit = automatic_memory() if setting == "auto" else setting
 
 
-@contextmanager
-def sparing_memory(connection: Connection, most: str) -> Iterator[None]:
-    """Let DuckDB take at most so much meanwhile, where a step has large arrays of its own."""
-    least = min(_memory_limit, most, key=lambda size: int(size[:-2]) * (1000 if size.endswith("GB") else 1))
-    connection.execute(f"SET memory_limit = '{least}'")
-    try:
-        yield
-    finally:
-        connection.execute(f"SET memory_limit = '{_memory_limit}'")
-
-
 class DatabaseBusy(RuntimeError):
     """Another process holds the database. The message names it."""
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from oresight.tasks.arrays.ondisk import beside, blocks, joined, matrix, stacked
 from oresight.tasks.arrays.scored import Part, read_part
 from oresight.tasks.config import Flagging
-from oresight.tasks.connection import sparing_memory
 from oresight.tasks.database import Connection, execute, reading, records, transaction, writing
 from oresight.tasks.detection.detector import MIN_EXAMPLES, Detection, detect, reach
 from oresight.tasks.detection.inputs import SignalTable, folds
@@ -29,8 +28,6 @@ from oresight.tasks.runs.progress import log
 from oresight.tasks.runs.record import Run
 
 Floats = NDArray[np.float64]
-DUCKDB_MEMORY = "1GB"
-"""Rows, their ids and suspicions take another GB for each six million."""
 SUSPICIONS = pa.schema([
     *((name, pa.string()) for name in ("role", "sample_id", "looks_like", "unlike_because", "nearest")),
     *((name, pa.float64()) for name in ("suspicion", "p_value", "q_value", "local_fdr", "nearest_cosine")),
@@ -62,18 +59,14 @@ def flag(run: Run) -> None:
     """
     config = run.config
     folder = Path(config.database).absolute().parent
-    with reading(config.database) as connection, sparing_memory(connection, DUCKDB_MEMORY):
+    with reading(config.database) as connection:
         parameters = run.scope(connection).parameters
         trusted, canaries = (read_part(connection, role, parameters, folder) for role in ("reference", "canary"))
         rows = read_part(connection, "dataset", parameters, folder) if len(canaries) else None
         canaries = _without_twins(connection, trusted, canaries, parameters)
     judged = _judged(rows, trusted, canaries, config.flagging, folder) if rows is not None else None
     parameters = parameters | {"run_id": run.run_id}
-    with (
-        writing(config.database) as connection,
-        sparing_memory(connection, DUCKDB_MEMORY),
-        transaction(connection),
-    ):
+    with writing(config.database) as connection, transaction(connection):
         for query in ("flag_clear_suspicions", "flag_clear_detectability", "flag_clear_calibration"):
             execute(connection, query, parameters)
         if judged:

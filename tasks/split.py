@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from oresight.tasks.arrays.vectors import read_vectors
 from oresight.tasks.config import WITHOUT_TRUSTED, Splitting
-from oresight.tasks.connection import sparing_memory
 from oresight.tasks.database import Connection, execute, reading, records, transaction, writing
 from oresight.tasks.matching.coverage import COVERAGE, Coverage
 from oresight.tasks.matching.policy import choose, random_similarity
@@ -24,8 +23,6 @@ from oresight.tasks.runs.progress import log
 from oresight.tasks.runs.record import Run
 from oresight.tasks.scope import Scope, json_pointer
 
-DUCKDB_MEMORY = "600MB"
-"""While vectors are read: ids, places and figures of ten million rows take 2 GB."""
 MATCHES = pa.schema([
     ("sample_id", pa.string()), ("place", pa.int64()), ("matched_to", pa.dictionary(pa.int32(), pa.string())),
     ("round", pa.int32()), ("similarity", pa.float32()), ("is_suspicious", pa.bool_()),
@@ -154,8 +151,7 @@ def _decide(connection: Connection, values: dict[str, Any], repeats: pa.Table, f
 
 def _match(connection: Connection, values: dict[str, Any], folder: Path) -> tuple[pa.Table, pa.Table]:
     """Match the rows of each part within its budget. Returns tables of MATCHES and of COVERAGE."""
-    with sparing_memory(connection, DUCKDB_MEMORY):
-        trusted, rows = (read_vectors(connection, name, values, folder) for name in ("split_trusted", "split_vectors"))
+    trusted, rows = (read_vectors(connection, name, values, folder) for name in ("split_trusted", "split_vectors"))
     if len(trusted.sample_ids) == 0 or len(rows.sample_ids) == 0:
         return MATCHES.empty_table(), COVERAGE.empty_table()
     similarity = Cosines.between(rows.vectors, trusted.vectors, order_N=rows.order_N)
