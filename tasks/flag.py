@@ -12,13 +12,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from oresight.tasks.arrays.ondisk import beside, blocks, joined, matrix, stacked
+from oresight.tasks.arrays.arrow import joined, matrix
+from oresight.tasks.arrays.ondisk import side_by_side, stacked
 from oresight.tasks.arrays.scored import Part, read_part
 from oresight.tasks.config import Flagging
 from oresight.tasks.database import Connection, execute, reading, records, transaction, writing
+from oresight.tasks.detection.chunks import chunks
 from oresight.tasks.detection.detector import MIN_EXAMPLES, Detection, detect, reach
 from oresight.tasks.detection.inputs import SignalTable, folds
-from oresight.tasks.detection.labels import Labels, label_names, label_signals, pool_of
+from oresight.tasks.detection.labels import Labels, label_signals
 from oresight.tasks.detection.lengths import Features
 from oresight.tasks.detection.likeness import UNLIKE, Likeness, likeness
 from oresight.tasks.detection.peers import Peers
@@ -104,7 +106,7 @@ def _judged(rows: Part, trusted: Part, canaries: Part, flagging: Flagging, folde
     if labels:
         more_MS, ends = np.column_stack([labels.probe, labels.agreement]), [len(rows), len(rows) + len(trusted)]
         parts = zip((rows_NS, trusted_RS, canaries_CS), np.split(more_MS, ends), strict=True)
-        rows_NS, trusted_RS, canaries_CS = (beside(part_NS, more_NS, folder) for part_NS, more_NS in parts)
+        rows_NS, trusted_RS, canaries_CS = (side_by_side(part_NS, more_NS, folder) for part_NS, more_NS in parts)
     table = SignalTable(
         names=DETECTED_BY + (LABEL_SIGNALS if labels else ()),
         rows_NS=rows_NS,
@@ -143,13 +145,9 @@ def _without_twins(connection: Connection, trusted: Part, canaries: Part, parame
 
 def _labels(rows: Part, trusted: Part, canaries: Part, twins_C: NDArray[np.int64], folder: Path) -> Labels | None:
     """Label signals of rows, trusted rows and canaries; None if answers do not repeat."""
-    of_rows, of_trusted = pool_of(len(rows), len(trusted))
-    pool = joined(rows.answers[:of_rows], trusted.answers[:of_trusted])
-    if not label_names(pool, trusted.answers):
-        return None
     copy_of = np.concatenate([np.full(len(rows) + len(trusted), -1), len(rows) + twins_C])
     return label_signals(
-        stacked([part.states_ND for part in (rows, trusted, canaries)], folder),
+        lambda: stacked([part.states_ND for part in (rows, trusted, canaries)], folder),
         joined(rows.answers, trusted.answers, canaries.answers),
         np.repeat([False, True, False], [len(rows), len(trusted), len(canaries)]),
         np.concatenate([folds(len(rows)), folds(len(trusted)), folds(len(trusted))[twins_C]]),
@@ -180,7 +178,7 @@ def _suspicions(judged: Judged) -> Iterator[pa.RecordBatch]:
     kinds = pa.array([kind.kind for kind in detection.kinds])
     names = np.array([*detection.names, None], dtype=object)  # the last one for -1
     trusted_ids = judged.trusted.sample_ids.combine_chunks()
-    for block in blocks(len(judged.rows)):
+    for block in chunks(len(judged.rows)):
         columns: dict[str, Any] = {
             "sample_id": judged.rows.sample_ids[block],
             "suspicion": detection.suspicion_N[block],

@@ -5,6 +5,7 @@ A new version is stored only if something changed.
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ import pyarrow as pa
 from oresight.tasks.arrays.vectors import read_vectors
 from oresight.tasks.config import WITHOUT_TRUSTED, Splitting
 from oresight.tasks.database import Connection, execute, reading, records, transaction, writing
+from oresight.tasks.detection.chunks import chunks
 from oresight.tasks.matching.coverage import COVERAGE, Coverage
 from oresight.tasks.matching.policy import choose, random_similarity
 from oresight.tasks.matching.repeats import NO_REPEATS, near_repeats
@@ -141,22 +143,25 @@ def _decide(connection: Connection, values: dict[str, Any], repeats: pa.Table, f
     connection.register("new_near_repeats", repeats)
     for query in ("split_near", "split_judge", "split_budgets"):
         execute(connection, query, values)
-    none = MATCHES.empty_table(), COVERAGE.empty_table()
+    none = iter(()), COVERAGE.empty_table()
     matches, coverage = _match(connection, values, folder) if values["by"] == "match" else none
-    connection.register("new_matches", matches)
+    connection.register("new_matches", pa.RecordBatchReader.from_batches(MATCHES, matches))
     execute(connection, "split_matches")
     execute(connection, "split_rank", values)
     return coverage
 
 
-def _match(connection: Connection, values: dict[str, Any], folder: Path) -> tuple[pa.Table, pa.Table]:
-    """Match the rows of each part within its budget. Returns tables of MATCHES and of COVERAGE."""
+def _match(connection: Connection, values: dict[str, Any], folder: Path) -> tuple[Iterator[pa.RecordBatch], pa.Table]:
+    """Match the rows of each part within its budget. Returns batches of MATCHES and a table of COVERAGE."""
     trusted, rows = (read_vectors(connection, name, values, folder) for name in ("split_trusted", "split_vectors"))
-    if len(trusted.sample_ids) == 0 or len(rows.sample_ids) == 0:
-        return MATCHES.empty_table(), COVERAGE.empty_table()
+    n, trusted_ids = len(rows.sample_ids), trusted.sample_ids.combine_chunks()
+    if len(trusted_ids) == 0 or n == 0:
+        return iter(()), COVERAGE.empty_table()
     similarity = Cosines.between(rows.vectors, trusted.vectors, order_N=rows.order_N)
-    floor, covered, tables = random_similarity(similarity), Coverage(len(trusted.sample_ids)), []
+    floor, covered = random_similarity(similarity), Coverage(len(trusted_ids))
     budgets = {budget["part"]: budget for budget in records(connection, "split_parts", values)}
+    place_N, (matched_N, round_N) = np.empty(n, dtype=np.int64), np.empty((2, n), dtype=np.int32)
+    similarity_N, is_suspicious_N = np.empty(n, dtype=np.float32), np.empty(n, dtype=np.bool_)
     for part, part_N in rows.parts():
         budget = budgets[part]
         choice = choose(
@@ -168,12 +173,17 @@ def _match(connection: Connection, values: dict[str, Any], folder: Path) -> tupl
             tokens=budget["token_budget"],
         )
         matches = choice.matches
-        place_N = np.empty(len(part_N), dtype=np.int64)
-        place_N[choice.order_N] = np.arange(1, len(part_N) + 1)
-        rounds = pa.array(matches.round_N, pa.int32(), mask=matches.round_N == 0)
-        takers = pa.DictionaryArray.from_arrays(pa.array(matches.trusted_N, pa.int32()), trusted.sample_ids)
-        ids = rows.sample_ids.take(pa.array(part_N))
-        columns = [ids, place_N, takers, rounds, matches.similarity_N, choice.is_suspicious_N]
-        tables.append(pa.table([pa.array(column) for column in columns], schema=MATCHES))
+        place_N[part_N[choice.order_N]] = np.arange(1, len(part_N) + 1)
+        matched_N[part_N], round_N[part_N] = matches.trusted_N, matches.round_N
+        similarity_N[part_N], is_suspicious_N[part_N] = matches.similarity_N, choice.is_suspicious_N
         covered.add(part_N, matches)
-    return pa.concat_tables(tables), covered.table(trusted.sample_ids, rows.sample_ids, similarity, floor)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for chunk in chunks(n):
+            matched_to = pa.DictionaryArray.from_arrays(pa.array(matched_N[chunk]), trusted_ids)
+            rounds = pa.array(round_N[chunk], mask=round_N[chunk] == 0)
+            others = similarity_N[chunk], is_suspicious_N[chunk]
+            columns = [rows.sample_ids[chunk].combine_chunks(), place_N[chunk], matched_to, rounds, *others]
+            yield pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=MATCHES)
+
+    return batches(), covered.table(trusted_ids, rows.sample_ids, similarity, floor)

@@ -9,7 +9,7 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import QuantileTransformer
 
-from oresight.tasks.detection import labels, peers
+from oresight.tasks.detection import chunks, labels
 from oresight.tasks.detection.calibration import Calibration, with_flags
 from oresight.tasks.detection.detector import detect, reach
 from oresight.tasks.detection.inputs import FOLDS, Inputs, SignalTable
@@ -199,7 +199,7 @@ def test_rows_are_ranked_among_ten_thousand_of_them() -> None:
 
 def test_how_many_rows_are_judged_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     together = detect(table(6, 500, 50))
-    monkeypatch.setattr(peers, "CHUNK", 7)
+    monkeypatch.setattr(chunks, "CHUNK", 7)
     apart = detect(table(6, 500, 50))
     assert together is not None
     assert apart is not None
@@ -221,7 +221,7 @@ def clusters(seed: int, rows: int, trusted: int, wrong: int) -> tuple[Any, Any, 
 
 def test_wrong_labels_are_unlikely_and_unlike_their_neighbours() -> None:
     states, answers, trusted = clusters(0, 300, 100, wrong=60)
-    done = label_signals(states, pa.array(answers), trusted, np.arange(400) % FOLDS, np.full(400, -1))
+    done = label_signals(lambda: states, pa.array(answers), trusted, np.arange(400) % FOLDS, np.full(400, -1))
     assert done is not None
     for signal in (done.probe, done.agreement):
         assert roc_auc_score(np.arange(300) < 60, -signal[:300]) > 0.97
@@ -232,7 +232,7 @@ def test_labels_of_many_rows_are_learnt_from_some_of_them(monkeypatch: pytest.Mo
     order = np.random.default_rng(0).permutation(900)
     states[:900], answers[:900] = states[order], answers[order]
     monkeypatch.setattr(labels, "POOL", 300)
-    done = label_signals(states, pa.array(answers), trusted, np.arange(1000) % FOLDS, np.full(1000, -1))
+    done = label_signals(lambda: states, pa.array(answers), trusted, np.arange(1000) % FOLDS, np.full(1000, -1))
     assert done is not None
     for signal in (done.probe, done.agreement):
         assert np.isfinite(signal).all()
@@ -248,9 +248,9 @@ def test_a_canary_is_not_judged_by_its_twin() -> None:
     given = np.concatenate([answers, answers[twins]])
     fold = np.concatenate([np.arange(260) % FOLDS, np.arange(260)[twins] % FOLDS])
     done = label_signals(
-        both, pa.array(given), np.append(trusted, [False] * 20), fold, np.append(np.full(260, -1), twins)
+        lambda: both, pa.array(given), np.append(trusted, [False] * 20), fold, np.append(np.full(260, -1), twins)
     )
-    alone = label_signals(lone, pa.array(answers), trusted, np.arange(260) % FOLDS, np.full(260, -1))
+    alone = label_signals(lambda: lone, pa.array(answers), trusted, np.arange(260) % FOLDS, np.full(260, -1))
     assert done is not None
     assert alone is not None
     assert np.allclose(done.probe[260:], alone.probe[twins], atol=1e-6)
@@ -260,4 +260,4 @@ def test_a_canary_is_not_judged_by_its_twin() -> None:
 def test_answers_of_their_own_have_no_label_signals() -> None:
     states, _, trusted = clusters(0, 100, 50, wrong=0)
     answers = np.array([f"answer {i}" for i in range(150)], dtype=object)
-    assert label_signals(states, pa.array(answers), trusted, np.arange(150) % FOLDS, np.full(150, -1)) is None
+    assert label_signals(lambda: states, pa.array(answers), trusted, np.arange(150) % FOLDS, np.full(150, -1)) is None

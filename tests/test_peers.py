@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from oresight.tasks.detection.detector import detect
 from oresight.tasks.detection.inputs import SignalTable
-from oresight.tasks.detection.peers import MOST, NEAREST, Peers, beside
+from oresight.tasks.detection.peers import MOST, NEAREST, Peers, with_peers
 
 
 def states(topic_N: NDArray[np.int64], draw: np.random.Generator) -> NDArray[np.float32]:
@@ -44,8 +44,8 @@ def test_peers_ask_the_same_also_where_only_some_rows_can_be_peers() -> None:
 
 def test_signals_are_compared_with_the_median_of_the_peers() -> None:
     pool = np.array([[1.0], [5.0], [3.0]])
-    assert beside(pool[:2], np.array([[1, 2], [0, 2]]), pool).tolist() == [[1.0, 1.0 - 4.0], [5.0, 5.0 - 2.0]]
-    assert beside(np.empty((0, 1)), np.empty((0, 2), np.int64), pool).shape == (0, 2)
+    assert with_peers(pool[:2], np.array([[1, 2], [0, 2]]), pool).tolist() == [[1.0, 1.0 - 4.0], [5.0, 5.0 - 2.0]]
+    assert with_peers(np.empty((0, 1)), np.empty((0, 2), np.int64), pool).shape == (0, 2)
 
 
 def test_a_wrong_row_of_an_easy_topic_is_more_suspicious_than_a_right_row_of_a_hard_one() -> None:

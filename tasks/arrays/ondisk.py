@@ -4,16 +4,14 @@ They are in files without a name, which are gone with the process, and whose pag
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-READ = 16_384
-"""Rows that are read at a time."""
+from oresight.tasks.detection.chunks import chunks
 
 
 class Growing:
@@ -42,30 +40,14 @@ def stacked(arrays: Sequence[NDArray[Any]], folder: Path) -> NDArray[Any]:
     """Arrays of one width, one after the other, as one on the disk."""
     whole = Growing(folder, np.float32)
     for array_MS in arrays:
-        for block in blocks(len(array_MS)):
+        for block in chunks(len(array_MS)):
             whole.append(array_MS[block])
     return whole.array()
 
 
-def beside(left_NS: NDArray[np.float64], right_NS: NDArray[np.float64], folder: Path) -> NDArray[np.float64]:
-    """Two arrays of as many rows, beside each other, as one on the disk."""
+def side_by_side(left_NS: NDArray[np.float64], right_NS: NDArray[np.float64], folder: Path) -> NDArray[np.float64]:
+    """Two arrays of as many rows, side by side, as one on the disk."""
     whole = Growing(folder, np.float64, left_NS.shape[1] + right_NS.shape[1])
-    for block in blocks(len(left_NS)):
+    for block in chunks(len(left_NS)):
         whole.append(np.concatenate([left_NS[block], right_NS[block]], axis=1))
     return whole.array()
-
-
-def blocks(n: int) -> Iterator[slice]:
-    """The positions of n rows, READ at a time."""
-    return (slice(start, min(start + READ, n)) for start in range(0, n, READ))
-
-
-def matrix(lists: pa.ListArray) -> NDArray[Any]:
-    """N lists of m numbers as an array [N, m]."""
-    flat: NDArray[Any] = lists.flatten().to_numpy()
-    return flat.reshape(len(lists), -1)
-
-
-def joined(*columns: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Columns one after the other."""
-    return pa.chunked_array([chunk for column in columns for chunk in column.chunks], columns[0].type)

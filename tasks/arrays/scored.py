@@ -1,6 +1,6 @@
 """Scores -> the signals and states of rows, trusted rows and canaries, as arrays on the disk."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from oresight.tasks.arrays.ondisk import READ, Growing, matrix
+from oresight.tasks.arrays.arrow import matrix, on_disk
+from oresight.tasks.arrays.ondisk import Growing
 from oresight.tasks.database import Connection, execute
+from oresight.tasks.detection.chunks import CHUNK
 from oresight.tasks.detection.signals import DETECTED_BY
 
 TEXTS = "sample_id", "answer", "twin", "canary"
-"""The first columns of a part."""
 
 
 @dataclass(frozen=True)
@@ -40,25 +41,25 @@ class Part:
 
 def read_part(connection: Connection, role: str, parameters: Mapping[str, Any], folder: Path) -> Part:
     """The scored rows of a role: dataset, reference or canary. folder: where the files without a name are."""
-    texts, tokens = [], []
     signals, states = Growing(folder, np.float64, len(DETECTED_BY)), Growing(folder, np.float32)
-    reader = execute(connection, "flag_signals", {**parameters, "role": role}).to_arrow_reader(READ)
-    for batch in reader:
-        texts.append(batch.select(TEXTS if role == "canary" else TEXTS[:2]))
-        tokens.append(batch["answer_tokens"].to_numpy())
-        signals.append(np.column_stack([_numbers(batch[name]) for name in DETECTED_BY]))
-        assert batch["state"].null_count == 0, "every scored row has its state"
-        states.append(matrix(batch["state"]) * batch["state_unit"].to_numpy()[:, None])
-    schema = pa.schema([reader.schema.field(name) for name in (texts[0].schema.names if texts else TEXTS)])
-    table = pa.Table.from_batches(texts, schema)
-    none = pa.chunked_array([pa.nulls(len(table))])
+    reader = execute(connection, "flag_signals", {**parameters, "role": role}).to_arrow_reader(CHUNK)
+    names = [*TEXTS, "answer_tokens"]
+
+    def others() -> Iterator[pa.RecordBatch]:
+        for batch in reader:
+            signals.append(np.column_stack([_numbers(batch[name]) for name in DETECTED_BY]))
+            assert batch["state"].null_count == 0, "every scored row has its state"
+            states.append(matrix(batch["state"]) * batch["state_unit"].to_numpy()[:, None])
+            yield batch.select(names)
+
+    table = on_disk(others(), pa.schema([reader.schema.field(name) for name in names]), folder)
     return Part(
         sample_ids=table["sample_id"],
         answers=table["answer"],
-        twins=table["twin"] if "twin" in table.column_names else none,
-        kinds=table["canary"] if "canary" in table.column_names else none,
+        twins=table["twin"],
+        kinds=table["canary"],
         signals_NS=signals.array(),
-        answer_tokens_N=np.concatenate(tokens) if tokens else np.empty(0, np.int64),
+        answer_tokens_N=table["answer_tokens"].to_numpy(),
         states_ND=states.array(),
     )
 

@@ -10,8 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from oresight.tasks.arrays.ondisk import READ, Growing, matrix
+from oresight.tasks.arrays.arrow import matrix, on_disk
+from oresight.tasks.arrays.ondisk import Growing
 from oresight.tasks.database import Connection, execute
+from oresight.tasks.detection.chunks import CHUNK
 from oresight.tasks.matching.policy import Candidates
 from oresight.tasks.matching.similarity import Ints, Vectors
 
@@ -22,7 +24,7 @@ LISTS = "vector", "text_state"
 class Packed:
     """Rows with their vectors."""
 
-    sample_ids: pa.Array
+    sample_ids: pa.ChunkedArray
     part_N: pa.DictionaryArray
     """The part of the dataset, by splitting.per, that each row is in."""
     vectors: Vectors
@@ -41,16 +43,18 @@ class Packed:
 
 def read_vectors(connection: Connection, query: str, values: Mapping[str, Any], folder: Path) -> Packed:
     """The rows of a query, in its order. folder: where the files without a name are."""
-    reader = execute(connection, query, values).to_arrow_reader(READ)
+    reader = execute(connection, query, values).to_arrow_reader(CHUNK)
     arrays = {name: Growing(folder, np.int8) for name in LISTS}
-    others, n = [], 0
-    for batch in reader:
-        for name, array in arrays.items():
-            array.append(matrix(batch[name]))
-        others.append(batch.drop_columns(list(LISTS)))
-        n += len(batch)
+
+    def others() -> Iterator[pa.RecordBatch]:
+        for batch in reader:
+            for name, array in arrays.items():
+                array.append(matrix(batch[name]))
+            yield batch.drop_columns(list(LISTS))
+
     schema = pa.schema([reader.schema.field(name) for name in reader.schema.names if name not in LISTS])
-    table = pa.Table.from_batches(others, schema)
+    table = on_disk(others(), schema, folder)
+    n = len(table)
     vector_NM, text_NS = (arrays[name].array() for name in LISTS)
     order_N = np.arange(n)
     if "draw" in table.column_names:
@@ -58,7 +62,7 @@ def read_vectors(connection: Connection, query: str, values: Mapping[str, Any], 
         order_N = pc.sort_indices(table, sort_keys=keys).to_numpy().astype(np.int64)
     part_N = table["part"] if "part" in table.column_names else pa.chunked_array([pa.nulls(n, pa.string())])
     return Packed(
-        sample_ids=table["sample_id"].combine_chunks(),
+        sample_ids=table["sample_id"],
         part_N=part_N.combine_chunks().dictionary_encode(),
         vectors=Vectors(vector_NM, text_NS, _numbers(table, "text_unit", np.float32)),
         candidates=Candidates(

@@ -33,11 +33,11 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from oresight.tasks.detection.calibration import RATES, Calibration, Judge, calibrate, with_flags
+from oresight.tasks.detection.chunks import chunks
 from oresight.tasks.detection.detectability import CanaryPairs, Detectability, measured
 from oresight.tasks.detection.estimate import local_fdr
 from oresight.tasks.detection.inputs import FOLDS, Inputs, SignalTable
 from oresight.tasks.detection.mixture import Weights, conformal, weight_above
-from oresight.tasks.detection.peers import chunks
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

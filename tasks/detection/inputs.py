@@ -12,7 +12,7 @@ from sklearn.preprocessing import QuantileTransformer
 from sklearn.utils import resample
 
 from oresight.tasks.detection.mixture import Weights
-from oresight.tasks.detection.peers import Peers, beside
+from oresight.tasks.detection.peers import Peers, with_peers
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -107,17 +107,17 @@ class Inputs:
     def rows(self, part: slice) -> Floats:
         """The inputs of a part of the rows."""
         x_MS, peers = self.ranked(self.table.rows_NS[part]), self.table.peers
-        return beside(x_MS, peers.of_rows(part), self.pool_PS) if peers else x_MS
+        return with_peers(x_MS, peers.of_rows(part), self.pool_PS) if peers else x_MS
 
     def trusted(self) -> Floats:
         """The inputs of the trusted rows."""
         x_RS, peers = self.ranked(self.table.trusted_RS), self.table.peers
-        return beside(x_RS, peers.of_trusted(), self.pool_PS) if peers else x_RS
+        return with_peers(x_RS, peers.of_trusted(), self.pool_PS) if peers else x_RS
 
     def canaries(self) -> Floats:
         """The inputs of the canaries."""
         x_CS, peers = self.ranked(self.table.canaries_CS), self.table.peers
-        return beside(x_CS, peers.of_canaries(), self.pool_PS) if peers else x_CS
+        return with_peers(x_CS, peers.of_canaries(), self.pool_PS) if peers else x_CS
 
 
 def _median(x_N: Floats) -> float:

@@ -7,6 +7,7 @@ Chuang, 2021): few wrong labels do little harm, and many right ones help more. R
 finds to be wrong are left out in a second round.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from oresight.tasks.detection.peers import chunks
+from oresight.tasks.detection.chunks import chunks
 from oresight.tasks.detection.twins import NEAREST, unit
 
 Floats = NDArray[np.float64]
@@ -81,7 +82,7 @@ class _Answers:
         return probs_ML
 
 
-def label_names(answers: pa.ChunkedArray, trusted_answers: pa.ChunkedArray) -> list[Any]:
+def _label_names(answers: pa.ChunkedArray, trusted_answers: pa.ChunkedArray) -> list[Any]:
     """The answers that are labels, in order; none where the answers of most trusted rows do not repeat."""
     counts = pc.value_counts(answers)
     names = counts.field("values").filter(pc.greater_equal(counts.field("counts"), OFTEN))
@@ -90,19 +91,13 @@ def label_names(answers: pa.ChunkedArray, trusted_answers: pa.ChunkedArray) -> l
     return names if len(names) > 1 and share >= MIN_LABEL_SHARE else []
 
 
-def pool_of(rows: int, trusted: int) -> tuple[int, int]:
-    """How many rows, and how many trusted rows, labels are learnt from: the first ones."""
-    of_trusted = min(trusted, POOL)
-    return min(rows, POOL - of_trusted), of_trusted
-
-
 def label_signals(
-    states_ND: NDArray[Any], answers: pa.ChunkedArray, trusted: Bools, fold: Ints, copy_of: Ints
+    read_states: Callable[[], NDArray[Any]], answers: pa.ChunkedArray, trusted: Bools, fold: Ints, copy_of: Ints
 ) -> Labels | None:
     """Label signals of rows, trusted rows and canaries in one table; None if answers do not repeat.
 
     Args:
-        states_ND: Hidden states that predict the first answer token.
+        read_states: Returns the hidden states that predict the first answer token [N, D]; called where answers repeat.
         answers: Answers as texts or hashes; null or empty for none.
         trusted: Which rows are trusted rows.
         fold: Fold of each row; for a canary, its twin's.
@@ -110,13 +105,13 @@ def label_signals(
     """
     is_real = copy_of < 0
     trusted_R, rows = np.flatnonzero(trusted), np.flatnonzero(is_real & ~trusted)
-    of_rows, of_trusted = pool_of(len(rows), len(trusted_R))
-    pool_P = np.concatenate([trusted_R[:of_trusted], rows[:of_rows]])
-    names = label_names(answers.take(pa.array(pool_P)), answers.take(pa.array(trusted_R)))
+    pool_P = np.concatenate([trusted_R, rows])[:POOL]
+    names = _label_names(answers.take(pa.array(pool_P)), answers.take(pa.array(trusted_R)))
     if not names:
         return None
     from cleanlab.filter import find_label_issues  # only here, because this imports `datasets`
 
+    states_ND = read_states()
     label_N = pc.index_in(answers, pa.array(names, answers.type)).fill_null(-1).to_numpy().astype(np.int64)
     scale = float(np.sqrt(np.square(states_ND[pool_P]).mean(dtype=np.float64))) or 1.0
     table = _Answers(states_ND, scale, label_N, fold, pool_P)

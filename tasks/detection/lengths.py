@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_predict
 
-from oresight.tasks.detection.peers import spread
+from oresight.tasks.detection.chunks import spread
 
 Numbers = NDArray[Any]
 FEW = 2

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 from sklearn.linear_model import LogisticRegression
 
+from oresight.tasks.detection.chunks import chunks, mean_of, spread
 from oresight.tasks.detection.estimate import with_normal_tail
 from oresight.tasks.detection.inputs import FOLDS, folds
 from oresight.tasks.detection.lengths import Features, beyond
 from oresight.tasks.detection.mixture import Weights, weights
-from oresight.tasks.detection.peers import chunks, mean_of, spread
 from oresight.tasks.detection.twins import unit
 
 Floats = NDArray[Any]

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from scipy.stats import chi2_contingency
 from sklearn.cluster import KMeans
 
+from oresight.tasks.detection.chunks import chunks, mean_of, spread
 from oresight.tasks.detection.lengths import Features, bins
-from oresight.tasks.detection.peers import chunks, mean_of, spread
 from oresight.tasks.detection.twins import unit
 
 Floats = NDArray[Any]

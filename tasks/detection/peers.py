@@ -6,13 +6,13 @@ trusted rows by the cosine of the states before the answer, without the row itse
 These states depend on the prompt alone. Most peers are right, and a few that are not hardly move a median.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from oresight.tasks.detection.chunks import chunks, spread
 from oresight.tasks.detection.twins import unit
 
 Floats = NDArray[np.float64]
@@ -22,8 +22,6 @@ NEAREST = 10
 """Peers of a row."""
 MOST = 2000
 """About how many rows of the dataset, and how many trusted rows, can be peers: the pool."""
-CHUNK = 4096
-"""Rows that are compared at once."""
 
 
 @dataclass(frozen=True)
@@ -89,26 +87,7 @@ class Peers:
         return np.argpartition(-cosine_MP, k - 1, axis=1)[:, :k]
 
 
-def beside(x_MS: Floats, peers_MK: Ints, pool_PS: Floats) -> Floats:
+def with_peers(x_MS: Floats, peers_MK: Ints, pool_PS: Floats) -> Floats:
     """Signals, and the same signals less their medians over the peers [M, 2 S]. pool_PS: signals of the pool."""
     usual_MS = np.median(pool_PS[peers_MK], axis=1) if len(x_MS) else x_MS
     return np.concatenate([x_MS, x_MS - usual_MS], axis=1)
-
-
-def chunks(n: int) -> Iterator[slice]:
-    """The positions of n rows, CHUNK at a time."""
-    return (slice(start, min(start + CHUNK, n)) for start in range(0, n, CHUNK))
-
-
-def mean_of(state_NS: States, is_counted_N: NDArray[np.bool_] | None = None) -> States:
-    """The mean of the states [S], of those that are counted, a chunk at a time."""
-    total_S, n = np.zeros(state_NS.shape[1]), 0
-    for part in chunks(len(state_NS)):
-        counted = state_NS[part] if is_counted_N is None else state_NS[part][is_counted_N[part]]
-        total_S, n = total_S + counted.sum(0, dtype=np.float64), n + len(counted)
-    return (total_S / max(n, 1)).astype(state_NS.dtype)
-
-
-def spread(n: int, most: int) -> Ints:
-    """Every k-th of n positions, so that they are about so many at most."""
-    return np.arange(0, n, max(1, n // most))

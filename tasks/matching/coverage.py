@@ -25,7 +25,7 @@ class Coverage:
         self.nearest_R[is_nearer_R] = rows_N[matches.closest_R][is_nearer_R]
         self.similarity_R[is_nearer_R] = matches.closest_similarity_R[is_nearer_R]
 
-    def table(self, trusted_ids: pa.Array, sample_ids: pa.Array, similarity: Cosines, floor: float) -> pa.Table:
+    def table(self, trusted_ids: pa.Array, sample_ids: pa.ChunkedArray, similarity: Cosines, floor: float) -> pa.Table:
         """A table of COVERAGE. floor: the similarity from which on trusted rows take rows."""
         twin_R, twin_similarity_R = similarity.twins()
         columns = [

@@ -155,7 +155,9 @@ def signal_table(pool: Arrays, rows: Drawn) -> SignalTable:
     fold, copy_of = np.concatenate([folds(n), folds(c - n), folds(n)[twins_C]]), np.full(len(every), -1)
     copy_of[c:] = twins_C
     answers = pool["answer"][every].astype(object)
-    labels = label_signals(state.astype(np.float32), pa.array(answers), np.arange(len(every)) < n, fold, copy_of)
+    labels = label_signals(
+        lambda: state.astype(np.float32), pa.array(answers), np.arange(len(every)) < n, fold, copy_of
+    )
     columns |= dict(zip(LABEL_SIGNALS, (labels.probe, labels.agreement), strict=True)) if labels else {}
     names = DETECTED_BY + (LABEL_SIGNALS if labels else ())
     x = np.column_stack([columns[name] for name in names])
