@@ -23,7 +23,7 @@ workload/     what lacks a score, cut into shards, encoded, committed, here or b
 score.py      rows without a fresh score -> scores, shard by shard
 merge.py      scores that a dead head of a cluster left in its store -> the database
 plan.py       rows without a fresh score -> what scoring them would take
-arrays/       arrays on the disk: signals, states and vectors of scored rows
+arrays/       arrays and tables on the disk: signals, states and vectors of scored rows
 detection/    known defects, signals, labels, the detector, what checks ask of a text; nothing here knows the database
 matching/     which rows teach what the trusted rows ask; nothing here knows the database
 flag.py       scores and canaries -> how suspicious each row is, and what can be detected
