@@ -33,7 +33,9 @@ def ask(run: Run, question: str, answer: str, n: int) -> Taught:
         index = next(iter(records(connection, "ask_index", parameters)), None)
     if index is None:
         raise ValueError(f"{config.database}: has no index of this model; run `oresight score CONFIG.yaml` first")
-    model = load(run.model.files, config.model.device, index["dtype"], config.model.parallel)
+    model = load(
+        run.model.files, config.model.device, index["dtype"], config.model.parallel, spread=config.model.spread
+    )
     messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
     limit = min(config.scoring.max_tokens, model.positions or config.scoring.max_tokens)
     try:

@@ -280,7 +280,7 @@ class Curate(Section):
 
     @model_validator(mode="after")
     def _gpus_of_an_actor(self) -> Self:
-        if self.cluster and self.cluster.gpus not in (0, self.model.parallel):
+        if self.cluster and not self.model.spread and self.cluster.gpus not in (0, self.model.parallel):
             raise ValueError(
                 f"cluster.gpus is {self.cluster.gpus}, and model.parallel is {self.model.parallel}: each process that"
                 f" shares the model needs one GPU of its actor; set cluster.gpus: {self.model.parallel}, or 0 for CPUs"

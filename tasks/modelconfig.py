@@ -27,8 +27,16 @@ class Model(Section):
     cannot hold (tensor parallelism). The model's attention heads must divide by it. Another number rounds otherwise, so
     rows are scored again."""
 
+    spread: bool = False
+    """Put the layers on all GPUs one after another, then in main memory, then on the disk: for a model that no device
+    can hold, and `parallel` cannot split. One GPU works at a time. The scores are those of one device."""
+
     @model_validator(mode="after")
-    def _is_mixed_in_one_process(self) -> "Model":
+    def _is_split_in_one_way(self) -> "Model":
         if self.parallel > 1 and self.dtype == "mixed":
             raise ValueError("dtype: mixed does not go with parallel; set dtype to float32 or bfloat16")
+        if self.spread and self.dtype == "mixed":
+            raise ValueError("dtype: mixed does not go with spread; set dtype to float32 or bfloat16")
+        if self.spread and self.parallel > 1:
+            raise ValueError("spread and parallel are two ways to split a model; remove one of them")
         return self

@@ -82,7 +82,9 @@ def plan(run: Run) -> Planned:
     if source.gguf:
         converted(source)  # done once: the run reuses it
     device_names, loading_started = devices(config.model.device), time.perf_counter()
-    model = load(source, device_names[0], todo.dtype(config.model.dtype), config.model.parallel)
+    model = load(
+        source, device_names[0], todo.dtype(config.model.dtype), config.model.parallel, spread=config.model.spread
+    )
     device_names = model.engines(device_names)
     require_vision(model, source, scope.dataset, scope.dataset_kind)
     loading_s = time.perf_counter() - loading_started

@@ -78,7 +78,9 @@ def score(run: Run, as_task: Callable[[ShardTask], ShardTask] = lambda shard: sh
     conversion = " (a GGUF file is converted once, for a minute)" if model.files.gguf else ""
     log().info("score: loading %s%s", model.name, conversion)
     device_names = devices(config.model.device)
-    loaded = load(model.files, device_names[0], todo.dtype(config.model.dtype), config.model.parallel)
+    loaded = load(
+        model.files, device_names[0], todo.dtype(config.model.dtype), config.model.parallel, spread=config.model.spread
+    )
     device_names = loaded.engines(device_names)
     require_vision(loaded, model.files, scope.dataset, scope.dataset_kind)
     if config.model.name == TOY:
@@ -86,7 +88,7 @@ def score(run: Run, as_task: Callable[[ShardTask], ShardTask] = lambda shard: sh
     with closing(loaded), progress("score", todo.missing.num_rows, work=todo.length) as advance:
         job = ScoringJob(run=run, scope=scope, model=loaded, advance=advance, canaries=todo.canary_ids)
         rows = f"{todo.missing_rows} rows" + (f" and {todo.canaries} canaries" if todo.canaries else "")
-        on = f"{' and '.join(device_names)} in {loaded.dtype_name}"
+        on = f"{' and '.join(device_names)} in {loaded.dtype_name}{loaded.places}"
         log().info("score: %s with %s on %s", rows if exact else "the trusted rows", model.name, on)
         engine, finished = _open(job, todo)
         if exact:

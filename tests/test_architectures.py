@@ -17,7 +17,7 @@ from oresight.tasks.scoring.engine import Options, open_engine
 from oresight.tasks.scoring.formula import pairwise
 from oresight.tasks.scoring.forward import Answers, visit
 from oresight.tasks.scoring.loaded import Loaded
-from oresight.tasks.scoring.model import take_apart
+from oresight.tasks.scoring.parts import take_apart
 from oresight.tasks.scoring.precision import mix
 from oresight.tasks.scoring.prompt import Encoded
 from oresight.tasks.scoring.signals import Signals

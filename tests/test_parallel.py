@@ -1,7 +1,6 @@
 """Several processes that share a model compute what one computes, and none of them outlives the others."""
 
 import os
-import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from oresight.tasks.scoring.prompt import encode
 from oresight.tasks.scoring.source import TOY, UnusableModel, find
 from tests.support.clustered import DATA, DOLLY
 from tests.support.scored import ask, scored
-from tests.support.tiny import build
+from tests.support.tiny import build, saved
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="on the CPU of a machine with GPUs it is refused")
 IDS = torch.arange(3, 43)[None].repeat(2, 1)
@@ -39,14 +38,6 @@ COLUMNS = "value, value_per_token, value_cosine, self_value, nll, worst_token, c
 def _end() -> Iterator[None]:
     yield
     stop_followers()
-
-
-def saved(name: str, stories: Path, folder: Path) -> Path:
-    """A model of a family, with a tokenizer."""
-    build(name, torch.float32).save_pretrained(folder)
-    for file in stories.glob("tokenizer*"):
-        shutil.copyfile(file, folder / file.name)
-    return folder
 
 
 def assert_close(ours: Any, theirs: Any) -> None:

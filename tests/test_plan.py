@@ -19,7 +19,7 @@ from oresight.tasks.runs.record import recorded
 from oresight.tasks.score import Scored, score
 from oresight.tasks.scoring import engine
 from oresight.tasks.scoring.engine import Options, open_engine
-from oresight.tasks.scoring.model import take_apart
+from oresight.tasks.scoring.parts import take_apart
 from oresight.tasks.scoring.prompt import Encoded
 from oresight.tasks.workload import cost
 from oresight.tasks.workload.cost import forward_ids, scoring_ids

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from oresight.tasks.scoring import encoded, forward
 from oresight.tasks.scoring.engine import Options, open_engine
-from oresight.tasks.scoring.model import take_apart
+from oresight.tasks.scoring.parts import take_apart
 from oresight.tasks.scoring.picture import Picture, Unreadable, pixels
 from oresight.tasks.scoring.precision import mix
 from oresight.tasks.scoring.prompt import Encoded, Unscorable, encode

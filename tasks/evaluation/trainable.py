@@ -17,7 +17,8 @@ from transformers import PreTrainedTokenizerBase
 
 from oresight.tasks.runs.record import Run
 from oresight.tasks.scoring.device import devices
-from oresight.tasks.scoring.model import load_pretrained, positions_of
+from oresight.tasks.scoring.model import load_pretrained
+from oresight.tasks.scoring.parts import positions_of
 from oresight.tasks.scoring.prompt import Encoded
 from oresight.tasks.scoring.source import Source, UnusableModel
 from oresight.tasks.scoring.vision import Vision

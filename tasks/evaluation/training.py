@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from oresight.tasks.evaluation.trainable import ModelSpec, Trainable, trainable
-from oresight.tasks.scoring.model import PROBE, PROBE_TEXT, take_apart
+from oresight.tasks.scoring.parts import PROBE, PROBE_TEXT, take_apart
 from oresight.tasks.scoring.prompt import Encoded
 from oresight.tasks.scoring.signals import mean_logprobs
 

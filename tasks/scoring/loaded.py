@@ -14,6 +14,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 from oresight.tasks.scoring.formula import Head
 from oresight.tasks.scoring.parallel import Followers, Past
 from oresight.tasks.scoring.precision import MIXED, mixing
+from oresight.tasks.scoring.spread import Spread
 from oresight.tasks.scoring.vision import Vision
 
 
@@ -53,6 +54,8 @@ class Loaded:
     """Whether rows may share the keys and values of a prefix. This is tried when the model is loaded."""
     followers: Followers | None = None
     """The processes that share the model with this one."""
+    spread: Spread | None = None
+    """Where the layers are, if they are not all on the head's device."""
     _prefix: tuple[list[int], Cache, list[Any], Tensor] | None = field(default=None, repr=False)
     """The last shared prefix: its key, its keys and values, the positions where it ends (M-RoPE), and the weighted sum
     of its states."""
@@ -69,7 +72,13 @@ class Loaded:
 
     def engines(self, devices: Sequence[str]) -> list[str]:
         """The names of the devices that score side by side, of those there are: one if they share the model."""
-        return [self.device_name] if self.followers else list(devices)
+        return [self.device_name] if self.followers or self.spread else list(devices)
+
+    @property
+    def places(self) -> str:
+        """Where the layers are, in words, if they are not all on one device; else empty."""
+        places = self.spread.places(self.body) if self.spread else []
+        return f", its layers on {', '.join(places)}" if places else ""
 
     @property
     def kept_prefix(self) -> Cache | None:
@@ -104,7 +113,7 @@ class Loaded:
             inputs |= {"attention_mask": inside.long().to(self.device), "decoder_input_ids": decoder.to(self.device)}
         with self.running(), self._followed(ids_NL, past, pictures or {}):
             self.body(**inputs)
-        return self.tap.take().to(self.dtype)
+        return self.tap.take().to(self.device, self.dtype)
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -20,13 +20,13 @@ NARROW = 256
 """Below this width of the states, products are too small a part of the work to pay for less precise ones."""
 
 
-def auto_dtype(config: Any, device: torch.device, parallel: int = 1) -> str:
+def auto_dtype(config: Any, device: torch.device, parallel: int = 1, *, can_mix: bool = True) -> str:
     """The dtype of a model by its configuration and a measurement: float32, bfloat16 or mixed.
 
     On a CPU mixed is chosen where that is faster. On other devices, a model that was saved in half precision runs in
     bfloat16 where that is faster. Where several processes share the model, rank 0 measures for all.
     """
-    mixes = device.type == "cpu" and parallel == 1
+    mixes = device.type == "cpu" and parallel == 1 and can_mix
     width = getattr(config.get_text_config(decoder=True), "hidden_size", None) or 0
     if (width < NARROW) if mixes else (saved_dtype(config) not in HALF):
         return "float32"

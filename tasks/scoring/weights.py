@@ -11,6 +11,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from oresight.tasks.scoring.source import Source, UnusableModel
+from oresight.tasks.scoring.spread import named_weights
 
 LOG = logging.getLogger("oresight")
 FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
@@ -29,9 +30,8 @@ def require_weights(model: Any, keys: Mapping[str, Collection[str]], source: Sou
         )
     if unused := sorted(keys["unexpected_keys"]):
         LOG.warning("%s: %s are not used: its config.json has no place for them", source.name, _listed(unused))
-    for name, weight in model.named_parameters():
-        local = weight.detach()
-        local = local.to_local() if hasattr(local, "to_local") else local  # this process's part of a split model
+    for name, weight in named_weights(model):
+        local = weight.to_local() if hasattr(weight, "to_local") else weight  # this process's part of a split model
         if local.dtype not in FLOATS or not local.numel():
             continue
         low, high = (float(end) for end in torch.aminmax(local))  # NaN if one of them is

@@ -75,7 +75,13 @@ class Scorer:
         try:
             if run.model.key != orders.scope.model_key:
                 raise UnusableModel("the model is not the head's, or another version of oresight is installed")
-            model = load(run.model.files, cluster.device, orders.dtype, orders.config.model.parallel)
+            model = load(
+                run.model.files,
+                cluster.device,
+                orders.dtype,
+                orders.config.model.parallel,
+                spread=orders.config.model.spread,
+            )
         except UnusableModel as error:
             cure = "all nodes must see the same files under the same path, and have the same version of oresight"
             raise ValueError(f"cluster: on {self.host}, {error}; {cure}") from error

@@ -32,7 +32,7 @@ from oresight.tasks.scoring.engine import Engine, Options, open_engine
 from oresight.tasks.scoring.formula import errors
 from oresight.tasks.scoring.forward import Answers, visit
 from oresight.tasks.scoring.loaded import Loaded
-from oresight.tasks.scoring.model import take_apart
+from oresight.tasks.scoring.parts import take_apart
 from oresight.tasks.scoring.prompt import Encoded
 from oresight.tasks.scoring.signals import TILE
 

@@ -1,6 +1,8 @@
 """Models of two layers with random weights, one for each family that users finetune."""
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -120,3 +122,11 @@ class Wide(TorchFunctionMode):
         args = tuple(torch.float64 if part is torch.float32 else part for part in args)
         wide = {key: torch.float64 if part is torch.float32 else part for key, part in (kwargs or {}).items()}
         return func(*args, **wide)
+
+
+def saved(name: str, stories: Path, folder: Path) -> Path:
+    """A model of a family in a folder, with the tokenizer of the smallest real model."""
+    build(name, torch.float32).save_pretrained(folder)
+    for file in stories.glob("tokenizer*"):
+        shutil.copyfile(file, folder / file.name)
+    return folder
