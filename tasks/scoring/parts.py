@@ -71,14 +71,7 @@ def take_apart(
         tap.answer = tap.kept = None
     tolerance = 5e-2 if is_mixed or dtype not in (torch.float32, torch.float64) else 1e-3
     for our_logits, their_logits in ((ours, theirs), (our_finish, their_finish)):
-        same_shape = our_logits.shape == their_logits.shape
-        difference = _difference(our_logits, their_logits) if same_shape else float("inf")
-        if not difference <= tolerance:
-            raise UnusableModel(
-                f"model.name: {name} ({type(model).__name__}) computes its logits from the last state in another way"
-                f" than by a linear head with a scale and a soft cap (logits differ by {difference:.1%}), so its values"
-                " would be wrong; name another model"
-            )
+        _require_same(our_logits, their_logits, tolerance, f"{name} ({type(model).__name__})")
     loaded.shares = start is None and _can_share_prefix(loaded, ids, h, tolerance)
     if vision is not None:
         loaded.vision = vision
@@ -106,6 +99,17 @@ def _read_head(model: Any, name: str, device: torch.device | None) -> tuple[Head
     if model.config.is_encoder_decoder and start is None:
         raise UnusableModel(f"model.name: {name}: its configuration lacks decoder_start_token_id; add it")
     return head, start
+
+
+def _require_same(ours: Tensor, theirs: Tensor, tolerance: float, name: str) -> None:
+    """Raises UnusableModel if our logits are not the model's."""
+    difference = _difference(ours, theirs) if ours.shape == theirs.shape else float("inf")
+    if not difference <= tolerance:
+        raise UnusableModel(
+            f"model.name: {name} computes its logits from the last state in another way than by a linear head with a"
+            f" scale and a soft cap (logits differ by {difference:.1%}), so its values would be wrong; name another"
+            " model"
+        )
 
 
 def _can_share_prefix(loaded: Loaded, ids: Tensor, full_NLD: Tensor, tolerance: float) -> bool:
