@@ -13,18 +13,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from oresight.tasks.arrays.vectors import read_vectors
+from oresight.tasks.arrays.vectors import read_lists, read_vectors
 from oresight.tasks.config import WITHOUT_TRUSTED, Splitting
 from oresight.tasks.database import Connection, execute, reading, records, transaction, writing
 from oresight.tasks.detection.chunks import chunks
 from oresight.tasks.matching.coverage import COVERAGE, Coverage
 from oresight.tasks.matching.policy import choose, random_similarity
-from oresight.tasks.matching.repeats import NO_REPEATS, near_repeats
+from oresight.tasks.matching.repeats import near_repeats
 from oresight.tasks.matching.similarity import Cosines, Some
 from oresight.tasks.runs.progress import log
 from oresight.tasks.runs.record import Run
 from oresight.tasks.scope import Scope, json_pointer
 
+NEAR_REPEATS = pa.schema([("sample_id", pa.string()), ("better", pa.string()), ("cosine", pa.float64())])
 MATCHES = pa.schema([
     ("sample_id", pa.string()), ("place", pa.int64()), ("matched_to", pa.dictionary(pa.int32(), pa.string())),
     ("round", pa.int32()), ("similarity", pa.float32()), ("is_suspicious", pa.bool_()),
@@ -122,10 +123,13 @@ def _totals(connection: Connection, scope: Scope, splitting: Splitting, folder: 
     if splitting.by == "match" and not scope.has_trusted:
         settings["by"] = WITHOUT_TRUSTED
     values = scope.parameters | settings | {"seed": str(splitting.seed), "pointer": pointer}
-    coverage = _decide(connection, values, NO_REPEATS, folder)
+    coverage = _decide(connection, values, NEAR_REPEATS.empty_table(), folder)
     if splitting.distinct:
-        candidates = execute(connection, "split_candidates", values).to_arrow_table()
-        coverage = _decide(connection, values, near_repeats(candidates, splitting.distinct), folder)
+        ranked, (vector_NM,) = read_lists(connection, "split_candidates", values, ["vector"], folder)
+        repeats = near_repeats(vector_NM, np.argsort(ranked["rank"].to_numpy()), splitting.distinct)
+        columns = [ranked["sample_id"].take(pa.array(rows)) for rows in (repeats.rows, repeats.better)]
+        table = pa.table([*columns, repeats.cosine.astype(float)], schema=NEAR_REPEATS)
+        coverage = _decide(connection, values, table, folder)
     kept, dropped, tokens, decisions = execute(connection, "split_totals").fetchone() or (0, 0, 0, "")
     totals = _Totals(kept, dropped, tokens, decisions, coverage)
     if totals.kept == 0:
@@ -139,7 +143,7 @@ def _totals(connection: Connection, scope: Scope, splitting: Splitting, folder: 
 
 
 def _decide(connection: Connection, values: dict[str, Any], repeats: pa.Table, folder: Path) -> pa.Table:
-    """Fill the table `decided`. repeats: the result of `near_repeats`. Returns what the rows have for trusted rows."""
+    """Fill the table `decided`. repeats: a table of NEAR_REPEATS. Returns what the rows have for trusted rows."""
     connection.register("new_near_repeats", repeats)
     for query in ("split_near", "split_judge", "split_budgets"):
         execute(connection, query, values)

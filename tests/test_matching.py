@@ -9,6 +9,7 @@ import pytest
 from oresight.tasks.matching import round_robin as module
 from oresight.tasks.matching.coverage import Coverage
 from oresight.tasks.matching.policy import Candidates, choose, random_similarity, suspicious
+from oresight.tasks.matching.repeats import near_repeats
 from oresight.tasks.matching.round_robin import round_robin
 from oresight.tasks.matching.similarity import Cosines, Floats, Ints, Matrix, Some, Vectors
 
@@ -151,3 +152,35 @@ def test_a_lone_trusted_row_has_no_twin() -> None:
     covered.add(np.arange(4), round_robin(similarity, np.ones(4, dtype=np.int64)))
     (row,) = covered.table(pa.array(["t"]), pa.array(list("abcd")), similarity, 0).to_pylist()
     assert row["twin"] is None and row["twin_similarity"] is None and row["nearest"] in "abcd"
+
+
+@pytest.mark.parametrize("block", [7, 64, 4096])
+def test_each_row_that_nearly_repeats_a_better_one_goes_for_the_first_of_those(
+    block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oresight.tasks.matching.repeats.BLOCK", block)
+    random = np.random.default_rng(0)
+    centre_KM = random.integers(-100, 101, (40, 24))
+    vector_NM = (centre_KM[random.integers(40, size=300)] + random.integers(-20, 21, (300, 24))).astype(np.int8)
+    vector_NM[[3, 5]] = 0
+    order_N = random.permutation(300)
+    x_NM = vector_NM.astype(np.float64)
+    unit_NM = x_NM / np.maximum(np.linalg.norm(x_NM, axis=1, keepdims=True), 1e-9)
+    stay, expected = list[int](), list[tuple[int, int]]()
+    for row in order_N.tolist():
+        better = next((other for other in stay if unit_NM[row] @ unit_NM[other] >= 0.97), None)
+        if better is None:
+            stay.append(row)
+        else:
+            expected.append((row, better))
+    repeats = near_repeats(vector_NM, order_N, 0.97)
+    assert 40 < len(expected) < 250 and {3, 5} <= set(stay)
+    assert list(zip(repeats.rows.tolist(), repeats.better.tolist(), strict=True)) == expected
+    assert np.allclose(repeats.cosine, [unit_NM[row] @ unit_NM[other] for row, other in expected], atol=1e-6)
+
+
+def test_copies_repeat_the_best_of_them_also_at_a_cosine_of_one() -> None:
+    vector_NM = np.random.default_rng(0).integers(-127, 128, (50, 256)).astype(np.int8).repeat(3, axis=0)
+    repeats = near_repeats(vector_NM, np.arange(150), 1.0)
+    assert repeats.better.tolist() == np.arange(0, 150, 3).repeat(2).tolist()
+    assert near_repeats(vector_NM[:0], np.arange(0), 0.9).rows.tolist() == []

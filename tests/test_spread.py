@@ -3,6 +3,7 @@
 This machine has one device, so the layers that do not fit there go to the disk: the same hooks move the states.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def little_memory(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Says how many bytes the layers may take in memory."""
 
     def limit(size: int) -> None:
-        monkeypatch.setattr(accelerate.utils, "get_max_memory", lambda: {0: size, "cpu": int(size / ROOM)})
+        monkeypatch.setattr(accelerate.utils, "get_max_memory", lambda: {0: size, "cpu": math.ceil(size / ROOM)})
 
     return limit
 

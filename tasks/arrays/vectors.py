@@ -1,6 +1,6 @@
 """Scores -> rows with their packed vectors, which are on the disk: those of ten million rows take 4 GB."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,19 +43,8 @@ class Packed:
 
 def read_vectors(connection: Connection, query: str, values: Mapping[str, Any], folder: Path) -> Packed:
     """The rows of a query, in its order. folder: where the files without a name are."""
-    reader = execute(connection, query, values).to_arrow_reader(CHUNK)
-    arrays = {name: Growing(folder, np.int8) for name in LISTS}
-
-    def others() -> Iterator[pa.RecordBatch]:
-        for batch in reader:
-            for name, array in arrays.items():
-                array.append(matrix(batch[name]))
-            yield batch.drop_columns(list(LISTS))
-
-    schema = pa.schema([reader.schema.field(name) for name in reader.schema.names if name not in LISTS])
-    table = on_disk(others(), schema, folder)
+    table, (vector_NM, text_NS) = read_lists(connection, query, values, LISTS, folder)
     n = len(table)
-    vector_NM, text_NS = (arrays[name].array() for name in LISTS)
     order_N = np.arange(n)
     if "draw" in table.column_names:
         keys = [("draw", "ascending"), ("sample_id", "ascending")]
@@ -79,3 +68,20 @@ def _numbers(table: pa.Table, name: str, dtype: type) -> NDArray[Any]:
     missing = 0 if dtype is np.int64 else np.nan
     column = table[name].to_numpy() if name in table.column_names else np.full(len(table), missing)
     return column.astype(dtype)
+
+
+def read_lists(
+    connection: Connection, query: str, values: Mapping[str, Any], lists: Sequence[str], folder: Path
+) -> tuple[pa.Table, list[NDArray[np.int8]]]:
+    """The rows of a query: a table of its other columns, and for each column of lists an array, all on the disk."""
+    reader = execute(connection, query, values).to_arrow_reader(CHUNK)
+    arrays = {name: Growing(folder, np.int8) for name in lists}
+
+    def others() -> Iterator[pa.RecordBatch]:
+        for batch in reader:
+            for name, array in arrays.items():
+                array.append(matrix(batch[name]))
+            yield batch.drop_columns(list(lists))
+
+    schema = pa.schema([reader.schema.field(name) for name in reader.schema.names if name not in lists])
+    return on_disk(others(), schema, folder), [array.array() for array in arrays.values()]

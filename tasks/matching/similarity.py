@@ -103,7 +103,7 @@ class Cosines:
         total_RB = np.zeros((self.shape[0], len(rows)), dtype=np.float32)
         for trusted_RD, rows_ND in self.parts:
             x_BD = rows_ND[rows].astype(np.float32)
-            scale_R, scale_B = _inverse_norms(trusted_RD), _inverse_norms(x_BD)
+            scale_R, scale_B = inverse_norms(trusted_RD), inverse_norms(x_BD)
             # Sums of at most 256 products of 8-bit integers are below 2^24: float32 holds them exactly, in any order.
             total_RB += (trusted_RD @ x_BD.T) * scale_R[:, None] * scale_B
         return total_RB / np.float32(len(self.parts))
@@ -139,7 +139,7 @@ class Some:
         return self.everything.of(self.rows_N[rows])
 
 
-def _inverse_norms(x_ND: Floats) -> Floats:
+def inverse_norms(x_ND: Floats) -> Floats:
     """1 / |x| of each row, 0 for a row of zeros."""
     square_N = np.einsum("nd,nd->n", x_ND, x_ND)
     inverse_N: Floats = np.divide(1, np.sqrt(square_N), out=np.zeros_like(square_N), where=square_N > 0)

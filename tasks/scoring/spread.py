@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 ROOM = 0.8
-"""Share of the free main memory that layers may take."""
+"""Share of the free memory of each device, and of the main memory, that layers may take. Batches need the rest."""
 
 
 class Spread:
@@ -23,9 +23,8 @@ class Spread:
         """device: the first device; a CPU leaves the GPUs out."""
         from accelerate.utils import get_max_memory
 
-        memory = get_max_memory()
-        self.memory = {name: room for name, room in memory.items() if name == "cpu" or device.type != "cpu"}
-        self.memory["cpu"] = int(self.memory["cpu"] * ROOM)
+        free = {name: room for name, room in get_max_memory().items() if name == "cpu" or device.type != "cpu"}
+        self.memory = {name: int(room * ROOM) for name, room in free.items()}
         self.folder = TemporaryDirectory(prefix="oresight-layers-")
         """Layers that are stored in another form than they compute in, as mixtures of experts are."""
 

@@ -1,7 +1,8 @@
 """Choose rows by match: bench_match.py [rows] [trusted rows], by default 1,000,000 and 1,000.
 
 Prints the time and the peak memory of `split` on a database of synthetic rows, for a tenth and for 80% of the rows.
-Before that, a small case against the plain way: all similarities in one matrix, the list of each trusted row sorted.
+Before that, a small case against the plain way: all similarities in one matrix, the list of each trusted row sorted;
+and rows that nearly repeat a better one (`splitting.distinct`) against scikit-learn's NearestNeighbors.
 """
 
 import resource
@@ -14,9 +15,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import normalize
 
 from oresight.tasks.config import Curate
 from oresight.tasks.database import turn, writing
+from oresight.tasks.matching.repeats import near_repeats
 from oresight.tasks.matching.round_robin import round_robin
 from oresight.tasks.matching.similarity import Cosines, Vectors
 from oresight.tasks.runs.record import Run, recorded
@@ -60,6 +64,28 @@ def against_the_plain_way(n: int = 100_000, trusted: int = 500) -> None:
     print(f"{n:,} x {trusted}, a tenth taken: round_robin {ours_s:.1f} s, full matrix and numpy sort {plain_s:.1f} s")
 
 
+def near_repeats_against_sklearn(n: int = 100_000, least: float = 0.6) -> None:
+    vector_NM = vectors(n, 1).index_NM
+    started = time.monotonic()
+    ours = near_repeats(vector_NM, np.arange(n), least)
+    ours_s, started = time.monotonic() - started, time.monotonic()
+    unit_NM = normalize(vector_NM.astype(np.float32))
+    neighbours = NearestNeighbors(radius=float(np.sqrt(2 - 2 * least)), algorithm="brute").fit(unit_NM)
+    better_N = np.full(n, -1)
+    for start in range(0, n, 1024):
+        near = neighbours.radius_neighbors(unit_NM[start : start + 1024], return_distance=False)
+        for row, others in enumerate(near, start):
+            if better_N[row] < 0:
+                later = others[(others > row) & (better_N[others] < 0)]
+                better_N[later] = row
+    their_s = time.monotonic() - started
+    differing = int((np.bincount(ours.rows, minlength=n) != (better_N >= 0)).sum())
+    print(
+        f"{n:,} rows, {len(ours.rows):,} nearly repeat a better one: near_repeats {ours_s:.1f} s, NearestNeighbors"
+        f" {their_s:.1f} s, {differing} rows differ"
+    )
+
+
 def batches(n: int, name: str) -> Iterator[pa.Table]:
     for start in range(0, n, BATCH):
         size = min(BATCH, n - start)
@@ -101,6 +127,7 @@ def fill(database: str, rows: int, trusted: int) -> None:
 
 def main(rows: int = 1_000_000, trusted: int = 1000) -> None:
     against_the_plain_way()
+    near_repeats_against_sklearn()
     with TemporaryDirectory() as folder:
         database = str(Path(folder) / "match.duckdb")
         fill(database, rows, trusted)
