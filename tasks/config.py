@@ -16,7 +16,7 @@ from oresight.tasks.section import MANY, Section
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 MATCHING = "the nearest to each trusted row in turn, suspicious rows last"
 """The order of rows by `by: match`."""
-WITHOUT_TRUSTED = "a draw, the tenth whose prompt explains the answer least last"
+RULE_WITHOUT_TRUSTED = "a draw, the tenth whose prompt explains the answer least last"
 """The order that takes its place where there are no trusted rows."""
 
 
@@ -156,7 +156,7 @@ class Splitting(Section):
         merit = self.by if not self.length_penalty else f"value / answer tokens^{self.length_penalty:g}"
         words = {
             "random": ["drawn at random"],
-            "match": [MATCHING if has_trusted else WITHOUT_TRUSTED],
+            "match": [MATCHING if has_trusted else RULE_WITHOUT_TRUSTED],
         }.get(self.by, [f"the highest by {merit}"])
         words += [f"{key} {value:g}" for key in ("keep", "rows", "tokens") if (value := getattr(self, key)) is not None]
         words += [f"per {self.per}"] if self.per else []

@@ -18,7 +18,7 @@ from oresight.tasks.pages.cards import add_facets, card_rows
 from oresight.tasks.pages.charts import calibration, detectability, histogram, sources
 from oresight.tasks.pages.checks import PAGE, write_checks
 from oresight.tasks.pages.html import Head, write_page
-from oresight.tasks.pages.verdict import WITHOUT_TRUSTED, verdict
+from oresight.tasks.pages.verdict import SAID_WITHOUT_TRUSTED, verdict
 from oresight.tasks.runs.progress import log
 from oresight.tasks.runs.record import Run
 from oresight.tasks.scope import Scope
@@ -128,7 +128,7 @@ def _plots(
 def _verdict(config: Curate, scope: Scope, facts: dict[str, list[dict[str, Any]]]) -> tuple[list[str], str]:
     """What the report says in sum, and how far a guaranteed error rate reaches; "" if none is guaranteed."""
     if not scope.has_trusted:
-        return WITHOUT_TRUSTED, ""
+        return SAID_WITHOUT_TRUSTED, ""
     rate = config.flagging.false_discovery_rate
     counts = {check["check_name"]: check["rows"] for check in facts["checks"]}
     trial = next((trial for trial in facts["trials"] if trial["stated"] == rate), None)

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from oresight.tasks.arrays.vectors import read_lists, read_vectors
-from oresight.tasks.config import WITHOUT_TRUSTED, Splitting
+from oresight.tasks.config import RULE_WITHOUT_TRUSTED, Splitting
 from oresight.tasks.database import Connection, execute, reading, records, transaction, writing
 from oresight.tasks.detection.chunks import chunks
 from oresight.tasks.matching.coverage import COVERAGE, Coverage
@@ -119,9 +119,9 @@ def _totals(connection: Connection, scope: Scope, splitting: Splitting, folder: 
     settings = splitting.model_dump(exclude={"name", "distinct", "seed", "drop"})
     settings |= {"drops_flagged": splitting.drop != "nothing", "suspicious_share": splitting.suspicious_share}
     pointer = None if splitting.per is None else json_pointer(splitting.per)
-    settings["without_trusted"] = WITHOUT_TRUSTED
+    settings["without_trusted"] = RULE_WITHOUT_TRUSTED
     if splitting.by == "match" and not scope.has_trusted:
-        settings["by"] = WITHOUT_TRUSTED
+        settings["by"] = RULE_WITHOUT_TRUSTED
     values = scope.parameters | settings | {"seed": str(splitting.seed), "pointer": pointer}
     coverage = _decide(connection, values, NEAR_REPEATS.empty_table(), folder)
     if splitting.distinct:

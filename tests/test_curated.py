@@ -9,7 +9,7 @@ import pytest
 from oresight.flows.commands.curated import document, next_steps, sentences, summary
 from oresight.flows.curate import Curated
 from oresight.tasks.config import Curate
-from oresight.tasks.pages.verdict import WITHOUT_TRUSTED
+from oresight.tasks.pages.verdict import SAID_WITHOUT_TRUSTED
 from oresight.tasks.split import Split
 
 SETTINGS = Curate.model_validate({"dataset": {"name": "raw", "path": "r"}, "database": "my data.duckdb"})
@@ -61,7 +61,7 @@ def test_the_summary_has_its_lines() -> None:
     assert "(unchanged, no new version)" in "\n".join(summary(UNCHANGED, SETTINGS))
 
 
-@pytest.mark.parametrize(("verdict", "name"), [(CURATED.verdict, "review"), (WITHOUT_TRUSTED, "trust")])
+@pytest.mark.parametrize(("verdict", "name"), [(CURATED.verdict, "review"), (SAID_WITHOUT_TRUSTED, "trust")])
 def test_what_to_do_next_works_with_this_configuration(verdict: list[str], name: str) -> None:
     curated = replace(CURATED, verdict=verdict)
     first, second, page = (command for command, _ in next_steps(curated, SETTINGS, CONFIG, ["splitting.keep=0.5"]))

@@ -34,7 +34,7 @@ SOURCES = ("source_file", "source_line")
 WORST_ROWS = 8
 """The most suspicious rows that a notebook shows."""
 SHOWN_CHARACTERS = 200
-WITHOUT_TRUSTED = [
+SAID_WITHOUT_TRUSTED = [
     "No row is valued or judged, because there are no trusted rows.",
     "No error rate is claimed: the checks that need no trusted rows were run.",
     "Give some rows that you trust as `trusted`: wrong rows are then flagged at a stated error rate.",
@@ -140,7 +140,7 @@ def read_results(
     frame = pd.DataFrame(
         {name: pd.Series([row[name] for row in rows], index, COLUMNS[name]) for name in columns}, index
     )
-    said = WITHOUT_TRUSTED
+    said = SAID_WITHOUT_TRUSTED
     if scope.has_trusted:
         rate = config.flagging.false_discovery_rate
         checks = [check for row in rows if row["status"] != "duplicate" for check in row["flags"]]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 UNSEEN = "A wrong fact in a plausible sentence is not seen."
-WITHOUT_TRUSTED = [
+SAID_WITHOUT_TRUSTED = [
     "No row is judged, because there are no trusted rows. No error rate is claimed.",
     "Make some with oresight trust CONFIG.yaml: you keep, drop or correct rows of this dataset. The next run then keeps"
     " the rows that teach what the trusted rows ask, and flags wrong rows at a stated error rate.",
