@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oresight.tasks.config import Curate
-from oresight.tasks.pages.verdict import WITHOUT_TRUSTED
+from oresight.tasks.pages.verdict import SAID_WITHOUT_TRUSTED
 
 if TYPE_CHECKING:
     from oresight.flows.curate import Curated
@@ -66,7 +66,7 @@ def sentences(curated: "Curated", config: Path) -> Iterator[str]:
 def next_steps(curated: "Curated", settings: Curate, config: Path, changes: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Commands that work as they stand, and the page to open, each with what it does."""
     arguments = [str(config), *(part for change in changes for part in ("--set", change))]
-    if curated.verdict != WITHOUT_TRUSTED:
+    if curated.verdict != SAID_WITHOUT_TRUSTED:
         which = "flagged" if curated.counts["flagged"] else "most suspicious"
         yield _command("review", *arguments), f"opens the {which} rows, for your verdict"
     else:
