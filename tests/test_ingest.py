@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from oresight.tasks.config import Dataset
-from oresight.tasks.database import reading, turn
+from oresight.tasks.database import reading, transaction, turn, writing
 from oresight.tasks.ingest import Ingested
 from tests.support.runs import ingest_into
 
@@ -250,6 +250,17 @@ def test_rows_in_any_order_have_the_same_content_hash(tmp_path: Path, database: 
     random.Random(1).shuffle(rows)
     take(jsonl(tmp_path / "b.jsonl", rows), name="b")
     assert ask(database, "SELECT count(DISTINCT content_hash) FROM datasets") == [(1,)]
+
+
+def test_a_commit_writes_no_log(tmp_path: Path) -> None:
+    """A log that a kill cuts off gives rows of the transaction that it interrupts (duckdb/duckdb#25931)."""
+    database = str(tmp_path / "a.duckdb")
+    with turn(database), writing(database) as connection:
+        for rows in (1, 30_000):
+            with transaction(connection):
+                connection.execute("DELETE FROM store.duplicates")
+                connection.execute(f"INSERT INTO store.duplicates SELECT 'd', 'id', 'f', i FROM range({rows}) AS t(i)")
+            assert not Path(f"{database}.wal").exists()
 
 
 def test_a_killed_ingest_leaves_what_was_there(tmp_path: Path) -> None:

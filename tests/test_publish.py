@@ -96,6 +96,7 @@ def test_a_dropped_row_is_published_with_its_reason_and_its_flags(tmp_path: Path
         "flags": ["a", "b"],
     }
     assert dropped[rows[0]["sample_id"]]["reason"] == "over budget: rank 4 of 4 by value, 3 kept"
+    assert dropped[rows[0]["sample_id"]]["flags"] is None
     card = (done.folder / "README.md").read_text()
     for told in (
         "tiny@0",
@@ -106,6 +107,14 @@ def test_a_dropped_row_is_published_with_its_reason_and_its_flags(tmp_path: Path
         "0.1",
     ):
         assert told in card
+
+
+def test_rows_are_published_with_the_flags_of_any_number_of_checks(tmp_path: Path) -> None:
+    rows, checks = some(3), [f"check {n:03d}" for n in range(150)]
+    flags = [(rows[n % 2]["sample_id"], check, "warning") for n, check in enumerate(checks)]
+    done = release(settings(tmp_path), rows, [*flags, *flags[:3]])
+    dropped = {r["sample_id"]: r["flags"] for r in pq.read_table(done.folder / "dropped.parquet").to_pylist()}
+    assert dropped == {rows[n]["sample_id"]: checks[n::2] for n in (0, 1)}
 
 
 def test_a_split_that_drops_nothing_has_an_empty_list_of_the_dropped(tmp_path: Path) -> None:

@@ -213,9 +213,9 @@ def test_a_run_that_continues_keeps_the_precision_that_was_found(
     asked: list[str] = []
     load = step.load
 
-    def told(source: Any, device: str, dtype: str, parallel: int) -> Any:
+    def told(source: Any, device: str, dtype: str, *others: Any, **options: Any) -> Any:
         asked.append(dtype)
-        return load(source, device, dtype, parallel)
+        return load(source, device, dtype, *others, **options)
 
     monkeypatch.setattr(step, "load", told)
     for rows in (20, 30):

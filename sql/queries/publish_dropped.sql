@@ -10,7 +10,7 @@ COPY (
         FROM store.flags AS f JOIN named AS n USING (check_name) GROUP BY ALL
     )
     SELECT d.sample_id, r.prompt, r.answer, list_transform(r.images, lambda image: image.path) AS images, d.reason, d.rank, d.value,
-           list_filter(names, lambda name, i: get_bit(f.bits, (i - 1)::INTEGER) = 1) AS flags
+           CASE WHEN f.bits IS NOT NULL THEN list_filter(names, lambda name, i: get_bit(f.bits, (i - 1)::INTEGER) = 1) END AS flags
     FROM store.split_rows AS d
     JOIN store.splits AS s USING (split, version)
     JOIN store.rows AS r ON r.sample_id = d.sample_id AND r.dataset = s.dataset
