@@ -20,7 +20,7 @@ demo-vqa: .venv/installed
 
 # Runs three test files at a time, in the order of tests/conftest.py, because most tests wait for one core or for a server.
 test: .venv/dev-installed
-	$(RUN) pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore=tests/test_cluster.py
+	$(RUN) pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore=tests/test_cluster.py
 
 # A real Ray cluster on this machine. It runs alone, because Ray ends its nodes if the machine is too busy to start them.
 test-cluster: .venv/dev-installed
