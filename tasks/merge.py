@@ -46,7 +46,7 @@ def merge(run: Run) -> Merged:
         merger = Merger(job, Exchange.of(config, label, todo.fitted))
         is_whole = todo.missing.num_rows == 0
         if not is_whole and merger.exchange.scored_names():
-            is_whole = not merger.merge_all(cut(config.database, scope, todo.missing, shard_rows(config)))
+            is_whole = not merger.merge_all(cut(config.database, scope, todo.missing, shard_rows(config, todo.rows)))
             merger.note_devices()
     if is_whole:
         merger.exchange.store.clear()

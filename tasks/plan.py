@@ -102,7 +102,8 @@ def plan(run: Run) -> Planned:
     commit_opening(job, measured.engine, records, [], new_basis=todo.basis is None)
     commit_s = time.perf_counter() - commit_started
     engines = config.cluster.actors if config.cluster else len(device_names)
-    seconds = loading_s + _seconds(rows, measured, engines=engines, commit_s=commit_s, size=shard_rows(config))
+    size = shard_rows(config, todo.rows)
+    seconds = loading_s + _seconds(rows, measured, engines=engines, commit_s=commit_s, size=size)
     made_up, row_bytes = _fill(job, todo, len(records)) if records else (1.0, 0.0)
     on_gpu = model.device.type == "cuda"
     return Planned(

@@ -92,7 +92,7 @@ def score(run: Run, as_task: Callable[[ShardTask], ShardTask] = lambda shard: sh
         log().info("score: %s with %s on %s", rows if exact else "the trusted rows", model.name, on)
         engine, finished = _open(job, todo)
         if exact:
-            shards = cut(config.database, scope, without(todo.missing, finished), shard_rows(config))
+            shards = cut(config.database, scope, without(todo.missing, finished), shard_rows(config, todo.rows))
             if config.cluster:
                 _score_on_cluster(job, todo.fitted or engine.fitted.stored(), shards)
             else:

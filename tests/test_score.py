@@ -242,6 +242,11 @@ def test_with_the_index_a_new_reference_takes_its_own_rows_only_and_exact_settle
     assert np.corrcoef([quick[name] for name in names], [exact[name] for name in names])[0, 1] > 0.9
 
 
+@pytest.mark.parametrize(("rows", "size"), [(0, 16), (1_999_999, 16), (3_000_000, 48), (50_000_000, 64)])
+def test_shards_of_many_rows_are_larger_because_commits_take_longer(config: Curate, rows: int, size: int) -> None:
+    assert cut.shard_rows(config, rows) == size
+
+
 @pytest.mark.parametrize("damage", [b"", b"PAR1 no table", None])
 def test_shards_that_are_damaged_are_cut_again(config: Curate, damage: bytes | None) -> None:
     def fails(_shard: Callable[[int], int]) -> Callable[[int], int]:

@@ -23,6 +23,8 @@ from oresight.tasks.workload.encode import Row
 
 SHARD = 2048
 """Rows of a shard where no cluster scores them."""
+MANY, LARGEST = 1_000_000, 4
+"""Of so many rows and more, shards are larger, up to so many times: a commit takes longer in a large database."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,9 @@ class Shard:
         return [half for half in halves if half.missing]
 
 
-def shard_rows(config: Curate) -> int:
-    """Rows of a shard of a run."""
-    return config.cluster.shard_rows if config.cluster else SHARD
+def shard_rows(config: Curate, rows: int) -> int:
+    """Rows of a shard of a run. rows: how many the dataset and the reference have, with a score or without."""
+    return config.cluster.shard_rows if config.cluster else SHARD * min(max(rows // MANY, 1), LARGEST)
 
 
 class Shards:
