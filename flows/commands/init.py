@@ -17,7 +17,7 @@ WITH_TRUSTED = {
     "curate": "runs it",
 }
 """What to run next, with its purpose."""
-SAID_WITHOUT_TRUSTED = {
+WITHOUT_TRUSTED = {
     "trust": "shows rows for you to keep, drop or correct; with trusted rows, the rows are kept that teach what these"
     " ask, and wrong rows are flagged at a stated error rate",
     "curate": "then uses these rows; without any it checks all rows, draws those it keeps, and claims no error rate",
@@ -56,7 +56,7 @@ def init(
     if "image" in draft.dataset.parts and model == MODEL:
         typer.echo(f"  {MODEL} sees no pictures: name the vision-language model that you finetune as model.name")
     typer.echo(f"{file}: written; it says what each key does\n")
-    for command, purpose in (WITH_TRUSTED if trusted else SAID_WITHOUT_TRUSTED).items():
+    for command, purpose in (WITH_TRUSTED if trusted else WITHOUT_TRUSTED).items():
         typer.echo(f"oresight {command} {shlex.quote(str(file))}\n  {purpose}")
 
 
